@@ -1,0 +1,74 @@
+"""m2a gives any image backbone a sense of motion.
+
+    import timm, torch, m2a
+
+    net = timm.create_model("resnet18")
+    print(m2a.insert(net, "m2a", num_frames=8))
+    model = m2a.VideoClassifier(net, num_classes=174)
+    scores = model(torch.randn(2, 8, 3, 224, 224))  # clips (B, T, 3, H, W) -> (B, 174)
+
+Names are loaded on first use, so that importing m2a is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from m2a import data as data
+    from m2a import errors as errors
+    from m2a import interop as interop
+    from m2a import mechanisms as mechanisms
+    from m2a.insertion import InsertionReport as InsertionReport
+    from m2a.insertion import insert as insert
+    from m2a.insertion import remove as remove
+    from m2a.insertion import set_num_frames as set_num_frames
+    from m2a.measurement import count_macs as count_macs
+    from m2a.mechanisms import create_mechanism as create_mechanism
+    from m2a.mechanisms import list_mechanisms as list_mechanisms
+    from m2a.models import VideoClassifier as VideoClassifier
+    from m2a.models import create_model as create_model
+    from m2a.models import load as load
+
+_HOMES = {
+    "InsertionReport": "m2a.insertion",
+    "VideoClassifier": "m2a.models",
+    "count_macs": "m2a.measurement",
+    "create_mechanism": "m2a.mechanisms",
+    "create_model": "m2a.models",
+    "insert": "m2a.insertion",
+    "list_mechanisms": "m2a.mechanisms",
+    "load": "m2a.models",
+    "remove": "m2a.insertion",
+    "set_num_frames": "m2a.insertion",
+}
+_MODULES = ("data", "errors", "interop", "mechanisms")
+__all__ = [
+    "InsertionReport",
+    "VideoClassifier",
+    "count_macs",
+    "create_mechanism",
+    "create_model",
+    "data",
+    "errors",
+    "insert",
+    "interop",
+    "list_mechanisms",
+    "load",
+    "mechanisms",
+    "remove",
+    "set_num_frames",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"m2a.{name}")
+    raise AttributeError(f"module 'm2a' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,103 @@
+"""`m2a data ...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+app = App(name="data", help="Make data sets.", help_format="plaintext")
+
+
+@app.command
+def synthesize(
+    out: Path,
+    /,
+    *,
+    layout: Literal["something-something-v1", "class-folders"] = "something-something-v1",
+    num_train: int = 1200,
+    num_validation: int = 240,
+    classes: Annotated[tuple[str, ...] | None, Parameter(name="--class", negative=(), consume_multiple=False)] = None,
+    num_classes: int | None = None,
+    size: int = 80,
+    num_frames: int = 12,
+    difficulty: float = 0.3,
+    seed: int = 0,
+    workers: int | None = None,
+    json: bool = False,
+) -> None:
+    """Draw clips of objects, hands and a moving camera, under Something-Something V1's labels.
+
+    Most classes come in pairs that are exact time reversals of each other, so that a model blind to the order of frames
+    can name at most about half of them. The same options give the same bytes.
+
+    Parameters
+    ----------
+    out:
+        A new folder.
+    layout:
+        Something-Something V1's own (folders of JPEG frames and csv lists), or mp4 files in one folder per class.
+    num_train:
+        Training clips in all.
+    num_validation:
+        Validation clips in all, drawn from other seeds.
+    classes:
+        A label; repeat for several. By default all.
+    num_classes:
+        That many labels instead, whole pairs first.
+    size:
+        Short side in pixels.
+    num_frames:
+        Frames of a clip.
+    difficulty:
+        0 to 1: distractors, camera shake, changes of speed and light, noise.
+    seed:
+        Of everything that is drawn.
+    workers:
+        Processes; by default one a core.
+    json:
+        Print the summary as JSON.
+    """
+    from m2a.cli.output import CONSOLE, print_json
+    from m2a.data.synthetic import synthesize as draw
+    from m2a.errors import ConfigError
+
+    if classes and num_classes is not None:
+        raise ConfigError("Name labels with --class, or their number with --num-classes, not both.")
+    summary = draw(
+        out,
+        layout=layout,
+        num_train=num_train,
+        num_validation=num_validation,
+        classes=classes or num_classes,
+        size=size,
+        num_frames=num_frames,
+        difficulty=difficulty,
+        seed=seed,
+        workers=workers,
+        progress=not json,
+    )
+    if json:
+        print_json(
+            {
+                "root": str(summary.root),
+                "layout": summary.layout,
+                "labels": summary.labels,
+                "pairs": summary.pairs,
+                "counts": summary.counts,
+                "ceiling": summary.ceiling,
+                "reused": summary.reused,
+            }
+        )
+        return
+    counts = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items())
+    found = " (the very same set was there already)" if summary.reused else ""
+    CONSOLE.print(
+        f"{summary.root}: {counts} clips of {len(summary.labels)} classes, {len(summary.pairs)} time-reversal pairs"
+        f"{found}.\n"
+        f"Blind to the order of frames, {summary.ceiling:.1f}% is the most one can expect.\n"
+        f"Next: m2a train --data {summary.root} --recipe quick --pretrained none --size 64",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,82 @@
+"""`m2a evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def evaluate(
+    run: Path,
+    /,
+    *,
+    data: Path | None = None,
+    split: str = "validation",
+    out: Path | None = None,
+    batch_size: int = 16,
+    workers: int | None = None,
+    device: str | None = None,
+    bf16: bool = False,
+    skip_bad: bool = False,
+    json: bool = False,
+) -> None:
+    """Measure a run or a saved model: top-1, top-5, per class, confusion.
+
+    Writes evaluation.json and predictions.csv: into the run's folder for its own validation split, else into --out.
+
+    Parameters
+    ----------
+    run:
+        A run's folder, or a saved model (a folder, or owner/name on the hub).
+    data:
+        Another data set than the run's own; needed for a model alone.
+    split:
+        Which split of it: train, validation or test.
+    out:
+        Folder for the results.
+    batch_size:
+        Clips in a batch.
+    workers:
+        Processes that decode clips; by default one a core but one, at most 8.
+    device:
+        cpu, cuda, ...; by default cuda where there is one.
+    bf16:
+        Compute in bfloat16.
+    skip_bad:
+        Leave out clips that cannot be decoded and name them in evaluation.json, instead of stopping at the first.
+    json:
+        Print evaluation.json instead of tables.
+    """
+    from rich.table import Table
+
+    from m2a.cli.output import CONSOLE, print_json
+    from m2a.training.fitting import default_workers
+    from m2a.workflows.run import evaluate_run
+
+    result = evaluate_run(
+        run,
+        data=data,
+        split=split,
+        out=out,
+        batch_size=batch_size,
+        device=device,
+        bf16=bf16,
+        skip_bad=skip_bad,
+        workers=default_workers() if workers is None else workers,
+    )
+    evaluation = result.evaluation
+    if json:
+        import json as json_module
+
+        print_json(json_module.loads((result.folder / "evaluation.json").read_text(encoding="utf-8")))
+        return
+    table = Table("class", "clips", "top-1, %")
+    for row in sorted(evaluation.per_class(), key=lambda row: -(row["top1"] if row["top1"] is not None else -1)):
+        table.add_row(row["label"], str(row["clips"]), "-" if row["top1"] is None else f"{row['top1']:.1f}")
+    table.add_section()
+    table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f} (top-5 {evaluation.top5:.1f})")
+    CONSOLE.print(table)
+    if evaluation.skipped:
+        CONSOLE.print(f"{len(evaluation.skipped)} clips could not be decoded and are left out of these figures:")
+        for bad in evaluation.skipped:
+            CONSOLE.print(f"  {bad.path}: {bad.reason}", highlight=False, soft_wrap=True)
+    CONSOLE.print(f"written: {result.folder / 'evaluation.json'}, predictions.csv", highlight=False, soft_wrap=True)

@@ -1,0 +1,54 @@
+"""Dispatch to the verbs, and errors without tracebacks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from cyclopts import App
+from rich.console import Console
+from rich.text import Text
+
+from m2a.errors import M2AError
+
+app = App(
+    name="m2a",
+    help="Give any image backbone a sense of motion: train, evaluate and ship video classifiers.",
+    version=lambda: version("m2a"),
+    help_format="plaintext",
+)
+app.command("m2a.cli.demo:demo", name="demo", help="See it work, from nothing: draw clips, train, compare, report.")
+app.command("m2a.cli.train:train", name="train", help="Train a video classifier on your clips.")
+app.command("m2a.cli.evaluate:evaluate", name="evaluate", help="Measure a model: top-1, top-5, per class, confusion.")
+app.command("m2a.cli.predict:predict", name="predict", help="Name the action in videos.")
+app.command("m2a.cli.macs:macs", name="macs", help="Count multiply-adds and parameters.")
+app.command("m2a.cli.list:list_", name="list", help="List mechanisms.")
+app.command("m2a.cli.data:app", name="data", help="Make data sets.")
+app.command("m2a.cli.doctor:doctor", name="doctor", help="Check that this installation can do its work.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line. Exits with 1 and one message for an `M2AError`, with 130 when interrupted."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if tokens[:1] == ["train"]:
+            from m2a.cli.train import option_sources
+
+            app.config = option_sources(tokens[1:])
+        app(tokens)
+    except M2AError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("Interrupted.", code=130)
+    except BrokenPipeError:  # the reader of a pipe has enough
+        sys.stderr.close()
+        sys.exit(0)
+    finally:
+        app.config = ()
+
+
+def fail(message: str, code: int = 1) -> None:
+    """Says what went wrong on stderr and exits."""
+    Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True, highlight=False)
+    sys.exit(code)

@@ -1,0 +1,102 @@
+"""`m2a train`: every flag is a field of `TrainConfig`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+from cyclopts.config import Dict
+
+from m2a.errors import ConfigError
+from m2a.training.config import RECIPES, TrainConfig, read_options
+
+Recipe = Literal["paper", "quick"]
+
+
+def train(
+    options: Annotated[TrainConfig, Parameter(name="*")],
+    *,
+    recipe: Recipe = "paper",
+    config: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Train a video classifier, evaluate it, and write a report.
+
+    DATA is Something-Something V1 as it is unpacked, or a folder with one folder of clips per class. The run's folder
+    holds config.yaml, checkpoints, metrics.csv, evaluation.json, predictions.csv, model/ (what m2a predict takes) and
+    report.html.
+
+    Parameters
+    ----------
+    recipe:
+        Where the defaults come from: paper (SGD, 30 epochs) or quick (AdamW, one-cycle, 10 epochs; for small data).
+    config:
+        A YAML file of options, such as a run's config.yaml. It goes over the recipe; flags go over it.
+    json:
+        Print the result as JSON.
+    """
+    from rich.table import Table
+
+    from m2a.cli.output import CONSOLE, print_json
+    from m2a.workflows.run import train as run_training
+
+    result = run_training(options)
+    row = {
+        "folder": str(result.folder),
+        "mechanism": options.mechanism,
+        "gmacs": result.macs / 1e9,
+        "parameters": result.parameters,
+        "top1": result.evaluation.top1,
+        "top5": result.evaluation.top5,
+        "skipped": len(result.evaluation.skipped),
+    }
+    if json:
+        print_json(row)
+        return
+    table = Table("mechanism", "GMACs", "parameters, M", "top-1, %", "top-5, %")
+    table.add_row(
+        options.mechanism,
+        f"{row['gmacs']:.3f}",
+        f"{result.parameters / 1e6:.2f}",
+        f"{row['top1']:.1f}",
+        f"{row['top5']:.1f}",
+    )
+    CONSOLE.print(table)
+    CONSOLE.print(
+        f"{result.folder / 'report.html'} shows it; next: m2a predict VIDEO --model {result.folder / 'model'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def option_sources(tokens: Sequence[str]) -> tuple[Dict, ...]:
+    """The values that stand below the flags: those of `--config`, over those of `--recipe`."""
+    recipe, config = _peek(tokens)
+    if recipe not in RECIPES:
+        return ()  # the parser says which there are
+    values: dict[str, Any] = dict(RECIPES[recipe])
+    if config is not None:
+        from dataclasses import fields
+
+        stored = read_options(config)
+        known = [f.name for f in fields(TrainConfig)]
+        if unknown := [key for key in stored if key not in known]:
+            raise ConfigError(f"{config} has no option {', '.join(unknown)}. The options are {', '.join(known)}.")
+        values |= stored
+    return (Dict({"train": {key: value for key, value in values.items() if value is not None}}),)
+
+
+def _peek(tokens: Sequence[str]) -> tuple[str, Path | None]:
+    found: list[tuple[str, Path | None]] = []
+    peeker = App(help_flags=[], version_flags=[], result_action="return_value")
+
+    @peeker.default
+    def peek(
+        *rest: Annotated[str, Parameter(allow_leading_hyphen=True)], recipe: str = "paper", config: Path | None = None
+    ) -> None:
+        found.append((recipe, config))
+
+    peeker(list(tokens), exit_on_error=False, print_error=False)
+    return found[0]

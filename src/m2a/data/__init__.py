@@ -1,0 +1,77 @@
+"""From files on disk to clips: annotations, readers, sampling, transforms, the synthetic set.
+
+Names are loaded on first use, so that reading a list of clips never imports torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .annotations import read_clips as read_clips
+    from .batch import BadClip as BadClip
+    from .batch import Batch as Batch
+    from .batch import Sample as Sample
+    from .batch import collate as collate
+    from .clipset import ClipFile as ClipFile
+    from .clipset import ClipSet as ClipSet
+    from .dataset import ClipDataset as ClipDataset
+    from .dataset import make_loader as make_loader
+    from .labels import describe_flips as describe_flips
+    from .labels import flip_map as flip_map
+    from .labels import mirror_label as mirror_label
+    from .preprocessing import Preprocessing as Preprocessing
+    from .readers import ClipReader as ClipReader
+    from .readers import open_clip as open_clip
+    from .readers import read_clip as read_clip
+    from .sampling import segment_indices as segment_indices
+
+_HOMES = {
+    "BadClip": "batch",
+    "Batch": "batch",
+    "ClipDataset": "dataset",
+    "ClipFile": "clipset",
+    "ClipReader": "readers",
+    "ClipSet": "clipset",
+    "Preprocessing": "preprocessing",
+    "Sample": "batch",
+    "collate": "batch",
+    "describe_flips": "labels",
+    "flip_map": "labels",
+    "make_loader": "dataset",
+    "mirror_label": "labels",
+    "open_clip": "readers",
+    "read_clip": "readers",
+    "read_clips": "annotations",
+    "segment_indices": "sampling",
+}
+__all__ = [
+    "BadClip",
+    "Batch",
+    "ClipDataset",
+    "ClipFile",
+    "ClipReader",
+    "ClipSet",
+    "Preprocessing",
+    "Sample",
+    "collate",
+    "describe_flips",
+    "flip_map",
+    "make_loader",
+    "mirror_label",
+    "open_clip",
+    "read_clip",
+    "read_clips",
+    "segment_indices",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

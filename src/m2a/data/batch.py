@@ -1,0 +1,76 @@
+"""What a data set gives: samples, the names of clips that cannot be read, and batches of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One clip, ready for `Preprocessing.normalize`."""
+
+    clip: UInt8[Tensor, "T 3 S S"]
+    label: int
+    """Class index; after a flip, the mirrored class's."""
+    index: int
+    """Position in the data set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadClip:
+    """A clip that cannot be read, and why, in one line."""
+
+    path: Path
+    reason: str
+    index: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The clips of a batch that can be read, and the names of those that cannot; B may be 0."""
+
+    clips: UInt8[Tensor, "B T 3 S S"]
+    labels: Int64[Tensor, " B"]
+    indices: Int64[Tensor, " B"]
+    """Positions in the data set."""
+    bad: list[BadClip]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory, where copies to a GPU are fast."""
+        return Batch(
+            clips=self.clips.pin_memory(),
+            labels=self.labels.pin_memory(),
+            indices=self.indices.pin_memory(),
+            bad=self.bad,
+        )
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Batch:
+        """The same on a device."""
+        return Batch(
+            clips=self.clips.to(device, non_blocking=non_blocking),
+            labels=self.labels.to(device, non_blocking=non_blocking),
+            indices=self.indices.to(device, non_blocking=non_blocking),
+            bad=self.bad,
+        )
+
+
+def collate(samples: Sequence[Sample | BadClip]) -> Batch:
+    """One batch of the samples that could be read. Pixels keep the order in memory that decoders write them in."""
+    good = [sample for sample in samples if isinstance(sample, Sample)]
+    bad = [sample for sample in samples if isinstance(sample, BadClip)]
+    if good:
+        clips = torch.stack([sample.clip.permute(0, 2, 3, 1) for sample in good]).permute(0, 1, 4, 2, 3)
+    else:
+        clips = torch.empty((0, 0, 3, 0, 0), dtype=torch.uint8)
+    labels = torch.tensor([sample.label for sample in good], dtype=torch.int64)
+    indices = torch.tensor([sample.index for sample in good], dtype=torch.int64)
+    return Batch(clips=clips, labels=labels, indices=indices, bad=bad)

@@ -1,0 +1,130 @@
+"""Clips in folders named after their class, in split folders or not, with a `split.csv` or not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ..errors import ConfigError, DataError
+from .clipset import WHAT_A_CLIP_IS, ClipFile, ClipSet, first_few, is_clip, natural_key
+from .split_csv import SPLIT_NAMES, read_split_csv
+
+FORMAT = "class-folders"
+
+
+def read_class_folders(root: Path, *, validation_fraction: float = 0.2, missing: str = "error") -> ClipSet:
+    """Reads `root/<split>/<class>/clip`, or `root/<class>/clip` with or without `root/split.csv`."""
+    _validate_fraction(validation_fraction)
+    notes: list[str] = []
+    found: dict[str, list[ClipFile]]
+    if (root / "split.csv").is_file():
+        found = read_split_csv(root, missing=missing, notes=notes)
+    elif split_folders(root):
+        found = _read_split_folders(root)
+    else:
+        found = {"train": _read_classes(root, root, notes)}
+    if not found.get("train"):
+        raise DataError(f"{root} has no training clip; its splits are: {', '.join(found) or 'none'}")
+    if not found.get("validation"):
+        found["train"], found["validation"] = hold_out(found["train"], fraction=validation_fraction)
+        notes.append(
+            f"no validation split: about {validation_fraction:.0%} of each class ({len(found['validation'])} clips) "
+            "are held out of training, chosen by their paths, so always the same ones"
+        )
+    labels = sorted({clip.label for clip in found["train"]})
+    _check_labels(root, labels, found)
+    order = [name for name in ("train", "validation", "test") if found.get(name)]
+    splits = {name: tuple(found[name]) for name in order}
+    return ClipSet(format=FORMAT, root=root, labels=tuple(labels), splits=splits, notes=tuple(notes))
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """`train`, `validation` and `test` to the folders that hold their class folders; empty where there is no train."""
+    found: dict[str, Path] = {}
+    for folder in _folders(root):
+        name = SPLIT_NAMES.get(folder.name.lower())
+        if name and _folders(folder) and not any(is_clip(child) for child in folder.iterdir()):
+            if name in found:
+                raise DataError(f"{found[name]} and {folder} are both the {name} split; merge them")
+            found[name] = folder
+    return found if "train" in found else {}
+
+
+def hold_out(clips: Iterable[ClipFile], *, fraction: float) -> tuple[list[ClipFile], list[ClipFile]]:
+    """Splits clips into those kept and those held out, class by class.
+
+    A clip's side depends on the hash of its id alone, so adding clips does not move others. Only where that would
+    leave a class of two or more clips empty on one side does its nearest clip change sides.
+    """
+    classes: dict[str, list[tuple[float, ClipFile]]] = defaultdict(list)
+    for clip in clips:
+        digest = hashlib.sha256(clip.id.encode()).digest()
+        classes[clip.label].append((int.from_bytes(digest[:8], "big") / 2**64, clip))
+    kept: list[ClipFile] = []
+    held: list[ClipFile] = []
+    for ranked in classes.values():
+        by_hash = sorted(ranked, key=lambda pair: pair[0])
+        count = sum(value < fraction for value, _ in by_hash)
+        count = 0 if len(by_hash) < 2 else min(max(count, 1), len(by_hash) - 1)
+        ids = {clip.id for _, clip in by_hash[:count]}
+        kept += [clip for _, clip in ranked if clip.id not in ids]
+        held += [clip for _, clip in ranked if clip.id in ids]
+    return kept, held
+
+
+def _read_split_folders(root: Path) -> dict[str, list[ClipFile]]:
+    folders = split_folders(root)
+    others = [folder.name for folder in _folders(root) if folder not in folders.values()]
+    if others:
+        raise DataError(
+            f"{root} holds split folders ({', '.join(folder.name for folder in folders.values())}) and others: "
+            f"{first_few(others)}. Move the others away, or into a split folder."
+        )
+    return {name: _read_classes(folder, root, []) for name, folder in folders.items()}
+
+
+def _read_classes(folder: Path, root: Path, notes: list[str]) -> list[ClipFile]:
+    loose = [child.name for child in _children(folder) if child.is_file() and is_clip(child)]
+    if loose:
+        raise DataError(
+            f"{folder} holds {len(loose)} clips directly ({first_few(loose, 3)}). Put them into class folders, "
+            f"{folder.name}/<class>/{loose[0]}, or list them in {root / 'split.csv'} (columns path,label,split)."
+        )
+    clips: list[ClipFile] = []
+    for class_folder in _folders(folder):
+        paths = [child for child in _children(class_folder) if is_clip(child)]
+        if not paths:
+            raise DataError(f"the class folder {class_folder} holds no clips; {WHAT_A_CLIP_IS}")
+        ignored = [child.name for child in _children(class_folder) if child.is_dir() and child not in paths]
+        if ignored:
+            notes.append(f"{class_folder} holds folders without .jpg frames, left out: {first_few(ignored, 3)}")
+        clips += [ClipFile(id=path.relative_to(root).as_posix(), path=path, label=class_folder.name) for path in paths]
+    return clips
+
+
+def _check_labels(root: Path, labels: list[str], found: Mapping[str, list[ClipFile]]) -> None:
+    for name in ("validation", "test"):
+        unknown = sorted({clip.label for clip in found.get(name, [])} - set(labels))
+        if unknown:
+            raise DataError(
+                f"{root}: the {name} split has classes that training lacks: {first_few(unknown)}. "
+                "Add training clips for them, or remove them."
+            )
+    if len(labels) < 2:
+        raise DataError(f"{root} has {len(labels)} class ({first_few(labels)}); at least 2 are needed")
+
+
+def _validate_fraction(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise ConfigError(f"validation_fraction is {fraction}; it must lie between 0 and 1, for example 0.2")
+
+
+def _children(folder: Path) -> list[Path]:
+    visible = [child for child in folder.iterdir() if not child.name.startswith(".")]
+    return sorted(visible, key=lambda child: natural_key(child.name))
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [child for child in _children(folder) if child.is_dir()]

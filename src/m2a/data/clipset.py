@@ -1,0 +1,72 @@
+"""What a data set is: labelled clips on disk, in splits, under labels whose order gives the class index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif")
+FRAME_SUFFIXES = (".jpg", ".jpeg")
+WHAT_A_CLIP_IS = f"a clip is a video file ({' '.join(VIDEO_SUFFIXES)}) or a folder of .jpg frames"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipFile:
+    """One labelled clip on disk."""
+
+    id: str
+    """Unique in the set: `100218`, or `train/Holding something/12.mp4`."""
+    path: Path
+    """A video file, or a folder of JPEG frames."""
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSet:
+    """The clips of a data set, by split."""
+
+    format: str
+    """`something-something-v1` or `class-folders`."""
+    root: Path
+    labels: tuple[str, ...]
+    """Position is the class index."""
+    splits: Mapping[str, tuple[ClipFile, ...]]
+    """`train` and `validation`, and `test` where it is labelled."""
+    notes: tuple[str, ...] = ()
+    """What a user should be told about how the set was read."""
+
+    def split(self, name: str) -> tuple[ClipFile, ...]:
+        """The clips of one split; a `DataError` names the splits there are."""
+        if name not in self.splits:
+            raise DataError(f"{self.root} has no {name!r} split; choose one of: {', '.join(self.splits)}")
+        return self.splits[name]
+
+
+def is_frame(name: str) -> bool:
+    """Whether a file of this name is taken for a frame of a clip."""
+    return name.lower().endswith(FRAME_SUFFIXES) and not name.startswith(".")
+
+
+def is_clip(path: Path) -> bool:
+    """Whether a path is a video file, by its suffix, or a folder that holds JPEG frames directly."""
+    if path.name.startswith("."):
+        return False
+    if path.is_dir():
+        return any(is_frame(child.name) for child in path.iterdir())
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which `2.jpg` comes before `10.jpg`, and ties are settled by the text."""
+    parts = re.split(r"([0-9]+)", name)
+    return (*((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts), (0, 0, name))
+
+
+def first_few(names: list[str], limit: int = 5) -> str:
+    """`a, b, c and 12 more`."""
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,215 @@
+"""Write a whole synthetic set to disk, in parallel, all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from m2a.errors import ConfigError, DataError
+
+from .classes import order_blind_ceiling, time_reversal_pairs
+from .encode import write_frames, write_video
+from .plan import SPLITS, Job, Parameters, jobs, parameters
+from .render import render_clip
+
+RECORD = "synthetic.json"
+CHUNK = 16  # clips a worker is handed at a time
+WORTH_A_POOL = 200  # below this many clips, starting processes takes longer than drawing
+
+
+@dataclass(frozen=True)
+class SyntheticSummary:
+    """What lies on disk.
+
+    `counts` are clips in each split, `ceiling` is `order_blind_ceiling(labels)` in percent, and `reused` says that
+    the set was there already and nothing was drawn.
+    """
+
+    root: Path
+    layout: str
+    labels: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+    counts: dict[str, int]
+    ceiling: float
+    reused: bool
+
+
+def synthesize(
+    root: str | Path,
+    *,
+    layout: str = "something-something-v1",
+    num_train: int = 1200,
+    num_validation: int = 240,
+    classes: Sequence[str] | int | None = None,
+    size: int = 80,
+    num_frames: int = 12,
+    difficulty: float = 0.3,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+    fps: int = 12,
+) -> SyntheticSummary:
+    """Draw the set "somethings": clips of objects, hands and a moving camera under Something-Something V1's labels.
+
+    The same arguments give the same bytes, whatever the number of workers. Nothing is left under `root` if the run
+    is interrupted. A folder that holds the very same set is reused.
+
+    Args:
+        root: where to write; must not exist, be empty, or hold the same set.
+        layout: "something-something-v1" (JPEG frames and `;`-separated lists) or "class-folders" (mp4 files in
+            `train/<label>/` and `validation/<label>/`).
+        num_train, num_validation: clips in all, shared evenly by the classes (differing by one at most).
+        classes: label names; or a number, for that many from the top of the table, where the pairs come first; or
+            None for all.
+        size: the short side (height) in pixels, even; frames are 4:3.
+        num_frames: frames in every clip.
+        difficulty: 0..1, see `render_clip`.
+        seed: 0 or more. Training and validation clips are drawn from different streams of it.
+        workers: processes; None picks by the size of the job, 0 and 1 draw in this process.
+        progress: show a bar on stderr.
+        fps: frames a second of the mp4 files.
+
+    Returns:
+        A summary of what is on disk.
+
+    Raises:
+        ConfigError: an argument that cannot work, or a folder with a synthetic set of other parameters.
+        DataError: a folder with something else in it.
+    """
+    root = Path(root)
+    if workers is not None and workers < 0:
+        raise ConfigError(f"workers={workers}: 0 and 1 draw in this process, more draw in parallel, None chooses.")
+    p = parameters(
+        classes,
+        layout=layout,
+        num_train=num_train,
+        num_validation=num_validation,
+        size=size,
+        num_frames=num_frames,
+        difficulty=float(difficulty),
+        seed=seed,
+        fps=fps,
+    )
+    reused = _is_there(root.absolute(), p)
+    if not reused:
+        _build(root.absolute(), p, _num_workers(workers, p), progress)
+    counts = {split: p.total(split) for split in SPLITS}
+    pairs = tuple(time_reversal_pairs(p.labels))
+    return SyntheticSummary(root, layout, p.labels, pairs, counts, order_blind_ceiling(p.labels), reused)
+
+
+def _num_workers(workers: int | None, p: Parameters) -> int:
+    if workers is not None:
+        return workers
+    if p.num_train + p.num_validation < WORTH_A_POOL:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _is_there(root: Path, p: Parameters) -> bool:
+    """Whether `root` holds this very set; False where it can be written; raises where it holds anything else."""
+    if not root.exists():
+        return False
+    if not root.is_dir():
+        raise DataError(f"{root} is a file; the set needs a folder. Name one that is empty or does not exist yet.")
+    if not any(root.iterdir()):
+        return False
+    try:
+        found = json.loads((root / RECORD).read_text(encoding="utf-8"))
+        theirs = {"generator": found["generator"], **found["parameters"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{root} is not empty and holds no synthetic set ({RECORD} is missing or unreadable). "
+            "Name a folder that is empty or does not exist yet."
+        ) from None
+    record = p.record()
+    ours = {"generator": record["generator"], **record["parameters"]}
+    other = [f"{k}={theirs.get(k)!r} (asked for {v!r})" for k, v in ours.items() if theirs.get(k) != v]
+    if other:
+        raise ConfigError(
+            f"{root} holds a synthetic set with other parameters: {'; '.join(other)}. "
+            "Name another folder, or delete this one."
+        )
+    lost = [str(job.target) for job in jobs(p) if not (root / job.target).exists()]
+    if lost:
+        raise DataError(f"{root} lacks {len(lost)} of its clips, for example {lost[0]}. Delete it and draw it again.")
+    return True
+
+
+def _build(root: Path, p: Parameters, workers: int, progress: bool) -> None:
+    """Draw everything beside `root`, then move it there in one step."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    partial = root.parent / f".{root.name}.partial-{os.getpid()}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        todo = jobs(p)
+        _draw_all(partial, p, todo, workers, progress)
+        if p.layout == "something-something-v1":
+            _write_lists(partial, p, todo)
+        (partial / RECORD).write_text(json.dumps(p.record(), indent=2) + "\n", encoding="utf-8")
+        if root.exists():
+            root.rmdir()  # it was empty; if it no longer is, this fails and nothing is lost
+        partial.rename(root)
+    except BrokenProcessPool:
+        raise ConfigError(
+            "A drawing process died. In a script, call synthesize below `if __name__ == '__main__':`; "
+            "from a notebook or a shell pass workers=1."
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_lists(root: Path, p: Parameters, todo: list[Job]) -> None:
+    """The three csv files of Something-Something V1."""
+    name = "something-something-v1-{}.csv"
+    (root / name.format("labels")).write_text("".join(f"{label}\n" for label in sorted(p.labels)), encoding="utf-8")
+    for split in SPLITS:
+        lines = "".join(f"{job.clip_id};{job.label}\n" for job in todo if job.split == split)
+        (root / name.format(split)).write_text(lines, encoding="utf-8")
+
+
+def _draw_all(root: Path, p: Parameters, todo: list[Job], workers: int, progress: bool) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task("Drawing clips", total=len(todo))
+        for done in _chunks_done(root, p, todo, workers):
+            bar.advance(task, done)
+
+
+def _chunks_done(root: Path, p: Parameters, todo: list[Job], workers: int) -> Iterator[int]:
+    """Draw, giving the number of clips drawn from time to time."""
+    chunks = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
+    if workers <= 1:
+        for chunk in chunks:
+            yield draw_chunk(root, p, chunk)
+        return
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn"))
+    try:
+        for future in as_completed([pool.submit(draw_chunk, root, p, chunk) for chunk in chunks]):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def draw_chunk(root: Path, p: Parameters, chunk: list[Job]) -> int:
+    """Draw and write some clips below `root`, and say how many. Runs in a worker process."""
+    for job in chunk:
+        rng = np.random.default_rng(np.random.SeedSequence(job.entropy))
+        frames = render_clip(job.label, size=p.size, num_frames=p.num_frames, difficulty=p.difficulty, rng=rng)
+        if p.layout == "class-folders":
+            write_video(root / job.target, frames, p.fps)
+        else:
+            write_frames(root / job.target, frames)
+    return len(chunk)

@@ -1,0 +1,143 @@
+"""Video files, decoded with FFmpeg through PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import torch
+from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from ..errors import UnreadableClipError
+from .clip_reader import ClipReader
+
+_HIDDEN_FRAMES = {"vp8"}  # codecs some of whose packets carry no picture: only decoding tells the number of frames
+_LOOSE_FORMATS = {"mpeg", "mpegts"}  # the same, for formats
+_MANY_PIXELS = 1280 * 720  # from here on threads pay; on small frames starting them costs more than decoding
+_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}  # older ones convert in one thread
+
+
+class VideoReader(ClipReader):
+    """A video file. Opening it walks through all its packets, so that a file that was cut off is found at once.
+
+    The number of frames is what the file holds, not what its header says. Frames are decoded in order, up to the
+    last one wanted. The rotation a phone writes into a file is applied.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._opened() as container:
+            self._check_stream(container)
+            name, codec = container.format.name, container.streams.video[0].codec_context.name
+            self.num_frames = self._count_packets(container)
+        if self.num_frames and (codec in _HIDDEN_FRAMES or name in _LOOSE_FORMATS):
+            self.num_frames = sum(1 for _ in self._frames())
+        if not self.num_frames:
+            raise UnreadableClipError(path, "the video holds no frames")
+
+    def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
+        frames: dict[int, Tensor] = {}
+        converter = VideoReformatter()
+        missing = set(wanted)
+        count = 0
+        for index, frame in enumerate(self._frames()):
+            count = index + 1
+            if index in missing:
+                if frame.is_corrupt:
+                    raise UnreadableClipError(self.path, f"frame {index} of {self.num_frames} is damaged")
+                frames[index] = _to_tensor(frame, converter)
+                missing.remove(index)
+                if not missing:
+                    return frames
+        raise UnreadableClipError(self.path, f"only {count} of {self.num_frames} frames can be decoded")
+
+    def _frames(self) -> Iterator[av.VideoFrame]:
+        """All frames in the order of display."""
+        count = 0
+        with self._opened() as container:
+            stream = container.streams.video[0]
+            if get_worker_info() is None and stream.width * stream.height >= _MANY_PIXELS:
+                stream.thread_type = "AUTO"
+            else:  # workers would fight for the cores
+                stream.codec_context.thread_count = 1
+            try:
+                for frame in container.decode(stream):
+                    yield frame
+                    count += 1
+            except av.FFmpegError as error:
+                reason = f"decoding stops after {count} of {self.num_frames} frames (FFmpeg: {error.strerror})"
+                raise UnreadableClipError(self.path, reason) from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[InputContainer]:
+        try:
+            container = av.open(str(self.path), metadata_errors="replace")
+        except (av.FFmpegError, OSError) as error:
+            raise UnreadableClipError(self.path, _why_not_opened(self.path, error)) from error
+        with container:
+            yield container
+
+    def _check_stream(self, container: InputContainer) -> None:
+        if not container.streams.video:
+            kinds = ", ".join(sorted({str(stream.type) for stream in container.streams}))
+            raise UnreadableClipError(self.path, f"there is no picture in the file, only: {kinds or 'nothing'}")
+        if container.streams.video[0].codec_context is None:
+            raise UnreadableClipError(self.path, "FFmpeg has no decoder for the way this video is compressed")
+
+    def _count_packets(self, container: InputContainer) -> int:
+        """The number of pictures in the file; raises where it ends before its header says."""
+        stream = container.streams.video[0]
+        seen = intact = shown = 0
+        last_is_whole, end = True, 0.0
+        try:
+            for packet in container.demux():
+                if packet.size == 0:
+                    continue
+                if packet.pts is not None and packet.time_base is not None:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if packet.stream.index == stream.index:
+                    last_is_whole = not packet.is_corrupt
+                    seen += 1
+                    intact += last_is_whole
+                    shown += not packet.is_discard
+        except av.FFmpegError as error:
+            reason = f"reading the file stops after {seen} frames (FFmpeg: {error.strerror})"
+            raise UnreadableClipError(self.path, reason) from error
+        declared = stream.frames if "mp4" in container.format.name else 0  # elsewhere the header is often wrong
+        if seen and (not last_is_whole or intact < declared):
+            of_how_many = f" of {stream.frames}" if stream.frames >= seen else ""
+            raise UnreadableClipError(self.path, f"the file is cut off: only {intact}{of_how_many} frames are in it")
+        seconds = (container.duration or 0) / 1_000_000
+        if "matroska" in container.format.name and end < min(0.9 * seconds, seconds - 0.3):
+            reason = f"the file is cut off: it ends after {end:.2f} of {seconds:.2f} seconds, with {seen} frames"
+            raise UnreadableClipError(self.path, reason)
+        return shown
+
+
+def _to_tensor(frame: av.VideoFrame, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:
+    pixels_HWC = torch.from_numpy(converter.reformat(frame, format="rgb24", **_ONE_THREAD).to_ndarray())
+    quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise, as in rot90
+    if quarter_turns:
+        pixels_HWC = torch.rot90(pixels_HWC, quarter_turns, dims=(0, 1))
+    return pixels_HWC.permute(2, 0, 1)
+
+
+def _why_not_opened(path: Path, error: OSError | av.FFmpegError) -> str:
+    """One line on a file that FFmpeg does not open."""
+    if not path.exists():
+        return "there is no such file"
+    if not isinstance(error, av.InvalidDataError):
+        return f"the file cannot be opened ({error.strerror})"
+    if path.stat().st_size == 0:
+        return "the file is empty (0 bytes)"
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start[4:8] == b"ftyp":
+        return "the file is cut off: its index, which is written last, is missing; copy or download it again"
+    return f"this is not a video, or its start is damaged (it begins with {start!r})"

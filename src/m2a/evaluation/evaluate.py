@@ -1,0 +1,160 @@
+"""How good a model is on labelled clips: top-1, top-5, per class, confusion, and the scores of every clip."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
+
+from m2a.data.batch import BadClip
+from m2a.data.clipset import ClipFile
+from m2a.data.dataset import ClipDataset, make_loader
+from m2a.errors import ConfigError, DataError
+from m2a.models import VideoClassifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Predictions for a set of clips, and what follows from them. Shares are in percent."""
+
+    labels: tuple[str, ...]
+    clips: tuple[ClipFile, ...]
+    """The clips that were decoded, in the order of the rows below."""
+    targets: Int[Tensor, " N"]
+    probabilities: Float[Tensor, "N K"]
+    skipped: tuple[BadClip, ...] = ()
+    """Clips that could not be decoded and were left out."""
+
+    @property
+    def top1(self) -> float:
+        return self._accuracy(1)
+
+    @property
+    def top5(self) -> float:
+        return self._accuracy(min(5, len(self.labels)))
+
+    @property
+    def confusion(self) -> Int[Tensor, "K K"]:
+        """Counts; rows are the truth, columns the prediction."""
+        return multiclass_confusion_matrix(self.probabilities, self.targets, num_classes=len(self.labels))
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """One entry a label: how many clips it has, and the share of them named rightly (None without clips)."""
+        counts = self.confusion
+        totals, right = counts.sum(dim=1).tolist(), counts.diagonal().tolist()
+        return [
+            {"label": label, "clips": total, "top1": 100 * hits / total if total else None}
+            for label, total, hits in zip(self.labels, totals, right, strict=True)
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for `evaluation.json`."""
+        return {
+            "num_clips": len(self.clips),
+            "skipped": [{"path": str(bad.path), "reason": bad.reason} for bad in self.skipped],
+            "top1": self.top1,
+            "top5": self.top5,
+            "labels": list(self.labels),
+            "per_class": self.per_class(),
+            "confusion": self.confusion.tolist(),
+        }
+
+    def write_predictions(self, path: str | Path) -> None:
+        """Writes a csv: clip, label, prediction, then the probability of each class under its name."""
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["clip", "label", "prediction", *self.labels])
+            rows = zip(self.clips, self.probabilities.tolist(), self.probabilities.argmax(1).tolist(), strict=True)
+            for clip, scores, best in rows:
+                writer.writerow([clip.id, clip.label, self.labels[best], *(f"{score:.5f}" for score in scores)])
+
+    def _accuracy(self, k: int) -> float:
+        shares = multiclass_accuracy(
+            self.probabilities, self.targets, num_classes=len(self.labels), top_k=k, average="micro"
+        )
+        return 100 * shares.item()
+
+
+def evaluate(
+    model: VideoClassifier,
+    clips: Sequence[ClipFile],
+    *,
+    batch_size: int = 16,
+    workers: int = 0,
+    device: str | torch.device | None = None,
+    bf16: bool = False,
+    skip_bad: bool = False,
+    console: Console | None = None,
+) -> Evaluation:
+    """Predicts every clip once: frames from the centres of its segments, centre crop.
+
+    Args:
+        model: with labels; it is set to evaluation mode and moved to `device`.
+        clips: labelled clips, whose labels must be the model's.
+        device: cuda where there is one, by default.
+        bf16: compute in bfloat16 (autocast).
+        skip_bad: leave out clips that cannot be decoded, and say which, instead of stopping at them.
+
+    Raises:
+        ConfigError: the model has no labels.
+        DataError: there are no clips, a label is not the model's, or a clip cannot be decoded.
+    """
+    if model.labels is None:
+        raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
+    if not clips:
+        raise DataError("There are no clips to evaluate.")
+    _check_labels(clips, model.labels)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model.to(device).eval()
+    dataset = ClipDataset(clips, labels=model.labels, preprocessing=model.preprocessing, train=False)
+    loader = make_loader(dataset, batch_size=batch_size, shuffle=False, workers=workers, seed=0)
+    autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+    probabilities, targets, indices, bad = [], [], [], []
+    with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as progress:
+        bar = progress.add_task("evaluating", total=len(clips))
+        for batch in loader:
+            bad += batch.bad
+            if batch.bad and not skip_bad:
+                raise DataError(_refusal(batch.bad[0]))
+            if len(batch):
+                with autocast:
+                    probabilities.append(model.predict_probabilities(batch.clips).cpu())
+                targets.append(batch.labels)
+                indices += batch.indices.tolist()
+            progress.advance(bar, len(batch) + len(batch.bad))
+    if not indices:
+        raise DataError(f"None of the {len(clips)} clips can be decoded; the first: {bad[0].path}: {bad[0].reason}")
+    return Evaluation(
+        labels=model.labels,
+        clips=tuple(clips[index] for index in indices),
+        targets=torch.cat(targets),
+        probabilities=torch.cat(probabilities),
+        skipped=tuple(bad),
+    )
+
+
+def _refusal(bad: BadClip) -> str:
+    return (
+        f"{bad.path} cannot be decoded: {bad.reason}. An accuracy without it would be another number. Repair or remove "
+        "it, or leave such clips out with --skip-bad; evaluation.json then names them."
+    )
+
+
+def _check_labels(clips: Sequence[ClipFile], labels: Sequence[str]) -> None:
+    unknown = sorted({clip.label for clip in clips} - set(labels))
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} labels of these clips are not among the {len(labels)} the model was trained with: "
+            f"{', '.join(map(repr, unknown[:3]))}{', ...' if len(unknown) > 3 else ''}. Evaluate on data with its "
+            f"labels ({', '.join(map(repr, list(labels)[:3]))}, ...)."
+        )

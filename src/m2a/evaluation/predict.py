@@ -1,0 +1,65 @@
+"""What a model says of one video."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from m2a.data.readers import read_clip
+from m2a.errors import ConfigError, NotFoundError
+from m2a.models import VideoClassifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """A label and how likely the model takes it to be, 0 to 1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The likeliest labels of a video, best first."""
+
+    path: Path
+    guesses: tuple[Guess, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"path": str(self.path), "top": [asdict(guess) for guess in self.guesses]}
+
+
+def predict(model: VideoClassifier, path: str | Path, *, top_k: int = 5) -> Prediction:
+    """The `top_k` likeliest labels of a video file or a folder of JPEG frames, by the model's own preprocessing.
+
+    Raises:
+        NotFoundError: nothing is at `path`.
+        UnreadableClipError: it cannot be decoded.
+        ConfigError: the model has no labels, or top_k is below 1.
+    """
+    if model.labels is None:
+        raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
+    if top_k < 1:
+        raise ConfigError(f"top_k must be at least 1; got {top_k}.")
+    clip = load_clip(model, path)
+    model.eval()
+    scores = model.predict_probabilities(clip[None])[0].cpu()
+    best = torch.topk(scores, min(top_k, len(model.labels)))
+    guesses = (
+        Guess(label=model.labels[index], probability=value)
+        for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    )
+    return Prediction(path=Path(path), guesses=tuple(guesses))
+
+
+def load_clip(model: VideoClassifier, path: str | Path) -> UInt8[Tensor, "T 3 S S"]:
+    """The frames of a video as the model sees them, before normalisation."""
+    path = Path(path)
+    if not path.exists():
+        raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
+    return model.preprocessing.test_transform(read_clip(path, model.preprocessing.sample_test))

@@ -1,0 +1,150 @@
+"""Placing a mechanism in a model one does not own, and taking it out again.
+
+A mechanism becomes a child of the layer it stands at, under the name `mechanism`, and a forward hook applies it. So no
+parameter of the model is renamed (image checkpoints still load; every key of ours contains `.mechanism.`), nothing
+runs, and `remove` leaves no trace.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError
+from m2a.insertion.fold import FrameCount, SiteHook
+from m2a.insertion.report import InsertionReport
+from m2a.insertion.sites import Position, find_sites
+from m2a.mechanisms import create_mechanism, parse_spec
+
+MECHANISM = "mechanism"
+"""Name of the child that carries a mechanism."""
+
+
+def insert(
+    model: nn.Module,
+    spec: str,
+    *,
+    num_frames: int = 8,
+    where: str | Sequence[str] | None = None,
+    position: Position = "before",
+    reduction: int = 8,
+    **options: Any,
+) -> InsertionReport:
+    """Gives an image (or 3D) network a mechanism at its sites, in place.
+
+    The network then takes folded clips, `(B * num_frames, C, H, W)` with the frames of a clip next to each other, and
+    gives one output a frame. 3D layers keep `(B, C, T, H, W)`. Parameters, buffers, training mode and the global
+    random state are left as they were; weights of the mechanism are drawn from a copy of that state.
+
+    Args:
+        model: any module; timm's ResNets and MobileNetV2 have default sites.
+        spec: the mechanism (`m2a.list_mechanisms()`, `"motion:attention"`, `"a+b"`).
+        num_frames: T, the number of consecutive entries of the batch that make a clip.
+        where: other sites than the default ones: a regular expression matching whole module names, or a list of names.
+        position: "before" the layer (Table II's multiply-adds, and as released) or "after" it (the paper's text).
+        reduction: R of the gate.
+        options: of the mechanism, such as `boundary="zero"`.
+
+    Raises:
+        SpecError: the mechanism or an option is unknown.
+        NoSitesError: no layer matched.
+        SiteTypeError: a named layer cannot carry a mechanism.
+        AlreadyInsertedError: the model carries mechanisms already.
+        ConfigError: num_frames or position makes no sense.
+    """
+    parse_spec(spec)
+    if num_frames < 2:
+        raise ConfigError(f"num_frames must be at least 2 to see motion; got {num_frames}.")
+    if position not in ("before", "after"):
+        raise ConfigError(f'position must be "before" or "after" the layer; got {position!r}.')
+    if present := [name for name, _ in _carriers(model)]:
+        raise AlreadyInsertedError(
+            f"The model carries a mechanism at {len(present)} sites already ({present[0]!r}, ...). Call "
+            'm2a.remove(model) first; to use two together stack them in one spec, such as "m2a+tsm".'
+        )
+    found = find_sites(model, where, position)
+    before = sum(p.numel() for p in model.parameters())
+    with torch.random.fork_rng(devices=[]):  # building on the CPU: other devices' states are not touched
+        mechanisms = [
+            create_mechanism(spec, channels=site.channels, num_frames=num_frames, reduction=reduction, **options)
+            for site in found.sites
+        ]
+    frames = FrameCount(num_frames)
+    for site, mechanism in zip(found.sites, mechanisms, strict=True):
+        _match(mechanism, site.layer)
+        site.layer.add_module(MECHANISM, mechanism.train(site.layer.training))
+        SiteHook(name=site.name, layout=site.layout, frames=frames).register(site.layer, position)
+    return InsertionReport(
+        mechanism=str(parse_spec(spec)),
+        num_frames=num_frames,
+        sites=[site.name for site in found.sites],
+        channels=[site.channels for site in found.sites],
+        position=position,
+        skipped=found.skipped,
+        parameters_before=before,
+        parameters_added=sum(p.numel() for m in mechanisms for p in m.parameters()),
+    )
+
+
+def remove(model: nn.Module) -> nn.Module:
+    """Takes every mechanism out of `model` again, in place, and returns it as it was before `insert`.
+
+    Raises NotInsertedError when there is none.
+    """
+    carriers = list(_carriers(model))
+    if not carriers:
+        raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; there is nothing to remove.")
+    for _, layer in carriers:
+        delattr(layer, MECHANISM)
+        for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
+            for key in [key for key, hook in hooks.items() if _site_hook(hook)]:
+                del hooks[key]
+    return model
+
+
+def set_num_frames(model: nn.Module, num_frames: int) -> None:
+    """Changes T, the number of consecutive entries of the batch that make a clip, at every site.
+
+    Raises NotInsertedError when the model carries no mechanism, ConfigError for fewer than 2 frames.
+    """
+    if num_frames < 2:
+        raise ConfigError(f"num_frames must be at least 2 to see motion; got {num_frames}.")
+    counts = [hook.frames for _, layer in _carriers(model) for hook in _site_hooks(layer)]
+    if not counts:
+        raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; call m2a.insert first.")
+    for count in counts:
+        count.value = num_frames
+
+
+def get_num_frames(model: nn.Module) -> int | None:
+    """T as the sites of `model` have it, or None when it carries no mechanism."""
+    return next((hook.frames.value for _, layer in _carriers(model) for hook in _site_hooks(layer)), None)
+
+
+def _carriers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    return ((name, layer) for name, layer in model.named_modules() if any(_site_hooks(layer)))
+
+
+def _site_hooks(layer: nn.Module) -> Iterator[SiteHook]:
+    hooks = itertools.chain(layer._forward_pre_hooks.values(), layer._forward_hooks.values())
+    return (owner for hook in hooks if (owner := _site_hook(hook)))
+
+
+def _site_hook(hook: Any) -> SiteHook | None:
+    owner = getattr(hook, "__self__", None)
+    return owner if isinstance(owner, SiteHook) else None
+
+
+def _match(mechanism: nn.Module, layer: nn.Module) -> None:
+    """Puts the mechanism on the layer's device, in its dtype and memory format."""
+    weight = next((p for p in layer.parameters(recurse=False) if p.is_floating_point()), None)
+    if weight is None:
+        return
+    mechanism.to(device=weight.device, dtype=weight.dtype)
+    channels_last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+    if channels_last and not weight.is_contiguous():
+        mechanism.to(memory_format=torch.channels_last)

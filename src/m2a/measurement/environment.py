@@ -1,0 +1,33 @@
+"""What a result was measured on: it is written beside every figure."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+
+def hardware() -> str:
+    """The processor and how many cores this process may use, and the GPUs torch sees."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parts = [f"{cores} x {_processor()}"]
+    parts += [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(parts)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that a figure can depend on."""
+    names = ("m2a", "torch", "torchvision", "timm", "lightning", "av")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

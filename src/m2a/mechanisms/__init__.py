@@ -1,0 +1,25 @@
+"""What a mechanism computes: a function from a clip of features to a clip of features, (B, T, C, H, W) -> the same."""
+
+from m2a.mechanisms.catalogue import describe_mechanisms as describe_mechanisms
+from m2a.mechanisms.catalogue import list_mechanisms as list_mechanisms
+from m2a.mechanisms.create import create_mechanism as create_mechanism
+from m2a.mechanisms.gate import Gate as Gate
+from m2a.mechanisms.m2a import FrameAttention as FrameAttention
+from m2a.mechanisms.m2a import FrameDifference as FrameDifference
+from m2a.mechanisms.m2a import MotionAttention as MotionAttention
+from m2a.mechanisms.spec import MechanismSpec as MechanismSpec
+from m2a.mechanisms.spec import parse_spec as parse_spec
+from m2a.mechanisms.tsm import TemporalShift as TemporalShift
+
+__all__ = [
+    "FrameAttention",
+    "FrameDifference",
+    "Gate",
+    "MechanismSpec",
+    "MotionAttention",
+    "TemporalShift",
+    "create_mechanism",
+    "describe_mechanisms",
+    "list_mechanisms",
+    "parse_spec",
+]

@@ -1,0 +1,78 @@
+"""The gate that all motions and attentions of the paper share (section III).
+
+    z    = reduce(x)                        1x1 convolution, C -> C/R
+    y    = attention(motion(norm(z))) + z   with an attention;   y = motion(z) without one
+    out  = x + x * sigmoid(expand(y))       1x1 convolution, C/R -> C
+
+`norm` is a layer norm without weights over each frame's (C/R, H, W). Without an attention there is neither norm nor
+inner skip, as in the released code.
+
+Shapes: B clips, T frames, C channels, c = C/R reduced channels, H, W.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from m2a.errors import ClipShapeError
+
+
+def check_clip(x_BTCHW: Tensor, channels: int) -> None:
+    """Raises ClipShapeError unless `x` is a clip of features (B, T >= 2, channels, H, W)."""
+    if x_BTCHW.ndim != 5:
+        raise ClipShapeError(
+            f"A mechanism takes clips of features (B, T, C, H, W); got {x_BTCHW.ndim} dimensions, "
+            f"{tuple(x_BTCHW.shape)}. Use x.unflatten(0, (-1, num_frames)) on folded frames."
+        )
+    if x_BTCHW.shape[2] != channels:
+        raise ClipShapeError(
+            f"This mechanism was built for {channels} channels; got {x_BTCHW.shape[2]} in {tuple(x_BTCHW.shape)}. "
+            "The layout is (B, T, C, H, W)."
+        )
+    if x_BTCHW.shape[1] < 2:
+        raise ClipShapeError(f"There is no motion in a single frame: got T = {x_BTCHW.shape[1]}, need at least 2.")
+
+
+class Gate(nn.Module):
+    """Gates a clip's features by what a motion and an attention make of their reduced copy. Source: paper, section III.
+
+    Args:
+        channels: C of the features.
+        motion: takes and returns (B, T, c, H, W).
+        attention: takes and returns (B, T, c, H, W); None leaves out norm and inner skip too.
+        reduction: R; c = max(C // R, 1).
+    """
+
+    def __init__(self, channels: int, *, motion: nn.Module, attention: nn.Module | None, reduction: int = 8):
+        super().__init__()
+        self.channels = channels
+        reduced = reduced_channels(channels, reduction)
+        self.reduce = nn.Conv2d(channels, reduced, kernel_size=1)
+        self.motion = motion
+        self.attention = attention
+        self.expand = nn.Conv2d(reduced, channels, kernel_size=1)
+
+    def forward(self, x_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T C H W"]:
+        check_clip(x_BTCHW, self.channels)
+        x_NCHW = x_BTCHW.flatten(0, 1)
+        z_BTcHW = self.reduce(x_NCHW).unflatten(0, x_BTCHW.shape[:2])
+        y_BTcHW = self.temporal(z_BTcHW)
+        gate_NCHW = self.expand(y_BTcHW.flatten(0, 1)).sigmoid()
+        return torch.addcmul(x_NCHW, x_NCHW, gate_NCHW.to(x_NCHW.dtype)).unflatten(0, x_BTCHW.shape[:2])
+
+    def temporal(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
+        """Everything between the two 1x1 convolutions."""
+        if self.attention is None:
+            return self.motion(z_BTcHW)
+        norm_BTcHW = F.layer_norm(z_BTcHW, z_BTcHW.shape[2:])
+        return self.attention(self.motion(norm_BTcHW)) + z_BTcHW
+
+
+def reduced_channels(channels: int, reduction: int) -> int:
+    """c = C // R, at least 1. Raises ClipShapeError for a reduction below 1."""
+    if reduction < 1:
+        raise ClipShapeError(f"reduction divides the channels and must be at least 1; got {reduction}.")
+    return max(channels // reduction, 1)

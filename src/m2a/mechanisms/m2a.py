@@ -1,0 +1,154 @@
+"""M2A: motion aware attention (Gebotys, Wong, Clausi, "M2A: Motion Aware Attention for Accurate Video Action
+Recognition", section III).
+
+    n_t = layer_norm(z_t)                       over each frame's (c, H, W), no weights
+    m_t = n_{t+1} - n_t                         motion
+    a   = softmax(m m' / sqrt(D)) m             attention over the T frames, D = c * H * W
+    y   = a + z                                 and the gate of `gate.py` around it
+
+Everything above is a mix of frames, so `MotionAttention` computes it as one T x T matrix. With mu_t, sigma_t the mean
+and deviation of frame t, centred frames c_t = z_t - mu_t, G = c c' their Gram matrix (sigma_t^2 = G_tt / D), Delta the
+difference matrix (shift - I) and P = Delta diag(1 / sigma):
+
+    y = z + softmax(P G P' / sqrt(D)) P c
+
+which reads the activation twice instead of about ten times. `tests/reference/m2a.py` is the literal version.
+
+Differs from the released code in: the boundary. The paper's text wraps (the last frame's successor is the first frame:
+`boundary="wrap"`, the default); the released code pads with zeros (`boundary="zero"`).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from m2a.errors import SpecError
+from m2a.mechanisms.catalogue import PartInfo, Shorthand, register_part, register_shorthand
+from m2a.mechanisms.gate import Gate
+
+Boundary = Literal["wrap", "zero"]
+_PAPER = "Gebotys, Wong, Clausi: M2A, section III"
+_EPS = 1e-5  # of torch's layer_norm, which the released code calls
+
+
+class FrameDifference(nn.Module):
+    """Each frame's successor minus the frame, (B, T, c, H, W) -> the same. Source: paper, section III, motion."""
+
+    def __init__(self, *, boundary: Boundary = "wrap"):
+        super().__init__()
+        if boundary not in get_args(Boundary):
+            raise SpecError(
+                f"boundary={boundary!r} is not known. 'wrap' (the paper's text) makes the first frame the last one's "
+                "successor; 'zero' (the released code) makes it zeros."
+            )
+        self.boundary = boundary
+
+    def forward(self, x_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
+        first = x_BTcHW[:, :1] if self.boundary == "wrap" else torch.zeros_like(x_BTcHW[:, :1])
+        return torch.cat([x_BTcHW[:, 1:], first], dim=1) - x_BTcHW
+
+    def matrix(self, num_frames: int, *, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "T T"]:
+        """Delta = shift - I, for which `forward(x)` is `Delta @ x` over time."""
+        identity = torch.eye(num_frames, device=device, dtype=dtype)
+        shift = identity.roll(1, dims=1)
+        if self.boundary == "zero":
+            keep = torch.arange(num_frames, device=device) < num_frames - 1
+            shift = shift * keep.to(dtype)[:, None]
+        return shift - identity
+
+    def extra_repr(self) -> str:
+        return f"boundary={self.boundary!r}"
+
+
+class FrameAttention(nn.Module):
+    """Attention of frames over frames, each frame one token of D = c * H * W numbers; queries, keys and values are the
+    input itself. Source: paper, section III, attention. (B, T, c, H, W) -> the same."""
+
+    def forward(self, x_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
+        tokens_BTD = x_BTcHW.flatten(2)
+        scores_BTT = tokens_BTD @ tokens_BTD.mT / tokens_BTD.shape[-1] ** 0.5
+        return (scores_BTT.softmax(-1) @ tokens_BTD).view_as(x_BTcHW)
+
+
+class MotionAttention(Gate):
+    """The gate with M2A's attention over a motion that is itself a mix of frames (M2A's difference, or none), as one
+    T x T matrix. Statistics, scores and mix are accumulated in float32 whatever autocast says."""
+
+    def temporal(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
+        flat_BTD = _frames_as_rows(z_BTcHW)
+        with _without_autocast(z_BTcHW.device.type):
+            wide_BTD = flat_BTD if flat_BTD.dtype == torch.float64 else flat_BTD.float()
+            centred_BTD = wide_BTD - wide_BTD.mean(-1, keepdim=True)
+            mixed_BTD = torch.baddbmm(wide_BTD, self.mixing_matrix(centred_BTD), centred_BTD)
+        return _rows_as_frames(mixed_BTD.to(z_BTcHW.dtype), like=z_BTcHW)
+
+    def mixing_matrix(self, centred_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T T"]:
+        """M = softmax(P G P' / sqrt(D)) P for frames that have each zero mean: row t tells what frame t adds."""
+        num_values = centred_BTD.shape[-1]
+        gram_BTT = centred_BTD @ centred_BTD.mT
+        inverse_sigma_BT = (gram_BTT.diagonal(dim1=-2, dim2=-1) / num_values + _EPS).rsqrt()
+        if isinstance(self.motion, FrameDifference):
+            delta_TT = self.motion.matrix(gram_BTT.shape[-1], device=gram_BTT.device, dtype=gram_BTT.dtype)
+            p_BTT = delta_TT * inverse_sigma_BT[:, None, :]
+        else:
+            p_BTT = torch.diag_embed(inverse_sigma_BT)
+        return (p_BTT @ gram_BTT @ p_BTT.mT / num_values**0.5).softmax(-1) @ p_BTT
+
+
+def _without_autocast(device_type: str) -> AbstractContextManager[object]:
+    if torch.amp.is_autocast_available(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()  # the meta device, on which multiply-adds are counted, has none
+
+
+def _frames_as_rows(z_BTcHW: Tensor) -> Tensor:
+    """(B, T, D) with D in the order the memory has it: nothing here depends on that order, and so nothing is copied."""
+    if z_BTcHW.flatten(0, 1).is_contiguous(memory_format=torch.channels_last):
+        return z_BTcHW.permute(0, 1, 3, 4, 2).flatten(2)
+    return z_BTcHW.flatten(2)
+
+
+def _rows_as_frames(rows_BTD: Tensor, *, like: Tensor) -> Tensor:
+    batch, frames, channels, height, width = like.shape
+    if like.flatten(0, 1).is_contiguous(memory_format=torch.channels_last):
+        return rows_BTD.view(batch, frames, height, width, channels).permute(0, 1, 4, 2, 3)
+    return rows_BTD.view(batch, frames, channels, height, width)
+
+
+def _build_difference(*, boundary: Boundary = "wrap", **_: object) -> nn.Module:
+    return FrameDifference(boundary=boundary)
+
+
+register_part(
+    PartInfo(
+        name="m2a",
+        kind="motion",
+        summary="Difference of consecutive frames' features.",
+        paper=_PAPER,
+        build=_build_difference,
+        options=frozenset({"boundary"}),
+    )
+)
+register_part(
+    PartInfo(
+        name="m2a",
+        kind="attention",
+        summary="Attention over the T frames, a frame's features one token.",
+        paper=_PAPER,
+        build=lambda **_: FrameAttention(),
+    )
+)
+register_shorthand(
+    Shorthand(name="m2a", motion="m2a", attention="m2a", summary="Attention over frame differences gates the features.")
+)
+register_shorthand(
+    Shorthand(name="m2a-motion", motion="m2a", attention="none", summary="M2A's motion half: differences alone gate.")
+)
+register_shorthand(
+    Shorthand(name="m2a-attention", motion="none", attention="m2a", summary="M2A's attention half: no differences.")
+)

@@ -1,0 +1,44 @@
+"""What it takes to build a model again: plain values that go through JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from m2a.errors import CheckpointError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The recipe of a `VideoClassifier`. Weights, labels and preprocessing are kept beside it."""
+
+    backbone: str
+    """A timm model name."""
+    num_classes: int
+    mechanism: str = "m2a"
+    """A mechanism spec; "none" averages frames."""
+    num_frames: int = 8
+    reduction: int = 8
+    position: str = "before"
+    where: str | tuple[str, ...] | None = None
+    dropout: float = 0.5
+    mechanism_options: Mapping[str, Any] = field(default_factory=dict)
+    backbone_options: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments for `timm.create_model`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Raises CheckpointError when a key is missing or unknown (a file of a newer version, say)."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise CheckpointError(
+                f"The model's config has keys this version of m2a does not know: {', '.join(unknown)}. Update m2a."
+            )
+        if missing := sorted({"backbone", "num_classes"} - set(values)):
+            raise CheckpointError(f"The model's config lacks {', '.join(missing)}; it is not one that m2a wrote.")
+        where = values.get("where")
+        return cls(**{**values, "where": tuple(where) if isinstance(where, list) else where})

@@ -1,0 +1,122 @@
+"""Reading weights from files, and putting image weights into a network that may carry mechanisms."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from m2a.errors import CheckpointError, NotFoundError
+
+_NESTED = ("state_dict", "model", "state_dict_ema", "model_ema")
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Tensors by name from a .safetensors or .pth/.pt/.bin/.ckpt file, on the CPU. Wrappers that training scripts put
+    around (`{"state_dict": ...}`, `module.`) are taken off. Pickles are read with `weights_only=True`, or not at all.
+
+    Raises:
+        NotFoundError: no such file.
+        CheckpointError: damaged, of another format, or a pickle that holds more than tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise NotFoundError(f"There is no checkpoint {path}. Give the path of a .safetensors or .pth file.")
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is damaged, or holds Python objects besides tensors, which would run code on loading and is "
+            f"refused. Save its state_dict alone, or as .safetensors. ({str(error).splitlines()[0]})"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint; it is damaged or cut off: {error}") from error
+    for key in _NESTED:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise CheckpointError(f"{path} holds no state_dict: a mapping from parameter names to tensors was expected.")
+    return {str(name).removeprefix("module."): value for name, value in loaded.items()}
+
+
+def load_image_weights(network: nn.Module, path: str | Path) -> None:
+    """Loads a plain image checkpoint into `network`, with or without mechanisms inside. Only the mechanisms' own keys
+    may be missing from the file, only the image classifier's may be left over.
+
+    Raises CheckpointError when anything else does not fit, and changes nothing then.
+    """
+    state = read_state_dict(path)
+    own = network.state_dict()
+    if foreign := [key for key in state if ".mechanism." in key and key not in own]:
+        raise CheckpointError(
+            f"{path} was saved with another mechanism inside: {_some(foreign)} have no place here. Load it with "
+            "m2a.load, or give a plain image checkpoint."
+        )
+    head = _classifier_names(network)
+    state = {
+        key: value
+        for key, value in state.items()
+        if not (key.startswith(head) and (key not in own or own[key].shape != value.shape))
+    }
+    missing = [key for key in own if key not in state and ".mechanism." not in key and not key.startswith(head)]
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]  # older files have none
+    unexpected = [key for key in state if key not in own]
+    wrong = [key for key in state if key in own and own[key].shape != state[key].shape]
+    if missing or unexpected or wrong:
+        raise CheckpointError(_misfit(path, network, missing, unexpected, wrong, own, state))
+    network.load_state_dict({**own, **state})
+
+
+def load_whole(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Loads a state dict that must fit exactly. Raises CheckpointError naming what does not."""
+    own = model.state_dict()
+    missing = [key for key in own if key not in state]
+    unexpected = [key for key in state if key not in own]
+    wrong = [key for key in state if key in own and own[key].shape != state[key].shape]
+    if missing or unexpected or wrong:
+        raise CheckpointError(_misfit(source, model, missing, unexpected, wrong, own, state))
+    model.load_state_dict(dict(state))
+
+
+def _classifier_names(network: nn.Module) -> tuple[str, ...]:
+    names: Any = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ("fc", "classifier", "head.fc")
+    return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+
+
+def _misfit(
+    source: str | Path,
+    model: nn.Module,
+    missing: Sequence[str],
+    unexpected: Sequence[str],
+    wrong: Sequence[str],
+    own: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+) -> str:
+    lines = [f"{source} does not fit this {type(model).__name__}."]
+    if missing:
+        lines.append(f"Not in the file: {_some(missing)}.")
+    if unexpected:
+        lines.append(f"Not in the model: {_some(unexpected)}.")
+    if wrong:
+        key = wrong[0]
+        lines.append(
+            f"Of another shape: {_some(wrong)} ({key}: {tuple(state[key].shape)}, not {tuple(own[key].shape)})."
+        )
+    if any(".mechanism." in key for key in (*missing, *unexpected)):
+        lines.append("The mechanisms differ: build the model with the mechanism the file was trained with.")
+    else:
+        lines.append("Is it a checkpoint of the same backbone?")
+    return " ".join(lines)
+
+
+def _some(names: Sequence[str], limit: int = 3) -> str:
+    shown = ", ".join(names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

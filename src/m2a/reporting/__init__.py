@@ -1,0 +1,9 @@
+"""One page about one or several training runs: `report.html`, a single file that needs no network and no scripts."""
+
+from m2a.reporting.analysis import results_table as results_table
+from m2a.reporting.report import Prediction as Prediction
+from m2a.reporting.report import write_report as write_report
+from m2a.reporting.runs import Run as Run
+from m2a.reporting.strips import FilmStrip as FilmStrip
+
+__all__ = ["FilmStrip", "Prediction", "Run", "results_table", "write_report"]

@@ -1,0 +1,207 @@
+"""Reading a run's folder: `evaluation.json`, and where they exist `config.yaml`, `metrics.csv`, `predictions.csv`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from m2a.errors import DataError, NotFoundError
+from m2a.reporting.text import finite
+
+SCHEMA = 1
+_REQUIRED = ("schema", "mechanism", "num_clips", "top1", "labels", "per_class", "confusion")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore:
+    """How one class did: clips seen, percent of them named rightly."""
+
+    label: str
+    clips: int
+    top1: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One row of `metrics.csv`; what was not measured in that epoch is None."""
+
+    epoch: int
+    train_loss: float | None = None
+    val_loss: float | None = None
+    val_top1: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipPrediction:
+    """One row of `predictions.csv`: the truth, the guess, and the probability given to the guess."""
+
+    clip: str
+    label: str
+    prediction: str
+    probability: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What was read of a run's folder."""
+
+    folder: Path
+    mechanism: str
+    backbone: str = ""
+    num_frames: int | None = None
+    size: int | None = None
+    data: str = ""
+    split: str = "validation"
+    num_clips: int
+    top1: float | None
+    top5: float | None = None
+    macs: float | None = None
+    parameters: float | None = None
+    labels: tuple[str, ...]
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Clips by truth (rows) and prediction (columns), both in the order of `labels`."""
+    skipped: tuple[tuple[str, str], ...] = ()
+    hardware: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
+    epochs: tuple[Epoch, ...] = ()
+    predictions: tuple[ClipPrediction, ...] = ()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """Read a run's folder. Only `evaluation.json` has to be there."""
+        folder = Path(path)
+        if not folder.is_dir():
+            raise NotFoundError(f"{folder}: no such folder. Name the folder of a run, as `m2a train` leaves it.")
+        return cls(
+            folder=folder,
+            **_evaluation(folder),
+            config=_config(folder / "config.yaml"),
+            epochs=_metrics(folder / "metrics.csv"),
+            predictions=_predictions(folder / "predictions.csv"),
+        )
+
+
+def _evaluation(folder: Path) -> dict[str, Any]:
+    path = folder / "evaluation.json"
+    remedy = f"Run `m2a evaluate {folder}` to write it anew."
+    if not path.is_file():
+        raise NotFoundError(f"{path}: no such file, so there is nothing to report about this run. {remedy}")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not readable as JSON ({error}). {remedy}") from error
+    if not isinstance(raw, dict):
+        raise DataError(f"{path}: expected an object at the top, got {type(raw).__name__}. {remedy}")
+    if absent := [key for key in _REQUIRED if key not in raw]:
+        raise DataError(f"{path}: lacks {', '.join(absent)}. {remedy}")
+    if raw["schema"] != SCHEMA:
+        raise DataError(f"{path}: schema {raw['schema']!r}, this version reads schema {SCHEMA}. {remedy}")
+    try:
+        values = _values(raw)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise DataError(f"{path}: a value is not of the expected kind ({error!r}). {remedy}") from error
+    classes = len(values["labels"])
+    shape = (len(values["confusion"]), {len(row) for row in values["confusion"]} or {0})
+    if shape != (classes, {classes}):
+        widths = "/".join(map(str, sorted(shape[1])))
+        raise DataError(f"{path}: confusion is {shape[0]} x {widths}, expected {classes} x {classes}. {remedy}")
+    return values
+
+
+def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
+    hardware = raw.get("hardware") or ""
+    if isinstance(hardware, dict):
+        hardware = ", ".join(f"{key} {value}" for key, value in hardware.items())
+    return {
+        "mechanism": str(raw["mechanism"]),
+        "backbone": str(raw.get("backbone") or ""),
+        "num_frames": None if raw.get("num_frames") is None else int(raw["num_frames"]),
+        "size": None if raw.get("size") is None else int(raw["size"]),
+        "data": str(raw.get("data") or ""),
+        "split": str(raw.get("split") or "validation"),
+        "num_clips": int(raw["num_clips"]),
+        **{key: _number(raw.get(key)) for key in ("top1", "top5", "macs", "parameters")},
+        "labels": tuple(map(str, raw["labels"])),
+        "per_class": tuple(
+            ClassScore(label=str(row["label"]), clips=int(row["clips"]), top1=_number(row.get("top1")))
+            for row in raw["per_class"]
+        ),
+        "confusion": tuple(tuple(map(int, row)) for row in raw["confusion"]),
+        "skipped": tuple((str(clip["path"]), str(clip.get("reason", ""))) for clip in raw.get("skipped") or ()),
+        "hardware": str(hardware),
+        "versions": {str(key): str(value) for key, value in (raw.get("versions") or {}).items()},
+    }
+
+
+def _number(value: object) -> float | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str | int | float):
+        return finite(float(value))
+    raise TypeError(f"{value!r} is not a number")
+
+
+def _config(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError) as error:
+        raise DataError(f"{path}: not readable as YAML ({error}). Restore or delete the file.") from error
+    if not isinstance(raw, dict):
+        raise DataError(f"{path}: expected options and values, got {type(raw).__name__}. Restore or delete the file.")
+    return dict(_flat(raw))
+
+
+def _flat(options: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in options.items():
+        if isinstance(value, dict) and value:
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, default=str)))
+    return rows
+
+
+def _metrics(path: Path) -> tuple[Epoch, ...]:
+    rows = []
+    for line, row in _csv(path, required=("epoch",)):
+        try:
+            numbers = {key: _number(row.get(key)) for key in ("train_loss", "val_loss", "val_top1", "seconds")}
+            rows.append(Epoch(epoch=int(float(row["epoch"])), **numbers))
+        except ValueError as error:
+            raise DataError(f"{path}, line {line}: {error}. Correct the line or delete the file.") from error
+    return tuple(rows)
+
+
+def _predictions(path: Path) -> tuple[ClipPrediction, ...]:
+    rows = []
+    for line, row in _csv(path, required=("clip", "label", "prediction")):
+        guess = row["prediction"]
+        try:
+            probability = _number(row.get(guess))
+        except ValueError as error:
+            raise DataError(f"{path}, line {line}: {error}. Correct the line or delete the file.") from error
+        rows.append(ClipPrediction(clip=row["clip"], label=row["label"], prediction=guess, probability=probability))
+    return tuple(rows)
+
+
+def _csv(path: Path, *, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, restval="")
+        rows = [(reader.line_num, row) for row in reader]
+    columns = reader.fieldnames or ()
+    if absent := [column for column in required if column not in columns]:
+        raise DataError(f"{path}: lacks the column {', '.join(absent)}; it has {', '.join(columns) or 'none'}.")
+    return rows

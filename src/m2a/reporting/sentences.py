@@ -1,0 +1,88 @@
+"""The page's sentences about its runs, computed; in the limited markdown `text.inline` sets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from m2a.reporting.entries import Entry, baseline_and_lead
+from m2a.reporting.runs import Run
+from m2a.reporting.text import count, difference, listing, percent, signed
+
+
+def introduction(shown: Sequence[Entry]) -> str:
+    """What the page is, in two sentences."""
+    run = shown[0].run
+    backbones = sorted({f"`{entry.run.backbone}`" for entry in shown if entry.run.backbone})
+    on = f" on {listing(backbones)}" if backbones else ""
+    shape = [count(len(run.labels), "class", "classes")]
+    if run.num_frames:
+        shape.append(
+            f"{run.num_frames} frames a clip" + (f" of {run.size} \u00d7 {run.size} pixels" if run.size else "")
+        )
+    clips = "the same clips" if len(shown) > 1 and same_clips(shown) else "clips"
+    tested = f"tested on {clips}{f' of `{run.data}`' if run.data else ''} ({', '.join(shape)})"
+    if len(shown) == 1:
+        subject = f"how well `{shown[0].name}`{on} tells what happens in a video"
+    else:
+        names = listing([f"`{entry.name}`" for entry in shown])
+        subject = f"{len(shown)} ways of seeing motion in a video, {names}{on}"
+    verb = "shows" if len(shown) == 1 else "compares"
+    return f"This page {verb} {subject}, {tested}. Every number below is computed from the files the runs left behind."
+
+
+def same_clips(shown: Sequence[Entry]) -> bool:
+    """Whether all runs were evaluated on as many clips of the same split of the same data."""
+    return len({(entry.run.num_clips, entry.run.split, entry.run.data) for entry in shown}) == 1
+
+
+def headline(shown: Sequence[Entry]) -> str:
+    """The result in one sentence of limited markdown, computed from the evaluations."""
+    baseline, lead = baseline_and_lead(shown)
+    start = f"`{lead.name}` names **{percent(lead.run.top1)}** of {clips_of(lead.run)}"
+    if baseline is None:
+        return f"{start}; guessing would name {percent(100 / max(1, len(lead.run.labels)))}."
+    if (gain := difference(lead.run.top1, baseline.run.top1)) is None:
+        return f"{start}, `{baseline.name}` {percent(baseline.run.top1)}."
+    sentence = f"{start}, `{baseline.name}` {percent(baseline.run.top1)}: **{signed(gain)} points**"
+    if not baseline.run.macs or lead.run.macs is None:
+        return f"{sentence}."
+    cost = signed(100 * (lead.run.macs / baseline.run.macs - 1))
+    return f"{sentence} for " + ("the same multiply-adds." if cost == "0.0" else f"{cost}% multiply-adds.")
+
+
+def clips_of(run: Run) -> str:
+    """`240 held-out clips`, or the split by name where it is not a held-out one."""
+    if run.split.lower() in {"validation", "valid", "val", "test"}:
+        return count(run.num_clips, "held-out clip")
+    return f"{count(run.num_clips, 'clip')} of the {run.split} split"
+
+
+def agreement(shown: Sequence[Entry]) -> str:
+    """Clip by clip: how many the leading run names and the baseline does not, and the other way round."""
+    baseline, lead = baseline_and_lead(shown)
+    if baseline is None:
+        return ""
+    ours, theirs = ({row.clip: row.label == row.prediction for row in e.run.predictions} for e in (lead, baseline))
+    if not ours or ours.keys() != theirs.keys():
+        return ""
+    cases = Counter((ours[clip], theirs[clip]) for clip in ours)
+    only_lead, only_baseline = cases[True, False], cases[False, True]
+    return (
+        f"Clip by clip: {only_lead:,} named by `{lead.name}` only, {only_baseline:,} by `{baseline.name}` only, "
+        f"{cases[True, True]:,} by both, {cases[False, False]:,} by neither."
+    )
+
+
+def caveats(shown: Sequence[Entry]) -> list[str]:
+    """What a reader must know when the runs are not quite comparable."""
+    notes = []
+    if not same_clips(shown):
+        told = listing(
+            [f"`{e.name}` on {e.run.num_clips} clips of {e.run.data or 'its data'} ({e.run.split})" for e in shown]
+        )
+        notes.append(f"The runs were not evaluated on the same clips: {told}. Their differences mix in the clips'.")
+    if len({(entry.run.num_frames, entry.run.size) for entry in shown}) > 1:
+        told = listing([f"`{e.name}` {e.run.num_frames or '?'} frames of {e.run.size or '?'} pixels" for e in shown])
+        notes.append(f"The runs do not see the same input: {told}.")
+    return notes

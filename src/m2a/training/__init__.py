@@ -1,0 +1,22 @@
+"""Training: one dataclass of options, Lightning underneath. Names are loaded on first use: options need no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from m2a.training.config import RECIPES as RECIPES
+from m2a.training.config import TrainConfig as TrainConfig
+
+if TYPE_CHECKING:
+    from m2a.training.fitting import FitResult as FitResult
+    from m2a.training.fitting import fit as fit
+
+__all__ = ["RECIPES", "FitResult", "TrainConfig", "fit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("FitResult", "fit"):
+        from m2a.training import fitting as module
+
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,71 @@
+"""What a run writes down as it goes: one row an epoch, to `metrics.csv` and to the terminal."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from rich.console import Console
+
+COLUMNS = ("epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "seconds")
+
+
+class EpochTable(L.Callback):
+    """Appends a row to `metrics.csv` after each epoch (top-1 and top-5 in percent, seconds of the epoch with its
+    validation) and says it in a line. Rows of an earlier part of the run stay when it is resumed."""
+
+    def __init__(self, path: Path, *, console: Console):
+        self.path = path
+        self.console = console
+        self._start = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        rows = _rows_before(self.path, trainer.current_epoch) if self.path.exists() else []
+        _write(self.path, rows)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row: dict[str, Any] = {
+            "epoch": trainer.current_epoch + 1,
+            "train_loss": _rounded(logged.get("train_loss"), 4),
+            "val_loss": _rounded(logged.get("val_loss"), 4),
+            "val_top1": _rounded(_percent(logged.get("val_top1")), 2),
+            "val_top5": _rounded(_percent(logged.get("val_top5")), 2),
+            "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.3g}",
+            "seconds": round(time.perf_counter() - self._start, 1),
+        }
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerow(row)
+        self.console.print(
+            f"epoch {row['epoch']:>3}/{trainer.max_epochs}  train loss {row['train_loss']}  "
+            f"val loss {row['val_loss']}  top-1 {row['val_top1']}%  {row['seconds']:.0f} s",
+            highlight=False,
+        )
+
+
+def _rows_before(path: Path, epoch: int) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _rounded(value: float | None, digits: int) -> float | str:
+    return "" if value is None else round(value, digits)

@@ -1,0 +1,202 @@
+"""The options of a training run. This dataclass is the only place where one is defined: the flags of `m2a train`, the
+YAML of a run and the option table in the docs all come from it. It imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import yaml
+
+from m2a.errors import ConfigError, NotFoundError
+
+Optimizer = Literal["sgd", "adamw"]
+Schedule = Literal["step", "one-cycle", "constant"]
+Precision = Literal["32", "bf16-mixed", "16-mixed"]
+DataFormat = Literal["auto", "something-something-v1", "class-folders"]
+
+
+@dataclass(kw_only=True)
+class TrainConfig:
+    """One training run: data, model and recipe. The defaults are the paper's recipe."""
+
+    data: Path
+    """The data set: Something-Something V1 as it is unpacked, or one folder of clips per class."""
+    out: Path | None = None
+    """Folder of the run; must be new or empty. Default: runs/<data>-<backbone>-<mechanism>."""
+    format: DataFormat = "auto"
+    """Layout of the data set."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about clips that an annotation file names and the disk does not have."""
+
+    backbone: str = "resnet18"
+    """Any timm model that has default sites, such as resnet18, resnet50, mobilenetv2_100."""
+    mechanism: str = "m2a"
+    """The mechanism: none, m2a, m2a-motion, m2a-attention, tsm, or a stack such as m2a+tsm."""
+    mechanism_options: dict[str, str | int | float] = field(default_factory=dict)
+    """Options of the mechanism, such as boundary=zero."""
+    backbone_options: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments for timm.create_model, such as drop_path_rate=0.1."""
+    reduction: int = 8
+    """The gate works on 1/reduction of the channels."""
+    pretrained: str = "imagenet"
+    """Image weights to start from: imagenet (downloaded by timm), none, or the path of a .safetensors or .pth file."""
+    num_frames: int = 8
+    """Frames sampled from a clip."""
+    size: int | None = None
+    """Height and width in pixels of the model's input; the backbone's own by default."""
+    dropout: float = 0.5
+    """Dropout in front of the last layer."""
+
+    epochs: int = 30
+    """Passes over the training clips."""
+    batch_size: int = 32
+    """Clips in a batch."""
+    accumulate: int = 4
+    """Batches whose gradients are added up before a step."""
+    optimizer: Optimizer = "sgd"
+    """sgd (with momentum) or adamw."""
+    lr: float = 0.02
+    """Learning rate; the peak of a one-cycle schedule."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 5e-4
+    """Weight decay; not applied to biases and norms."""
+    schedule: Schedule = "step"
+    """step (times 0.1 at each milestone), one-cycle (warm up, then anneal to zero), or constant."""
+    milestones: tuple[int, ...] = (20,)
+    """Epochs at which the step schedule drops the learning rate."""
+    warmup: float = 0.3
+    """Share of the steps in which a one-cycle schedule rises."""
+    clip_gradient: float = 20.0
+    """Largest norm of the gradient; 0 for no limit."""
+    label_smoothing: float = 0.0
+    """Share of the target spread over all classes."""
+    flip: bool = False
+    """Mirror half of the training clips; left/right labels are swapped with their partner or their clips left alone."""
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    """Sides of the multi-scale training crops, as shares of the short side."""
+
+    workers: int | None = None
+    """Processes that decode clips; by default one a core but one, at most 8."""
+    device: str = "auto"
+    """auto, cpu, gpu, mps."""
+    devices: int = 1
+    """How many of them; more than one trains with DDP."""
+    precision: Precision = "32"
+    """Arithmetic: 32, bf16-mixed or 16-mixed."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    channels_last: bool = True
+    """Keep features in channels-last memory order."""
+    seed: int = 0
+    """Seed of weights, crops, sampling and order."""
+    skip_bad: bool = False
+    """Validate without the clips that cannot be decoded, instead of stopping. Training skips and names them anyway."""
+    resume: bool = False
+    """Go on from the last checkpoint in the run's folder."""
+
+    def __post_init__(self) -> None:
+        self.data = Path(self.data)
+        self.out = Path(self.out) if self.out is not None else None
+        self.milestones = tuple(self.milestones)
+        self.scales = tuple(self.scales)
+        self.mechanism_options = {key: _parsed(value) for key, value in self.mechanism_options.items()}
+        self.backbone_options = {key: _parsed(value) for key, value in self.backbone_options.items()}
+        _validate(self)
+
+    @property
+    def run_folder(self) -> Path:
+        """`out`, or its default."""
+        mechanism = self.mechanism.replace(":", "-").replace("+", "-")
+        return self.out or Path("runs") / f"{self.data.resolve().name}-{self.backbone}-{mechanism}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `config.yaml` has them."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+    def save(self, path: str | Path) -> None:
+        """Writes the YAML that `load` and `m2a train --config` read."""
+        Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path, **changes: Any) -> Self:
+        """Reads a YAML of options, with `changes` on top.
+
+        Raises NotFoundError, and ConfigError for what is not YAML, an unknown option or a value that cannot work.
+        """
+        return cls.from_dict({**read_options(path), **changes})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Raises ConfigError for an unknown option or a missing one."""
+        known = [f.name for f in fields(cls)]
+        if unknown := [key for key in values if key not in known]:
+            raise ConfigError(f"There is no option {', '.join(unknown)}. The options are {', '.join(known)}.")
+        if "data" not in values:
+            raise ConfigError("The option data is missing: the folder of the data set.")
+        return cls(**values)
+
+    def with_changes(self, **changes: Any) -> Self:
+        """A copy with some options changed."""
+        return replace(self, **changes)
+
+
+QUICK: Mapping[str, Any] = {
+    "optimizer": "adamw",
+    "schedule": "one-cycle",
+    "lr": 1e-3,
+    "weight_decay": 0.05,
+    "clip_gradient": 1.0,
+    "batch_size": 16,
+    "accumulate": 1,
+    "epochs": 10,
+}
+RECIPES: Mapping[str, Mapping[str, Any]] = {"paper": {}, "quick": QUICK}
+"""Named sets of options: "paper" (the defaults) and "quick" (AdamW, one-cycle; for small data)."""
+
+
+def read_options(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file of options. Raises NotFoundError, or ConfigError when it is not one."""
+    path = Path(path)
+    if not path.is_file():
+        raise NotFoundError(f"There is no config file {path}.")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} should hold options, one 'name: value' a line; got {type(values).__name__}.")
+    return values
+
+
+def _parsed(value: Any) -> Any:
+    """A value that came as text from the command line, read as YAML: "0.1", "true" and "[32, 64]" are what they look."""
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _validate(config: TrainConfig) -> None:
+    at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "devices": 1, "seed": 0}
+    for name, least in at_least.items():
+        if getattr(config, name) < least:
+            raise ConfigError(f"{name} must be at least {least}; got {getattr(config, name)}.")
+    if config.lr <= 0:
+        raise ConfigError(f"lr must be above 0; got {config.lr}.")
+    for name in ("dropout", "warmup", "label_smoothing"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigError(f"{name} must lie in 0 to 1 (1 excluded); got {getattr(config, name)}.")
+    choices = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision, "format": DataFormat}
+    for name, allowed in choices.items():
+        if getattr(config, name) not in get_args(allowed):
+            raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")
+    if config.schedule == "step" and list(config.milestones) != sorted(set(config.milestones)):
+        raise ConfigError(f"milestones must be epochs in rising order; got {list(config.milestones)}.")

@@ -1,0 +1,213 @@
+"""Training a video classifier on a data set: the part of a run that Lightning does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+
+from m2a.data.clipset import ClipSet
+from m2a.data.dataset import ClipDataset, make_loader
+from m2a.data.labels import describe_flips
+from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError
+from m2a.models import VideoClassifier, create_model
+from m2a.training.callbacks import EpochTable
+from m2a.training.config import TrainConfig
+from m2a.training.task import ClassificationTask
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What training gave: the best model, in evaluation mode, and the clips it had to leave out."""
+
+    model: VideoClassifier
+    best_epoch: int
+    skipped: dict[Path, str] = field(default_factory=dict)
+
+
+def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) -> FitResult:
+    """Trains the model that `config` describes on the "train" split of `clips`, validating on "validation" after each
+    epoch. Writes `config.yaml`, `checkpoints/` (best and last), `metrics.csv` and `tensorboard/` into the run's folder.
+
+    A training clip that cannot be decoded is left out, counted and named once; one of the validation split stops the
+    run unless `config.skip_bad`.
+
+    Raises:
+        ConfigError: the run's folder is in use, or an option cannot work.
+        DataError: a split is missing, or a validation clip cannot be decoded.
+        CheckpointError, NotFoundError: what `--resume` or `--pretrained` named cannot be used.
+    """
+    console = console or Console(stderr=True)
+    folder = config.run_folder
+    last = _resume_from(config) if config.resume else None
+    if last is None:
+        _claim(folder)
+    train, validation = clips.split("train"), clips.split("validation")
+    if not train or not validation:
+        raise DataError(
+            f"{clips.root} has {len(train)} training and {len(validation)} validation clips; both are needed."
+        )
+    if config.flip:
+        console.print(describe_flips(clips.labels), highlight=False)
+    L.seed_everything(config.seed, workers=False, verbose=False)
+    model = _model(config, clips)
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save(folder / "config.yaml")
+    task = ClassificationTask(model, config)
+    with _quiet():
+        trainer = _trainer(config, folder, console, device=_accelerator(config))
+        loaders = _loaders(config, clips, model, pin_memory=trainer.accelerator.name() == "cuda")
+        trainer.fit(task, *loaders, ckpt_path=last, weights_only=last is None or None)
+    return _finish(task, trainer, console)
+
+
+def _model(config: TrainConfig, clips: ClipSet) -> VideoClassifier:
+    options: dict[str, Any] = dict(config.mechanism_options)
+    pretrained: bool | str = {"imagenet": True, "none": False}.get(config.pretrained, config.pretrained)
+    model = create_model(
+        config.backbone,
+        mechanism=config.mechanism,
+        num_classes=len(clips.labels),
+        labels=clips.labels,
+        num_frames=config.num_frames,
+        pretrained=pretrained,
+        size=config.size,
+        dropout=config.dropout,
+        reduction=config.reduction,
+        backbone_options=config.backbone_options,
+        **options,
+    )
+    if config.channels_last:
+        model.to(memory_format=torch.channels_last)
+    if config.compile:
+        model.compile()
+    return model
+
+
+def _loaders(config: TrainConfig, clips: ClipSet, model: VideoClassifier, *, pin_memory: bool) -> tuple[Any, Any]:
+    from dataclasses import replace
+
+    workers = default_workers() if config.workers is None else config.workers
+    preprocessing = replace(model.preprocessing, scales=config.scales)
+    common: dict[str, Any] = {"labels": clips.labels, "preprocessing": preprocessing, "seed": config.seed}
+    shared: dict[str, Any] = {
+        "batch_size": config.batch_size,
+        "workers": workers,
+        "seed": config.seed,
+        "pin_memory": pin_memory,
+    }
+    train = ClipDataset(clips.split("train"), train=True, flip=config.flip, **common)
+    validation = ClipDataset(clips.split("validation"), train=False, **common)
+    return make_loader(train, shuffle=True, **shared), make_loader(validation, shuffle=False, **shared)
+
+
+def _trainer(config: TrainConfig, folder: Path, console: Console, *, device: str) -> L.Trainer:
+    checkpoints = ModelCheckpoint(
+        dirpath=folder / "checkpoints",
+        filename="best",
+        monitor="val_top1",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[L.Callback] = [
+        checkpoints,
+        EpochTable(folder / "metrics.csv", console=console),
+        LearningRateMonitor(logging_interval="step"),
+    ]
+    if console.is_terminal:
+        callbacks.append(RichProgressBar(leave=False))
+    return L.Trainer(
+        accelerator=device,
+        devices=config.devices,
+        precision=config.precision,
+        max_epochs=config.epochs,
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip_gradient or None,
+        logger=TensorBoardLogger(folder, name="tensorboard", version=""),
+        callbacks=callbacks,
+        enable_progress_bar=console.is_terminal,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        benchmark=True,
+    )
+
+
+def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> FitResult:
+    checkpoint = trainer.checkpoint_callback
+    assert isinstance(checkpoint, ModelCheckpoint)
+    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=False)  # our own file, just written
+    task.load_state_dict(best["state_dict"])
+    if task.skipped:
+        console.print(f"{len(task.skipped)} clips could not be decoded and were left out:", style="yellow")
+        for path, reason in sorted(task.skipped.items()):
+            console.print(f"  {path}: {reason}", highlight=False, soft_wrap=True)
+    return FitResult(model=task.model.eval().cpu(), best_epoch=best["epoch"] + 1, skipped=task.skipped)
+
+
+def _claim(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"The run's folder {folder} is not empty; a run never overwrites another. Name a new one with --out, or go "
+            "on with the run that is in it with --resume."
+        )
+
+
+def _resume_from(config: TrainConfig) -> str:
+    folder = config.run_folder
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        raise NotFoundError(f"There is nothing to resume: {last} does not exist. Leave --resume out to start the run.")
+    before = TrainConfig.load(folder / "config.yaml")
+    fixed = ("backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size")
+    for name in fixed:
+        if getattr(before, name) != getattr(config, name):
+            raise CheckpointError(
+                f"{last} was trained with {name} = {getattr(before, name)!r}, and --resume was asked with "
+                f"{getattr(config, name)!r}. Resume with the same, or start another run with another --out."
+            )
+    return str(last)
+
+
+def default_workers() -> int:
+    """Decoding processes when none are asked for: one a core but one, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, cores - 1))
+
+
+def _accelerator(config: TrainConfig) -> str:
+    if config.device == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise ConfigError(
+            "device=gpu was asked for and torch sees none. Use --device cpu, or check torch.cuda.is_available()."
+        )
+    return config.device
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's hints about things that are chosen here on purpose are not the user's business."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

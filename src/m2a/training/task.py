@@ -1,0 +1,97 @@
+"""What Lightning trains: a video classifier with its loss, optimiser and schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
+
+from m2a.data.batch import Batch
+from m2a.errors import DataError
+from m2a.models import VideoClassifier
+from m2a.training.config import TrainConfig
+
+
+class ClassificationTask(L.LightningModule):
+    """Cross entropy on clips. `skipped` names each clip that could not be decoded, once, with the reason."""
+
+    def __init__(self, model: VideoClassifier, config: TrainConfig):
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.skipped: dict[Path, str] = {}
+        classes = model.num_classes
+        self.top1 = MulticlassAccuracy(classes, top_k=1, average="micro")
+        self.top5 = MulticlassAccuracy(classes, top_k=min(5, classes), average="micro")
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(
+            self.config.seed * 1_000_003 + self.current_epoch
+        )  # a resumed run draws as the whole one would
+
+    def training_step(self, batch: Batch, _: int) -> Tensor | None:
+        self._note(batch)
+        if len(batch.labels) == 0:
+            return None  # every clip of the batch was unreadable: no step
+        scores = self(batch)
+        loss = F.cross_entropy(scores, batch.labels, label_smoothing=self.config.label_smoothing)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        self._note(batch)
+        if batch.bad and not self.config.skip_bad:
+            raise DataError(
+                f"The validation clip {batch.bad[0].path} cannot be decoded: {batch.bad[0].reason}. Repair or remove "
+                "it, or leave such clips out of validation with --skip-bad."
+            )
+        if len(batch.labels) == 0:
+            return
+        scores = self(batch).float()
+        self.top1(scores, batch.labels)
+        self.top5(scores, batch.labels)
+        size = len(batch.labels)
+        self.log("val_loss", F.cross_entropy(scores, batch.labels), batch_size=size, sync_dist=True)
+        self.log_dict({"val_top1": self.top1, "val_top5": self.top5}, on_epoch=True, batch_size=size)
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.model(self.model.preprocessing.normalize(batch.clips))
+
+    def configure_optimizers(self) -> Any:
+        config = self.config
+        groups = _parameter_groups(self.model, config.weight_decay)
+        if config.optimizer == "sgd":
+            optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=config.lr)
+        if config.schedule == "constant":
+            return optimizer
+        if config.schedule == "step":
+            stepped = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(config.milestones), gamma=0.1)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": stepped, "interval": "epoch"}}
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=config.lr,
+            total_steps=max(int(self.trainer.estimated_stepping_batches), 2),
+            pct_start=config.warmup,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def _note(self, batch: Batch) -> None:
+        for bad in batch.bad:
+            self.skipped.setdefault(bad.path, bad.reason)
+
+
+def _parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for weights with two axes or more; none for biases and norms."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,9 @@
+"""Whole runs and the demo: what the commands do, for use from Python."""
+
+from m2a.workflows.demo import DemoResult as DemoResult
+from m2a.workflows.demo import demo as demo
+from m2a.workflows.run import RunResult as RunResult
+from m2a.workflows.run import evaluate_run as evaluate_run
+from m2a.workflows.run import train as train
+
+__all__ = ["DemoResult", "RunResult", "demo", "evaluate_run", "train"]

@@ -1,0 +1,154 @@
+"""Whole runs: train, evaluate, report, and everything a run's folder holds.
+
+config.yaml   checkpoints/   tensorboard/   metrics.csv   evaluation.json   predictions.csv   model/   report.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from m2a.data.annotations import read_clips
+from m2a.data.clipset import ClipFile, ClipSet
+from m2a.data.readers import read_clip
+from m2a.data.sampling import segment_indices
+from m2a.errors import ConfigError, NotFoundError, UnreadableClipError
+from m2a.evaluation import Evaluation, evaluate
+from m2a.measurement import count_macs, count_parameters, hardware, versions
+from m2a.models import VideoClassifier, load
+from m2a.reporting import FilmStrip, write_report
+from m2a.training.config import TrainConfig
+from m2a.training.fitting import default_workers, fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A finished run: its folder, the best model and how it did on the validation split."""
+
+    folder: Path
+    model: VideoClassifier
+    evaluation: Evaluation
+    macs: int
+    parameters: int
+
+
+def train(config: TrainConfig, *, console: Console | None = None) -> RunResult:
+    """A whole run: reads the data, trains, keeps the best epoch's model, evaluates it, writes the report.
+
+    Raises what `m2a.data.read_clips`, `m2a.training.fit` and `evaluate_model` raise.
+    """
+    console = console or Console(stderr=True)
+    clips = read_set(config.data, config.format, config.missing, console)
+    fitted = fit(config, clips, console=console)
+    folder = config.run_folder
+    fitted.model.save_pretrained(folder / "model")
+    console.print(f"epoch {fitted.best_epoch} was the best; its model is in {folder / 'model'}", highlight=False)
+    result = evaluate_model(
+        fitted.model,
+        clips,
+        "validation",
+        folder,
+        batch_size=config.batch_size,
+        workers=default_workers() if config.workers is None else config.workers,
+        bf16=config.precision == "bf16-mixed",
+        skip_bad=config.skip_bad,
+        console=console,
+    )
+    example_strips = strips_of(clips.split("validation"), clips.labels[:6])
+    summary = f"Trained on {len(clips.split('train')):,} clips of `{config.data}`, {len(clips.labels)} classes."
+    write_report([folder], folder / "report.html", title=f"{folder.name}", summary=summary, strips=example_strips)
+    return result
+
+
+def evaluate_model(
+    model: VideoClassifier, clips: ClipSet, split: str, out: Path, *, console: Console | None = None, **options: Any
+) -> RunResult:
+    """Evaluates a model on one split and writes `evaluation.json` and `predictions.csv` into `out`. `options` go to
+    `m2a.evaluation.evaluate`, whose errors it raises."""
+    evaluation = evaluate(model, clips.split(split), console=console, **options)
+    out.mkdir(parents=True, exist_ok=True)
+    size, num_frames = model.preprocessing.size, model.num_frames
+    macs, parameters = count_macs(model, num_frames=num_frames, size=size), count_parameters(model)
+    content = {
+        "schema": 1,
+        "mechanism": model.config.mechanism if model.config else None,
+        "backbone": model.config.backbone if model.config else type(model.backbone).__name__,
+        "num_frames": num_frames,
+        "size": size,
+        "data": str(clips.root),
+        "split": split,
+        "macs": macs,
+        "parameters": parameters,
+        **evaluation.summary(),
+        "hardware": hardware(),
+        "versions": versions(),
+    }
+    (out / "evaluation.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    evaluation.write_predictions(out / "predictions.csv")
+    return RunResult(folder=out, model=model, evaluation=evaluation, macs=macs, parameters=parameters)
+
+
+def evaluate_run(
+    path: str | Path,
+    *,
+    data: str | Path | None = None,
+    split: str = "validation",
+    out: str | Path | None = None,
+    format: str = "auto",  # noqa: A002 - the word users look for
+    console: Console | None = None,
+    **options: Any,
+) -> RunResult:
+    """Evaluates a run's folder or a saved model. A run knows its data; a model alone needs `data`. Results go to `out`,
+    by default the run's folder for its own data and validation split.
+
+    Raises NotFoundError and ConfigError when the model or the data cannot be told.
+    """
+    console = console or Console(stderr=True)
+    path = Path(path)
+    run = TrainConfig.load(path / "config.yaml") if (path / "config.yaml").is_file() else None
+    if run is not None and not (path / "model").is_dir():
+        raise NotFoundError(f"{path} holds a run without a model; it did not finish. Go on with m2a train --resume.")
+    model = load(path / "model" if run is not None else path)
+    if data is None and run is None:
+        raise ConfigError(f"{path} is a model without a run, which does not know its data. Name it with --data.")
+    if out is None:
+        if run is None or data is not None or split != "validation":
+            raise ConfigError("Name a folder for the results with --out, so that the run's own are not overwritten.")
+        out = path
+    clips = read_set(data or run.data, format if data or run is None else run.format, "error", console)  # type: ignore[union-attr]
+    return evaluate_model(model, clips, split, Path(out), console=console, **options)
+
+
+def read_set(root: str | Path, format_: str, missing: str, console: Console) -> ClipSet:
+    """`read_clips`, and a line about what was found."""
+    clips = read_clips(root, format=format_, missing=missing)
+    counts = ", ".join(f"{len(members):,} {name}" for name, members in clips.splits.items())
+    console.print(f"{clips.root}: {clips.format}, {len(clips.labels)} classes, {counts} clips", highlight=False)
+    for note in clips.notes:
+        console.print(f"  {note}", highlight=False)
+    return clips
+
+
+def strips_of(clips: Sequence[ClipFile], labels: Sequence[str], *, num_frames: int = 8) -> list[FilmStrip]:
+    """A film strip of the first clip of each label that can be read."""
+    strips = []
+    for label in labels:
+        for clip in (clip for clip in clips if clip.label == label):
+            try:
+                strips.append(strip_of(clip.path, label, num_frames=num_frames))
+            except UnreadableClipError:
+                continue  # the evaluation names it; this is an illustration
+            break
+    return strips
+
+
+def strip_of(path: Path, title: str, *, num_frames: int = 8) -> FilmStrip:
+    """Frames from the centres of a clip's segments."""
+    frames = read_clip(path, lambda total: segment_indices(total, num_frames))
+    return FilmStrip(title=title, frames=[np.ascontiguousarray(frame.permute(1, 2, 0).numpy()) for frame in frames])

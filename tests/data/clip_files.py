@@ -1,0 +1,110 @@
+"""Small real files: clips whose frame k is recognisable by its brightness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from m2a.data import ClipSet
+
+SSV1 = "something-something-v1"
+FRAMES = "20bn-something-something-v1"
+PLAIN = {"libx264": "yuv420p", "libvpx-vp9": "yuv420p", "libvpx": "yuv420p", "mpeg4": "yuv420p", "gif": "rgb8"}
+
+
+def brightness(k: int) -> int:
+    """The grey of frame k, far enough from its neighbours' to survive compression."""
+    return 20 + 8 * (k % 27)
+
+
+def frames_of(clip: Tensor) -> list[int]:
+    """Which frames a clip consists of, by their brightness."""
+    return [round((float(value) - 20) / 8) for value in clip.float().mean(dim=(1, 2, 3))]
+
+
+def write_video(
+    path: Path,
+    *,
+    num_frames: int = 20,
+    width: int = 64,
+    height: int = 48,
+    codec: str = "libx264",
+    noise: bool = False,
+    rotation: int = 0,
+    bright_corner: bool = False,
+    options: dict[str, str] | None = None,
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = width, height
+        odd = codec == "libx264" and (width % 2 or height % 2)
+        stream.pix_fmt = "yuv444p" if odd else PLAIN[codec]
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for k in range(num_frames):
+            pixels = np.full((height, width, 3), brightness(k), dtype=np.uint8)
+            if noise:
+                pixels = rng.integers(0, 256, pixels.shape, dtype=np.uint8)
+            if bright_corner:
+                pixels[: height // 2, : width // 2] = 250
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def write_frames(folder: Path, *, num_frames: int = 12, width: int = 37, height: int = 53) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(num_frames):
+        write_jpeg(folder / f"{k + 1:05d}.jpg", grey=brightness(k), width=width, height=height)
+    return folder
+
+
+def write_jpeg(path: Path, *, grey: int, width: int = 37, height: int = 53) -> None:
+    Image.fromarray(np.full((height, width, 3), grey, dtype=np.uint8)).save(path, quality=95)
+
+
+def cut(path: Path, fraction: float) -> Path:
+    """The same file, ending early."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * fraction)])
+    return path
+
+
+def write_ssv1(
+    root: Path,
+    *,
+    labels: Sequence[str] = ("Moving something up", "Holding something", "Moving something down"),
+    train: Sequence[str] = ("1;Holding something", "2;Moving something up", "30;Moving something down"),
+    validation: Sequence[str] = ("4;Holding something",),
+    absent: Sequence[str] = (),
+) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / FRAMES).mkdir()
+    for name, lines in (("labels", labels), ("train", train), ("validation", validation)):
+        (root / f"{SSV1}-{name}.csv").write_text("\n".join(lines) + "\n")
+    for line in (*train, *validation):
+        clip_id = line.partition(";")[0]
+        if clip_id and clip_id not in absent:
+            write_frames(root / FRAMES / clip_id, num_frames=3)
+    return root
+
+
+def ids_of(clips: ClipSet, split: str) -> list[str]:
+    """The ids of a split's clips, in order."""
+    return [clip.id for clip in clips.split(split)]
+
+
+def touch(*paths: Path) -> None:
+    """Empty files: reading a list of clips opens none of them."""
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from clip_files import ids_of as ids
+from clip_files import touch, write_frames
+
+from m2a.data import read_clips
+from m2a.errors import DataError
+
+
+def test_split_folders(tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("val", 2), ("test", 1)):
+        touch(*(tmp_path / split / label / f"{k}.mp4" for label in "ba" for k in range(count)))
+    clips = read_clips(tmp_path)
+    assert (clips.format, clips.labels, list(clips.splits)) == (
+        "class-folders",
+        ("a", "b"),
+        ["train", "validation", "test"],
+    )
+    assert ids(clips, "validation") == ["val/a/0.mp4", "val/a/1.mp4", "val/b/0.mp4", "val/b/1.mp4"]
+    assert clips.notes == ()
+
+
+def test_class_folders_hold_out_the_same_clips_whatever_is_added(tmp_path: Path) -> None:
+    def write(*numbers: int) -> None:
+        touch(*(tmp_path / label / f"{k}.mp4" for label in "ab" for k in numbers))
+
+    write(*range(50))
+    before = read_clips(tmp_path)
+    assert before == read_clips(tmp_path)
+    assert before.notes[0].startswith("no validation split: about 20% of each class (")
+    assert 10 <= len(before.split("validation")) <= 30
+    assert not {*ids(before, "train")} & {*ids(before, "validation")}
+    write(*range(50, 90))
+    after = read_clips(tmp_path)
+    assert {*ids(before, "train")} <= {*ids(after, "train")}
+    assert {*ids(before, "validation")} <= {*ids(after, "validation")}
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.999])
+def test_no_class_is_left_empty_on_one_side(tmp_path: Path, fraction: float) -> None:
+    touch(*(tmp_path / label / f"{k}.mp4" for label in "ab" for k in range(2)), tmp_path / "c" / "only.gif")
+    clips = read_clips(tmp_path, validation_fraction=fraction)
+    assert sorted(clip.label for clip in clips.split("train")) == ["a", "b", "c"]
+    assert sorted(clip.label for clip in clips.split("validation")) == ["a", "b"]
+
+
+def test_clips_as_folders_of_frames(tmp_path: Path) -> None:
+    for label in "ab":
+        for k in (10, 2):
+            write_frames(tmp_path / label / f"clip{k}", num_frames=1)
+    touch(tmp_path / "a" / "readme.txt")
+    (tmp_path / "a" / "nothing").mkdir()
+    (tmp_path / ".cache").mkdir()
+    clips = read_clips(tmp_path)
+    assert sorted([*ids(clips, "train"), *ids(clips, "validation")]) == ["a/clip10", "a/clip2", "b/clip10", "b/clip2"]
+    assert re.search(r"holds folders without \.jpg frames, left out: nothing", clips.notes[0])
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    touch(*(tmp_path / label / f"{k}.mp4" for label in ("train", "boat") for k in range(2)))
+    assert read_clips(tmp_path).labels == ("boat", "train")
+
+
+def write_split_csv(root: Path, *lines: str, header: str = "path,label,split,note") -> Path:
+    (root / "split.csv").write_text("\n".join((header, *lines)) + "\n")
+    touch(*(root / line.split(",")[0] for line in lines if not line.startswith((",", "gone"))))
+    return root
+
+
+def test_split_csv(tmp_path: Path) -> None:
+    write_split_csv(tmp_path, "x/1.mp4,b,train,?", "x/2.mp4,a,train,?", "x/3.mp4,a,val,?", "y/4.mp4,b,test,?")
+    clips = read_clips(tmp_path)
+    assert clips.labels == ("a", "b")
+    assert {name: [clip.id for clip in of] for name, of in clips.splits.items()} == {
+        "train": ["x/1.mp4", "x/2.mp4"],
+        "validation": ["x/3.mp4"],
+        "test": ["y/4.mp4"],
+    }
+
+
+def test_split_csv_names_clips_that_are_not_on_disk(tmp_path: Path) -> None:
+    write_split_csv(tmp_path, "1.mp4,b,train", "2.mp4,a,train", "3.mp4,a,val", "gone.mp4,b,val")
+    with pytest.raises(DataError, match=r"split\.csv names 1 of 4 clips that are not on disk: gone\.mp4\. Unpack"):
+        read_clips(tmp_path)
+    assert ids(read_clips(tmp_path, missing="skip"), "validation") == ["3.mp4"]
+
+
+SPLIT_CSV_ERRORS = {
+    "a.mp4,a,training,\nb.mp4,b,holdout,": r"split\.csv:3: the split 'holdout' is not one of: train, training, val,",
+    "a.mp4,a,train,\n,b,train,": r"split\.csv:3: path and label must not be empty; got path='', label='b'",
+    "a.mp4,a,train,\na.mp4,b,val,": r"split\.csv:3: a\.mp4 is listed already, in line 2; remove one",
+    "a.mp4,a,val,": r"has no training clip; its splits are: validation",
+}
+
+
+@pytest.mark.parametrize("content", SPLIT_CSV_ERRORS)
+def test_a_wrong_line_of_split_csv(tmp_path: Path, content: str) -> None:
+    with pytest.raises(DataError, match=SPLIT_CSV_ERRORS[content]):
+        read_clips(write_split_csv(tmp_path, *content.split("\n")))
+
+
+def test_a_column_of_split_csv_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"split\.csv:1: the column 'split' is missing; .*\(it is 'path,label'\)"):
+        read_clips(write_split_csv(tmp_path, "a.mp4,a", header="path,label"))
+
+
+def _one_class_without_clips(root: Path) -> None:
+    touch(root / "a" / "1.mp4", root / "b" / "notes.txt")
+
+
+def _one_class(root: Path) -> None:
+    touch(root / "a" / "1.mp4", root / "a" / "2.mp4")
+
+
+def _loose(root: Path) -> None:
+    touch(root / "1.mp4", root / "2.mp4")
+
+
+def _class_only_in_validation(root: Path) -> None:
+    touch(*(root / "train" / label / "1.mp4" for label in "ab"), root / "val" / "c" / "1.mp4")
+
+
+def _unknown(root: Path) -> None:
+    touch(root / "notes.txt", root / "deep" / "er" / "still" / "1.mp4")
+
+
+def _two_validations(root: Path) -> None:
+    touch(*(root / split / "a" / "1.mp4" for split in ("train", "val", "valid")))
+
+
+def _split_and_other(root: Path) -> None:
+    touch(*(root / split / "a" / "1.mp4" for split in ("train", "val", "extra")))
+
+
+LAYOUT_ERRORS: dict[Callable[[Path], None], str] = {
+    lambda root: None: r"is empty; there is no clip in it\.\nThe layouts are:\n  <class>/clip\.mp4",
+    _one_class_without_clips: r"the class folder .*b holds no clips; a clip is a video file \(\.mp4 .*\) or a folder",
+    _one_class: r"has 1 class \(a\); at least 2 are needed",
+    _loose: r"holds 2 clips directly \(1\.mp4, 2\.mp4\)\. Put them into class folders, .*/<class>/1\.mp4, or list",
+    _class_only_in_validation: r"the validation split has classes that training lacks: c\. Add training clips",
+    _unknown: r"has no layout known here\. Looked for .*; found deep, notes\.txt\.\nThe layouts are:(\n.*){3}",
+    _two_validations: r"val and .*valid are both the validation split; merge them",
+    _split_and_other: r"holds split folders \(train, val\) and others: extra\. Move the others away",
+}
+
+
+@pytest.mark.parametrize("write", LAYOUT_ERRORS)
+def test_a_layout_that_cannot_be_used(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path)
+    with pytest.raises(DataError, match=LAYOUT_ERRORS[write]):
+        read_clips(tmp_path)

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import contextlib
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from clip_files import brightness, cut, frames_of, write_frames, write_jpeg, write_video
+from PIL import Image
+
+from m2a.data import open_clip, read_clip
+from m2a.errors import DataError, UnreadableClipError
+
+
+def first_frames(total: int) -> list[int]:
+    return list(range(min(total, 8)))
+
+
+@pytest.mark.parametrize("indices", [[0], [19], [0, 1, 2], [3, 3, 17, 5], [19, 0, 7, 7, 11]])
+def test_the_frames_read_are_the_ones_asked_for(grey_video: Path, indices: list[int]) -> None:
+    with open_clip(grey_video) as clip:
+        assert clip.num_frames == 20
+        pixels = clip.read(indices)
+    assert pixels.shape == (len(indices), 3, 48, 64)
+    assert pixels.dtype == torch.uint8
+    assert frames_of(pixels) == indices
+
+
+def test_reading_twice_gives_the_same(grey_video: Path) -> None:
+    with open_clip(grey_video) as clip:
+        assert torch.equal(clip.read([5, 6]), clip.read([5, 6]))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9"), ("b.webm", "libvpx"), ("a.avi", "mpeg4"), ("a.gif", "gif")],
+)
+def test_other_formats_are_exact_too(tmp_path: Path, name: str, codec: str) -> None:
+    path = write_video(tmp_path / name, codec=codec, num_frames=11)
+    with open_clip(path) as clip:
+        assert clip.num_frames == 11
+        assert clip.read([10, 2]).shape == (2, 3, 48, 64)
+        if codec != "gif":  # whose palette has few greys
+            assert frames_of(clip.read([10, 2, 2, 7])) == [10, 2, 2, 7]
+
+
+def test_odd_sizes(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "odd.mp4", width=37, height=53, num_frames=5)
+    assert read_clip(path, first_frames).shape == (5, 3, 53, 37)
+
+
+@pytest.mark.parametrize(("degrees", "corner"), [(90, "bottom left"), (-90, "top right"), (180, "bottom right")])
+def test_the_rotation_a_phone_wrote_is_applied(tmp_path: Path, degrees: int, corner: str) -> None:
+    path = write_video(tmp_path / "phone.mp4", rotation=degrees, bright_corner=True, num_frames=2)
+    frame = read_clip(path, first_frames)[0].float().mean(dim=0)
+    assert frame.shape == ((48, 64) if degrees == 180 else (64, 48))
+    height, width = frame.shape
+    means = {
+        f"{v} {h}": float(frame[y : y + height // 2, x : x + width // 2].mean())
+        for v, y in (("top", 0), ("bottom", height // 2))
+        for h, x in (("left", 0), ("right", width // 2))
+    }
+    assert max(means, key=lambda place: means[place]) == corner
+
+
+def test_frames_are_sorted_by_number(tmp_path: Path) -> None:
+    for k in (2, 10, 1):
+        write_jpeg(tmp_path / f"img_{k}.jpg", grey=brightness(k))
+    (tmp_path / "notes.txt").write_text("not a frame")
+    assert frames_of(read_clip(tmp_path, first_frames)) == [1, 2, 10]
+
+
+def test_only_the_frames_wanted_are_read(tmp_path: Path) -> None:
+    write_frames(tmp_path, num_frames=5)
+    cut(tmp_path / "00002.jpg", 0.5)
+    assert frames_of(read_clip(tmp_path, lambda total: [0, 4, 4])) == [0, 4, 4]
+
+
+def test_both_kinds_lie_in_memory_as_rows_of_pixels(tmp_path: Path, grey_video: Path) -> None:
+    for clip in (read_clip(grey_video, first_frames), read_clip(write_frames(tmp_path / "f"), first_frames)):
+        assert clip.is_contiguous(memory_format=torch.channels_last)
+
+
+def damaged(folder: Path, kind: str) -> Path:
+    """A file or folder that cannot be read, by the kind of damage."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "clip.mp4"
+    if kind == "no index":
+        return cut(write_video(path, noise=True), 0.6)
+    if kind == "index first":
+        return cut(write_video(path, noise=True, options={"movflags": "faststart"}), 0.6)
+    if kind == "webm":
+        return cut(write_video(folder / "clip.webm", codec="libvpx-vp9", noise=True), 0.4)
+    if kind == "avi":
+        return cut(write_video(folder / "clip.avi", codec="mpeg4", noise=True), 0.6)
+    if kind == "text":
+        path.write_text("hello " * 100)
+    if kind == "empty file":
+        path.touch()
+    if kind == "missing":
+        return folder / "nothing.mp4"
+    if kind == "empty folder":
+        path.mkdir()
+    if kind in ("jpeg cut", "jpeg cut early", "jpeg text", "jpeg empty", "sizes"):
+        write_frames(path, num_frames=5)
+        frame = path / "00003.jpg"
+        if kind.startswith("jpeg cut"):
+            cut(frame, 0.3 if kind.endswith("early") else 0.95)
+        elif kind == "sizes":
+            write_jpeg(frame, grey=0, width=41)
+        else:
+            frame.write_text("hello" if kind == "jpeg text" else "")
+    return path
+
+
+DAMAGES = {
+    "no index": r"clip\.mp4: the file is cut off: its index, which is written last, is missing; copy or download it",
+    "index first": r"clip\.mp4: the file is cut off: only \d+ of 20 frames are in it",
+    "webm": r"clip\.webm: the file is cut off: it ends after 0\.\d+ of 0\.80 seconds, with \d+ frames",
+    "avi": r"clip\.avi: the file is cut off: only \d+ of 20 frames are in it",
+    "text": r"clip\.mp4: this is not a video, or its start is damaged \(it begins with b'hello hello '\)",
+    "empty file": r"clip\.mp4: the file is empty \(0 bytes\)",
+    "missing": r"nothing\.mp4: there is no such file or folder",
+    "empty folder": r"clip\.mp4: there is no \.jpg file in the folder",
+    "jpeg cut": r"clip\.mp4: the frame 00003\.jpg is cut off",
+    "jpeg cut early": r"clip\.mp4: the frame 00003\.jpg is cut off",
+    "jpeg text": r"clip\.mp4: the frame 00003\.jpg is not a JPEG image",
+    "jpeg empty": r"clip\.mp4: the frame 00003\.jpg is empty \(0 bytes\)",
+    "sizes": r"its frames differ in size \(37x53 at frame 0, 41x53 at frame 2\); all must have the same",
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_clip_says_what_is_wrong(tmp_path: Path, kind: str) -> None:
+    path = damaged(tmp_path, kind)
+    with pytest.raises(UnreadableClipError, match=DAMAGES[kind]) as caught:
+        read_clip(path, first_frames)
+    assert caught.value.path == path
+    assert "\n" not in caught.value.reason
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.path, again.reason) == (path, caught.value.reason)
+
+
+def test_damage_inside_a_video(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", noise=True)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"mdat") + 4
+    content[start + len(content) // 3 : start + 2 * len(content) // 3] = bytes(len(content) // 3)
+    path.write_bytes(content)
+    with pytest.raises(UnreadableClipError, match=r"of 20 frames|is damaged"):
+        read_clip(path, lambda total: [total - 1])
+
+
+def test_a_file_with_sound_alone(tmp_path: Path) -> None:
+    import av
+    import numpy as np
+
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 2048), dtype=np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 16000
+        for packet in (*stream.encode(sound), *stream.encode()):
+            container.mux(packet)
+    with pytest.raises(UnreadableClipError, match="no picture in the file, only: audio"):
+        open_clip(path)
+
+
+@pytest.mark.parametrize("indices", [[], [-1], [0, 20]])
+def test_frames_outside_the_clip(grey_video: Path, indices: list[int]) -> None:
+    expected = re.escape(f"frames {indices} were asked of {grey_video}, which has 20 frames; ask for at least one")
+    with open_clip(grey_video) as clip, pytest.raises(DataError, match=expected):
+        clip.read(indices)
+
+
+def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for kind in ("no index", "index first", "text"):
+        with contextlib.suppress(UnreadableClipError):
+            read_clip(damaged(tmp_path / kind, kind), first_frames)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_frame_that_disappears(tmp_path: Path) -> None:
+    write_frames(tmp_path, num_frames=3)
+    clip = open_clip(tmp_path)
+    (tmp_path / "00002.jpg").unlink()
+    with pytest.raises(UnreadableClipError, match=r"the frame 00002\.jpg has disappeared"):
+        clip.read([1])
+
+
+def test_grey_jpegs_become_three_channels(tmp_path: Path) -> None:
+    Image.new("L", (11, 7), color=brightness(3)).save(tmp_path / "1.jpg")
+    clip = read_clip(tmp_path, first_frames)
+    assert clip.shape == (1, 3, 7, 11)
+    assert frames_of(clip) == [3]

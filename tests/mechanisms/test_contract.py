@@ -1,0 +1,176 @@
+"""What every mechanism keeps to, whoever adds it: the suite runs over the catalogue, and over stacks and cells."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from m2a.errors import ClipShapeError
+from m2a.mechanisms import create_mechanism, list_mechanisms
+
+SPECS = [*list_mechanisms(), "m2a+tsm", "m2a:none", "tsm+m2a-motion"]
+every_spec = pytest.mark.parametrize("spec", SPECS)
+
+
+def build(spec: str, *, channels: int = 17, seed: int = 0, reduction: int = 3, **options: Any) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return create_mechanism(spec, channels=channels, num_frames=3, reduction=reduction, **options).eval()
+
+
+def clip(*shape: int) -> Tensor:
+    return torch.randn(shape or (2, 3, 17, 5, 7))
+
+
+def has_weights(spec: str) -> bool:
+    return "m2a" in spec
+
+
+@every_spec
+@pytest.mark.parametrize("shape", [(1, 2, 8, 1, 1), (2, 3, 17, 5, 7), (3, 7, 11, 2, 13), (1, 19, 8, 3, 3)])
+def test_shape_is_kept_whatever_the_clips_length(spec: str, shape: tuple[int, ...]) -> None:
+    mechanism = build(spec, channels=shape[2])
+    out = mechanism(clip(*shape))
+    assert out.shape == shape
+    assert out.isfinite().all()
+
+
+@every_spec
+def test_fewer_channels_than_the_reduction(spec: str) -> None:
+    assert build(spec, channels=8, reduction=64)(clip(2, 3, 8, 5, 7)).shape == (2, 3, 8, 5, 7)
+
+
+@every_spec
+def test_no_clips_at_all(spec: str) -> None:
+    assert build(spec)(clip(0, 3, 17, 5, 7)).shape == (0, 3, 17, 5, 7)
+
+
+@every_spec
+def test_every_weight_and_the_input_have_a_gradient(spec: str) -> None:
+    mechanism, x = build(spec), clip().requires_grad_()
+    (mechanism(x) * torch.randn(x.shape)).sum().backward()
+    assert (len(list(mechanism.parameters())) > 0) == has_weights(spec)
+    for name, tensor in [("input", x), *mechanism.named_parameters()]:
+        assert tensor.grad is not None, name
+        assert tensor.grad.isfinite().all(), name
+        assert tensor.grad.abs().max() > 0, name
+
+
+@every_spec
+def test_clips_of_a_batch_do_not_see_each_other(spec: str) -> None:
+    mechanism, x = build(spec), clip()
+    other = x.clone()
+    other[1] = torch.randn_like(other[1])
+    torch.testing.assert_close(mechanism(other)[0], mechanism(x)[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(mechanism(x[:1])[0], mechanism(x)[0], rtol=0, atol=1e-6)
+
+
+@every_spec
+def test_frames_do_see_each_other(spec: str) -> None:
+    mechanism, x = build(spec), clip()
+    other = x.clone()
+    other[:, 1] = torch.randn_like(other[:, 1])
+    assert torch.equal(mechanism(other)[:, 0], mechanism(x)[:, 0]) == (spec == "none")
+
+
+@every_spec
+def test_it_is_deterministic_leaves_its_input_alone_and_trains_as_it_evaluates(spec: str) -> None:
+    mechanism, x = build(spec), clip()
+    before = x.clone()
+    first = mechanism(x)
+    assert torch.equal(mechanism(x), first)
+    assert torch.equal(mechanism.train()(x), first)
+    assert torch.equal(x, before)
+
+
+@every_spec
+def test_channels_last_goes_through(spec: str) -> None:
+    mechanism, x = build(spec), clip()
+    plain = mechanism(x)
+    last = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (2, 3))
+    out = mechanism.to(memory_format=torch.channels_last)(last)
+    assert plain.is_contiguous()
+    assert out.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(out, plain, rtol=0, atol=1e-5)
+
+
+@every_spec
+def test_bfloat16_autocast_stays_close(spec: str) -> None:
+    """bfloat16 keeps 8 bits. Here x < 5 and the gate adds x times something rounded a few times: 0.1 is 2% of it."""
+    mechanism, x = build(spec), clip()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = mechanism(x)
+    assert out.dtype == x.dtype
+    assert float((out - mechanism(x)).detach().abs().max()) < 0.1
+
+
+@every_spec
+def test_bfloat16_weights_and_features(spec: str) -> None:
+    mechanism, x = build(spec), clip()
+    expected = mechanism(x)
+    out = mechanism.bfloat16()(x.bfloat16())
+    assert out.dtype == torch.bfloat16
+    assert float((out.float() - expected).detach().abs().max()) < 0.15
+
+
+@every_spec
+def test_weights_make_the_mechanism(spec: str) -> None:
+    one, other, x = build(spec, seed=0), build(spec, seed=1), clip()
+    assert torch.equal(one(x), other(x)) != has_weights(spec)
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one(x), other(x))
+
+
+@every_spec
+def test_copies(spec: str) -> None:
+    mechanism, x = build(spec), clip()
+    expected = mechanism(x)
+    deep, pickled = copy.deepcopy(mechanism), pickle.loads(pickle.dumps(mechanism)) if picklable(mechanism) else None
+    assert pickled is not None
+    for parameter in mechanism.parameters():
+        nn.init.zeros_(parameter)
+    assert torch.equal(deep(x), expected)
+    assert torch.equal(pickled(x), expected)
+
+
+def picklable(mechanism: nn.Module) -> bool:
+    return bool(pickle.dumps(mechanism))
+
+
+@every_spec
+def test_it_compiles_in_one_graph(spec: str) -> None:
+    mechanism, x = build(spec), clip()
+    torch._dynamo.reset()
+    compiled = torch.compile(mechanism, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), mechanism(x), rtol=0, atol=1e-6)
+
+
+@every_spec
+def test_it_exports(spec: str) -> None:
+    mechanism, x = build(spec), clip()
+    batch = torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(mechanism, (x,), dynamic_shapes=({0: batch},))
+    for clips in (x, clip(5, 3, 17, 5, 7)):
+        torch.testing.assert_close(exported.module()(clips), mechanism(clips), rtol=0, atol=1e-6)
+
+
+@every_spec
+def test_clips_it_cannot_take(spec: str) -> None:
+    if spec == "none":
+        pytest.skip("does nothing, to anything")
+    mechanism = build(spec)
+    with pytest.raises(ClipShapeError, match=r"takes clips of features \(B, T, C, H, W\); got 4 dimensions, \(6, 17, 5"):
+        mechanism.forward.__wrapped__ if False else call(mechanism, clip(6, 17, 5, 7))
+    with pytest.raises(ClipShapeError, match=r"built for 17 channels; got 11 in \(2, 3, 11, 5, 7\)\. The layout is \(B"):
+        mechanism(clip(2, 3, 11, 5, 7))
+    with pytest.raises(ClipShapeError, match=r"no motion in a single frame: got T = 1, need at least 2"):
+        mechanism(clip(2, 1, 17, 5, 7))
+
+
+def call(mechanism: nn.Module, x: Tensor) -> Tensor:
+    return mechanism(x)

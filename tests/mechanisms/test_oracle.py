@@ -1,0 +1,139 @@
+"""The mechanisms against literal transcriptions of the equations: output, and gradients of the input and every weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from reference.m2a import m2a as reference_m2a
+from reference.tsm import tsm as reference_tsm
+from torch import Tensor, nn
+
+from m2a.mechanisms import create_mechanism
+
+HALVES = {"m2a": {}, "m2a-motion": {"attention": False}, "m2a-attention": {"motion": False}}
+CASES = [
+    ("m2a", "wrap"),
+    ("m2a", "zero"),
+    ("m2a-motion", "wrap"),
+    ("m2a-motion", "zero"),
+    ("m2a-attention", None),
+    ("tsm", None),
+    ("m2a+tsm", "wrap"),
+    ("m2a+tsm", "zero"),
+]
+every_case = pytest.mark.parametrize(("spec", "boundary"), CASES)
+INPUTS: dict[str, Callable[[], Tensor]] = {
+    "prime sizes": lambda: torch.randn(2, 3, 17, 5, 7, dtype=torch.float64),
+    "two frames": lambda: torch.randn(2, 2, 16, 5, 3, dtype=torch.float64),
+    "one pixel": lambda: torch.randn(2, 3, 16, 1, 1, dtype=torch.float64),
+    "transposed": lambda: torch.randn(2, 17, 3, 5, 7, dtype=torch.float64).transpose(1, 2),
+    "strided": lambda: torch.randn(2, 3, 17, 5, 14, dtype=torch.float64)[..., ::2],
+    "channels last": lambda: torch.randn(2, 3, 5, 7, 17, dtype=torch.float64).permute(0, 1, 4, 2, 3),
+}
+
+
+def build(spec: str, boundary: str | None, channels: int, reduction: int = 3) -> nn.Module:
+    options = {"boundary": boundary} if boundary else {}
+    return create_mechanism(spec, channels=channels, num_frames=3, reduction=reduction, **options).double()
+
+
+def reference(spec: str, boundary: str | None, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    for layer in spec.split("+"):
+        if layer == "tsm":
+            x = reference_tsm(x)
+        else:
+            own = {name.removeprefix("0.").replace(".", "_"): weight for name, weight in weights.items()}
+            x = reference_m2a(x, **own, **HALVES[layer], boundary=boundary or "wrap")
+    return x
+
+
+def assert_agrees(spec: str, boundary: str | None, x: Tensor, mechanism: nn.Module, tolerance: float = 1e-10) -> None:
+    """Both sides see the same numbers as leaves of their own; a random cotangent makes the gradients tell apart."""
+    weights = {name: weight.detach().clone().requires_grad_() for name, weight in mechanism.named_parameters()}
+    theirs, ours = x.detach().clone().requires_grad_(), x.detach().requires_grad_()
+    expected, got = reference(spec, boundary, theirs, weights), mechanism(ours)
+    cotangent = torch.randn(x.shape, dtype=x.dtype)
+    expected_gradients = torch.autograd.grad((expected * cotangent).sum(), [theirs, *weights.values()])
+    gradients = torch.autograd.grad((got * cotangent).sum(), [ours, *mechanism.parameters()])
+    for name, one, other in zip(
+        ["output", "input", *weights], [got, *gradients], [expected, *expected_gradients], strict=True
+    ):
+        scale = other.detach().abs().max().clamp(min=1)
+        assert float((one - other).detach().abs().max() / scale) < tolerance, name
+
+
+@every_case
+@pytest.mark.parametrize("name", INPUTS)
+def test_it_is_the_papers_equation(spec: str, boundary: str | None, name: str) -> None:
+    x = INPUTS[name]()
+    assert_agrees(spec, boundary, x, build(spec, boundary, x.shape[2]))
+
+
+@pytest.mark.parametrize(("spec", "boundary"), CASES[:5])
+def test_the_default_reduction(spec: str, boundary: str | None) -> None:
+    assert_agrees(spec, boundary, INPUTS["prime sizes"](), build(spec, boundary, 17, reduction=8))
+
+
+@every_case
+def test_frames_without_variance(spec: str, boundary: str | None) -> None:
+    """All that is left for the norm to divide by is epsilon, which magnifies differences of rounding."""
+    mechanism = build(spec, boundary, 16)
+    x = torch.randn(2, 3, 1, 1, 1, dtype=torch.float64).expand(2, 3, 16, 5, 7)
+    with torch.no_grad():
+        for name, weight in mechanism.named_parameters():
+            if "reduce.weight" in name:
+                weight.copy_(weight[:1].expand_as(weight))  # every channel the same: z_t is constant over (c, H, W)
+            elif "reduce.bias" in name:
+                weight.fill_(0.3)
+    assert_agrees(spec, boundary, x, mechanism, tolerance=1e-8)
+
+
+@every_case
+def test_a_mean_much_larger_than_the_deviation(spec: str, boundary: str | None) -> None:
+    """z = 1e4 + about 1: four of the sixteen digits go, so 1e-8. The expanding rows sum to zero, lest the gate saturate."""
+    mechanism = build(spec, boundary, 16)
+    shift_mean(mechanism, 1e4)
+    assert_agrees(spec, boundary, INPUTS["two frames"](), mechanism, tolerance=1e-8)
+
+
+@pytest.mark.parametrize(("spec", "boundary"), CASES[:5])
+def test_a_mean_much_larger_than_the_deviation_in_single_precision(spec: str, boundary: str | None) -> None:
+    """z itself is then rounded to 1e-3; nothing may be lost on top of that order (a gate computed from uncentred
+    moments would be off by its whole range)."""
+    mechanism = build(spec, boundary, 16)
+    shift_mean(mechanism, 1e4)
+    mechanism.float()
+    x = INPUTS["two frames"]().float()
+    weights = {name: weight.detach().double() for name, weight in mechanism.named_parameters()}
+    expected = reference(spec, boundary, x.double(), weights)
+    assert float((mechanism(x).double() - expected).detach().abs().max()) < 5e-3
+
+
+def shift_mean(mechanism: nn.Module, mean: float) -> None:
+    with torch.no_grad():
+        for name, weight in mechanism.named_parameters():
+            if "reduce.bias" in name:
+                weight.fill_(mean)
+            elif "expand.weight" in name:
+                weight.sub_(weight.mean(1, keepdim=True))
+
+
+def test_numbers_worked_out_by_hand() -> None:
+    """One channel, one pixel, weights 1 and biases 0: z = x, and the motion of (1, 3) is (2, -2), or (2, -3)."""
+    x = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1, 1)
+    for boundary, motions in (("wrap", (2.0, -2.0)), ("zero", (2.0, -3.0))):
+        mechanism = create_mechanism("m2a-motion", channels=1, boundary=boundary)
+        with torch.no_grad():
+            for name, weight in mechanism.named_parameters():
+                weight.fill_(1.0 if "weight" in name else 0.0)
+        expected = x.flatten() * (1 + torch.tensor(motions).sigmoid())
+        torch.testing.assert_close(mechanism(x).flatten(), expected)
+
+
+def test_a_shift_worked_out_by_hand() -> None:
+    """Four channels and shift_div 4: channel 0 comes from the next frame, channel 1 from the one before."""
+    x = torch.arange(1.0, 13.0).view(1, 3, 4, 1, 1)
+    expected = [[5, 0, 3, 4], [9, 2, 7, 8], [0, 6, 11, 12]]
+    assert create_mechanism("tsm", channels=4, shift_div=4)(x).view(3, 4).tolist() == expected

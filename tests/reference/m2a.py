@@ -1,0 +1,92 @@
+"""M2A as section III of the paper writes it, frame by frame and token by token: slow, and meant to be read.
+
+    z_t  = W_r x_t + b_r                              1x1 convolution, at every pixel
+    n_t  = (z_t - mean(z_t)) / sqrt(var(z_t) + eps)   over the frame's (c, H, W)
+    m_t  = n_{t+1} - n_t                              the last frame's successor: the first ("wrap"), or zeros ("zero")
+    a_t  = sum_s softmax_s(m_t . m_s / sqrt(D)) m_s   D = c * H * W
+    y_t  = a_t + z_t
+    out  = x_t + x_t * sigmoid(W_e y_t + b_e)
+
+Without motion m_t = n_t. Without attention y_t is the motion of z_t itself: neither norm nor inner skip, as released.
+Only sums, products, exp and sqrt of tensors, so that autograd gives the gradients.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPS = 1e-5
+
+
+def m2a(
+    x_BTCHW: Tensor,
+    reduce_weight: Tensor,
+    reduce_bias: Tensor,
+    expand_weight: Tensor,
+    expand_bias: Tensor,
+    *,
+    motion: bool = True,
+    attention: bool = True,
+    boundary: str = "wrap",
+) -> Tensor:
+    """The equations above. Weights are those of the 1x1 convolutions, (c, C, 1, 1) and (C, c, 1, 1)."""
+    clips = []
+    for clip in x_BTCHW:
+        z = [pointwise(frame, reduce_weight, reduce_bias) for frame in clip]
+        y = temporal(z, motion=motion, attention=attention, boundary=boundary)
+        out = []
+        for frame, frame_y in zip(clip, y, strict=True):
+            gate = 1 / (1 + torch.exp(-pointwise(frame_y, expand_weight, expand_bias)))
+            out.append(frame + frame * gate)
+        clips.append(torch.stack(out))
+    return torch.stack(clips)
+
+
+def temporal(z: list[Tensor], *, motion: bool, attention: bool, boundary: str) -> list[Tensor]:
+    """y_t of every frame of one clip from its z_t."""
+    if not attention:
+        return differences(z, boundary) if motion else z
+    n = [layer_norm(frame) for frame in z]
+    m = differences(n, boundary) if motion else n
+    return [a + frame for a, frame in zip(attend(m), z, strict=True)]
+
+
+def pointwise(frame_CHW: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 1x1 convolution of one frame: output channel o is sum_i weight[o, i] frame[i] + bias[o]."""
+    channels = []
+    for o in range(weight.shape[0]):
+        total = bias[o] + torch.zeros_like(frame_CHW[0])
+        for i in range(weight.shape[1]):
+            total = total + weight[o, i, 0, 0] * frame_CHW[i]
+        channels.append(total)
+    return torch.stack(channels)
+
+
+def layer_norm(frame: Tensor) -> Tensor:
+    """Mean 0 and variance 1 over all of a frame's numbers; no weights."""
+    count = frame.numel()
+    centred = frame - frame.sum() / count
+    return centred / torch.sqrt((centred * centred).sum() / count + EPS)
+
+
+def differences(frames: list[Tensor], boundary: str) -> list[Tensor]:
+    """Each frame's successor minus the frame."""
+    last = {"wrap": frames[0], "zero": torch.zeros_like(frames[0])}[boundary]
+    following = [*frames[1:], last]
+    return [after - now for after, now in zip(following, frames, strict=True)]
+
+
+def attend(frames: list[Tensor]) -> list[Tensor]:
+    """Softmax attention of frames over frames: query, key and value are the frame's D numbers."""
+    root = frames[0].numel() ** 0.5
+    out = []
+    for query in frames:
+        scores = [(query * key).sum() / root for key in frames]
+        highest = max(float(score.detach()) for score in scores)  # a constant: it cancels
+        powers = [torch.exp(score - highest) for score in scores]
+        mixed = torch.zeros_like(query)
+        for power, value in zip(powers, frames, strict=True):
+            mixed = mixed + power / sum(powers) * value
+        out.append(mixed)
+    return out

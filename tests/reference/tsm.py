@@ -1,0 +1,29 @@
+"""TSM's shift, one frame and one channel at a time.
+
+    out[t, i] = x[t + 1, i]     for the first C // shift_div channels i      (zeros after the clip)
+    out[t, i] = x[t - 1, i]     for the next C // shift_div                  (zeros before it)
+    out[t, i] = x[t, i]         for the rest
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def tsm(x_BTCHW: Tensor, *, shift_div: int = 8) -> Tensor:
+    """The equation above."""
+    _, num_frames, channels, _, _ = x_BTCHW.shape
+    fold = channels // shift_div
+    clips = []
+    for clip in x_BTCHW:
+        frames = []
+        for t in range(num_frames):
+            rows = []
+            for i in range(channels):
+                source = t + 1 if i < fold else t - 1 if i < 2 * fold else t
+                inside = 0 <= source < num_frames
+                rows.append(clip[source, i] if inside else torch.zeros_like(clip[t, i]))
+            frames.append(torch.stack(rows))
+        clips.append(torch.stack(frames))
+    return torch.stack(clips)
