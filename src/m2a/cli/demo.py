@@ -35,7 +35,7 @@ def demo(
     seed:
         Of clips, weights and order.
     json:
-        Print the table as JSON.
+        Print demo.json: the table, and what it was measured on.
     """
     from rich.console import Console
 
@@ -52,4 +52,6 @@ def demo(
         **{name: value for name, value in sizes.items() if value is not None},
     )
     if json:
-        print_json({"folder": str(result.folder), "seconds": result.seconds, "table": result.table})
+        import json as json_module
+
+        print_json(json_module.loads((result.folder / "demo.json").read_text(encoding="utf-8")))

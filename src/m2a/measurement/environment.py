@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +24,19 @@ def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that a figure can depend on."""
     names = ("m2a", "torch", "torchvision", "timm", "lightning", "av")
     return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def commit() -> str | None:
+    """The git commit of the library's source, with "+" when it was changed since; None for an installed wheel."""
+    here = Path(__file__).parent
+    try:
+        run = partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True, timeout=10)
+        run(["git", "ls-files", "--error-unmatch", Path(__file__).name])  # fails where this file is not the clone's own
+        revision = run(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
+        changed = run(["git", "status", "--porcelain", "--untracked-files=no", "--", str(here.parent)]).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision + ("+" if changed else "")
 
 
 def _processor() -> str:

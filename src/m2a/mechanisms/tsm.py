@@ -38,12 +38,15 @@ class TemporalShift(nn.Module):
 
     def forward(self, x_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T C H W"]:
         check_clip(x_BTCHW, self.channels)
-        ahead, behind, rest = x_BTCHW.split([self.fold, self.fold, self.channels - 2 * self.fold], dim=2)
+        channels_last = x_BTCHW.permute(0, 1, 3, 4, 2).is_contiguous()  # then the result is too
+        x = x_BTCHW.permute(0, 1, 3, 4, 2) if channels_last else x_BTCHW
+        axis = -1 if channels_last else 2
+        ahead, behind, rest = x.split([self.fold, self.fold, self.channels - 2 * self.fold], dim=axis)
         blank = torch.zeros_like(ahead[:, :1])
         ahead = torch.cat([ahead[:, 1:], blank], dim=1)
         behind = torch.cat([blank, behind[:, :-1]], dim=1)
-        shifted_NCHW = torch.cat([part.flatten(0, 1) for part in (ahead, behind, rest)], dim=1)
-        return shifted_NCHW.unflatten(0, x_BTCHW.shape[:2])
+        shifted = torch.cat([ahead, behind, rest], dim=axis)
+        return shifted.permute(0, 1, 4, 2, 3) if channels_last else shifted
 
     def extra_repr(self) -> str:
         return f"{self.channels}, fold={self.fold}"

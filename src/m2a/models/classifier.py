@@ -6,8 +6,9 @@ Shapes: B clips, T frames, N = B * T folded frames, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from huggingface_hub import ModelHubMixin
@@ -63,9 +64,9 @@ class VideoClassifier(
         self.insertion: InsertionReport | None = None  # what `create_model` inserted
         self.labels = tuple(labels) if labels is not None else None
         self.backbone = _without_classifier(backbone)
-        self._num_frames = num_frames or get_num_frames(backbone) or 8
-        self.num_frames = self._num_frames
-        self.preprocessing = preprocessing or default_preprocessing(backbone, num_frames=self._num_frames)
+        num_frames = num_frames or get_num_frames(backbone) or 8
+        self.preprocessing = preprocessing or default_preprocessing(backbone, num_frames=num_frames)
+        self.num_frames = num_frames
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.backbone.num_features, num_classes)
         nn.init.normal_(self.head.weight, std=0.001)  # as TSN and its family start
@@ -73,13 +74,14 @@ class VideoClassifier(
 
     @property
     def num_frames(self) -> int:
-        """T. Setting it changes the clip length at every site."""
+        """T. Setting it changes the clip length at every site and in the sampling."""
         return self._num_frames
 
     @num_frames.setter
     def num_frames(self, value: int) -> None:
         if get_num_frames(self.backbone) is not None:
             set_num_frames(self.backbone, value)
+        self.preprocessing = replace(self.preprocessing, num_frames=value)
         self._num_frames = value
 
     @property
@@ -117,7 +119,7 @@ class VideoClassifier(
         saving.save(self, save_directory)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, **options: Any) -> Self:
+    def _from_pretrained(cls, *, model_id: str, **options: Any) -> VideoClassifier:
         return saving.load(model_id, cls, **options)
 
 

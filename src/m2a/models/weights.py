@@ -30,8 +30,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise NotFoundError(f"There is no checkpoint {path}. Give the path of a .safetensors or .pth file.")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+            loaded: Any = safetensors.torch.load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is damaged, or holds Python objects besides tensors, which would run code on loading and is "

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -100,10 +100,6 @@ class TrainConfig:
     """Go on from the last checkpoint in the run's folder."""
 
     def __post_init__(self) -> None:
-        self.data = Path(self.data)
-        self.out = Path(self.out) if self.out is not None else None
-        self.milestones = tuple(self.milestones)
-        self.scales = tuple(self.scales)
         self.mechanism_options = {key: _parsed(value) for key, value in self.mechanism_options.items()}
         self.backbone_options = {key: _parsed(value) for key, value in self.backbone_options.items()}
         _validate(self)
@@ -123,7 +119,7 @@ class TrainConfig:
         Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: str | Path, **changes: Any) -> Self:
+    def load(cls, path: str | Path, **changes: Any) -> TrainConfig:
         """Reads a YAML of options, with `changes` on top.
 
         Raises NotFoundError, and ConfigError for what is not YAML, an unknown option or a value that cannot work.
@@ -131,16 +127,16 @@ class TrainConfig:
         return cls.from_dict({**read_options(path), **changes})
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Raises ConfigError for an unknown option or a missing one."""
         known = [f.name for f in fields(cls)]
         if unknown := [key for key in values if key not in known]:
             raise ConfigError(f"There is no option {', '.join(unknown)}. The options are {', '.join(known)}.")
         if "data" not in values:
             raise ConfigError("The option data is missing: the folder of the data set.")
-        return cls(**values)
+        return cls(**{key: _as_declared(key, value) for key, value in values.items()})
 
-    def with_changes(self, **changes: Any) -> Self:
+    def with_changes(self, **changes: Any) -> TrainConfig:
         """A copy with some options changed."""
         return replace(self, **changes)
 
@@ -173,8 +169,17 @@ def read_options(path: str | Path) -> dict[str, Any]:
     return values
 
 
+def _as_declared(name: str, value: Any) -> Any:
+    """What YAML has as text or a list, in the type of the field."""
+    if name in ("data", "out") and isinstance(value, str):
+        return Path(value)
+    return tuple(value) if name in ("milestones", "scales") else value
+
+
 def _parsed(value: Any) -> Any:
-    """A value that came as text from the command line, read as YAML: "0.1", "true" and "[32, 64]" are what they look."""
+    """A value that came as text from the command line, read as YAML: "0.1" is a number, "[32, 64]" a list."""
+    if isinstance(value, list | tuple):
+        return [_parsed(item) for item in value]
     return yaml.safe_load(value) if isinstance(value, str) else value
 
 

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips)
     folder.mkdir(parents=True, exist_ok=True)
-    config.save(folder / "config.yaml")
+    config.with_changes(resume=False).save(folder / "config.yaml")
     task = ClassificationTask(model, config)
     with _quiet():
         trainer = _trainer(config, folder, console, device=_accelerator(config))
@@ -88,6 +88,7 @@ def _model(config: TrainConfig, clips: ClipSet) -> VideoClassifier:
         backbone_options=config.backbone_options,
         **options,
     )
+    model.preprocessing = replace(model.preprocessing, scales=config.scales)
     if config.channels_last:
         model.to(memory_format=torch.channels_last)
     if config.compile:
@@ -96,11 +97,8 @@ def _model(config: TrainConfig, clips: ClipSet) -> VideoClassifier:
 
 
 def _loaders(config: TrainConfig, clips: ClipSet, model: VideoClassifier, *, pin_memory: bool) -> tuple[Any, Any]:
-    from dataclasses import replace
-
     workers = default_workers() if config.workers is None else config.workers
-    preprocessing = replace(model.preprocessing, scales=config.scales)
-    common: dict[str, Any] = {"labels": clips.labels, "preprocessing": preprocessing, "seed": config.seed}
+    common: dict[str, Any] = {"labels": clips.labels, "preprocessing": model.preprocessing, "seed": config.seed}
     shared: dict[str, Any] = {
         "batch_size": config.batch_size,
         "workers": workers,
@@ -207,6 +205,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         try:
             yield
         finally:

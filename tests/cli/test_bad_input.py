@@ -1,0 +1,174 @@
+"""What a user can get wrong, with real files: each ends in one message that names the file or option and a way out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command import Outcome, tiny
+
+from m2a.data.synthetic import synthesize
+
+Command = Callable[..., Outcome]
+
+
+def truncate(path: Path, share: float) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def check_message(outcome: Outcome, *parts: object) -> None:
+    """One error on stderr, no traceback, every part in it."""
+    assert outcome.code == 1, outcome.err + outcome.out
+    assert "Traceback" not in outcome.err
+    message = outcome.message
+    assert "error: " in message
+    for part in parts:
+        assert str(part) in message, f"{part!r} is not in: {message}"
+
+
+def test_truncated_mp4_to_predict(m2a: Command, trained: Path, own_videos: Path) -> None:
+    video = truncate(next(own_videos.rglob("*.mp4")), 0.6)
+    check_message(m2a("predict", video, "--model", trained / "model"), video)
+
+
+def test_text_file_called_mp4(m2a: Command, trained: Path, tmp_path: Path) -> None:
+    video = tmp_path / "not.mp4"
+    video.write_text("hello")
+    check_message(m2a("predict", video, "--model", trained / "model"), video)
+
+
+def test_truncated_mp4_in_training_is_named_and_left_out(m2a: Command, own_videos: Path, tmp_path: Path) -> None:
+    bad = truncate(next((own_videos / "train").rglob("*.mp4")), 0.6)
+    outcome = m2a("train", "--data", own_videos, "--out", tmp_path / "run", *tiny())
+    assert outcome.code == 0, outcome.err
+    assert "1 clips could not be decoded" in outcome.message
+    assert outcome.err.count(str(bad)) == 1
+
+
+def test_truncated_mp4_in_validation_stops_unless_skipped(m2a: Command, own_videos: Path, tmp_path: Path) -> None:
+    bad = truncate(next((own_videos / "validation").rglob("*.mp4")), 0.6)
+    stopped = m2a("train", "--data", own_videos, "--out", tmp_path / "run", *tiny())
+    check_message(stopped, bad, "--skip-bad")
+    went_on = m2a("train", "--data", own_videos, "--out", tmp_path / "run2", *tiny(), "--skip-bad")
+    assert went_on.code == 0, went_on.err
+    evaluation = json.loads((tmp_path / "run2" / "evaluation.json").read_text())
+    assert [Path(entry["path"]) for entry in evaluation["skipped"]] == [bad]
+    assert evaluation["num_clips"] == 5
+    evaluated = m2a(
+        "evaluate", tmp_path / "run2" / "model", "--data", own_videos, "--out", tmp_path / "e", "--workers", 0
+    )
+    check_message(evaluated, bad, "--skip-bad")
+
+
+def test_empty_folder(m2a: Command, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    check_message(m2a("train", "--data", tmp_path / "empty", *tiny()), tmp_path / "empty")
+    check_message(m2a("predict", tmp_path / "empty", "--model", trained / "model"), tmp_path / "empty")
+
+
+def test_data_that_is_not_there(m2a: Command, tmp_path: Path) -> None:
+    check_message(m2a("train", "--data", tmp_path / "nowhere", *tiny()), tmp_path / "nowhere")
+
+
+def test_csv_naming_missing_clips(m2a: Command, own_frames: Path, tmp_path: Path) -> None:
+    gone = next((own_frames / "20bn-something-something-v1").iterdir())
+    shutil.rmtree(gone)
+    check_message(m2a("train", "--data", own_frames, *tiny()), gone.name, "missing")
+    outcome = m2a("train", "--data", own_frames, "--out", tmp_path / "run", *tiny(), "--missing", "skip")
+    assert outcome.code == 0, outcome.err
+    assert gone.name in outcome.message
+
+
+def test_label_not_in_the_list(m2a: Command, own_frames: Path) -> None:
+    train = own_frames / "something-something-v1-train.csv"
+    train.write_text(train.read_text().replace("Moving something up", "Moving something upp"))
+    check_message(
+        m2a("train", "--data", own_frames, *tiny()), "Moving something upp", "Moving something up", train.name
+    )
+
+
+def test_corrupt_jpeg(m2a: Command, trained: Path, own_frames: Path) -> None:
+    clip = next((own_frames / "20bn-something-something-v1").iterdir())
+    for frame in clip.iterdir():
+        truncate(frame, 0.5)
+    check_message(m2a("predict", clip, "--model", trained / "model"), f"{clip}: the frame 0000")
+
+
+def test_video_shorter_than_eight_frames_repeats_frames(m2a: Command, trained: Path, tmp_path: Path) -> None:
+    synthesize(
+        tmp_path / "short", layout="class-folders", num_train=2, num_validation=2, num_frames=3, size=32,
+        classes=("Moving something up", "Moving something down"), progress=False, workers=1,
+    )  # fmt: skip
+    outcome = m2a("predict", next((tmp_path / "short").rglob("*.mp4")), "--model", trained / "model")
+    assert outcome.code == 0, outcome.err
+
+
+def test_resuming_with_another_mechanism(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    outcome = m2a("train", "--data", video_set, "--out", run, *tiny(mechanism="tsm"), "--resume")
+    check_message(outcome, "last.ckpt", "mechanism", "'m2a'", "'tsm'", "--out")
+
+
+def test_image_weights_with_another_mechanism_inside(
+    m2a: Command, trained: Path, video_set: Path, tmp_path: Path
+) -> None:
+    weights = trained / "model" / "model.safetensors"
+    outcome = m2a("train", "--data", video_set, "--out", tmp_path / "r", *tiny(pretrained=weights))
+    check_message(outcome, weights)
+
+
+def test_config_of_another_mechanism_beside_the_weights(
+    m2a: Command, trained: Path, video_set: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(trained / "model", tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    config["model"]["mechanism"] = "tsm"
+    (model / "config.json").write_text(json.dumps(config))
+    video = next(video_set.rglob("*.mp4"))
+    check_message(m2a("predict", video, "--model", model), model / "model.safetensors", "mechanism")
+
+
+def test_folder_in_use(m2a: Command, trained: Path, video_set: Path) -> None:
+    before = sorted(trained.rglob("*"))
+    outcome = m2a("train", "--data", video_set, "--out", trained, *tiny())
+    check_message(outcome, trained, "--out", "--resume")
+    assert sorted(trained.rglob("*")) == before
+
+
+def test_nothing_to_resume(m2a: Command, video_set: Path, tmp_path: Path) -> None:
+    check_message(m2a("train", "--data", video_set, "--out", tmp_path / "new", *tiny(), "--resume"), "last.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"mechanism": "moton"}, ["moton", "Did you mean"]),
+        ({"mechanism": "tsm", "mechanism_options.boundary": "zero"}, ["boundary", "shift_div"]),
+        ({"backbone": "resnet1"}, ["resnet1", "timm"]),
+        ({"num_frames": 1}, ["num_frames", "at least 2"]),
+        ({"lr": 0}, ["lr", "above 0"]),
+        ({"backbone_options.channnels": "[8, 8, 8, 8]"}, ["channnels"]),
+        ({"config": "nowhere.yaml"}, ["nowhere.yaml"]),
+        ({"pretrained": "nowhere.pth"}, ["nowhere.pth"]),
+    ],
+)
+def test_options_that_cannot_work(
+    m2a: Command, video_set: Path, tmp_path: Path, changes: dict[str, object], parts: list[str]
+) -> None:
+    out = tmp_path / "run"
+    check_message(m2a("train", "--data", video_set, "--out", out, *tiny(**changes)), *parts)
+    assert not out.exists()
+
+
+def test_videos_and_models_that_are_not_there(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    video = next(video_set.rglob("*.mp4"))
+    check_message(m2a("predict", tmp_path / "no.mp4", "--model", trained / "model"), tmp_path / "no.mp4")
+    check_message(m2a("predict", video, "--model", tmp_path / "no"), tmp_path / "no", "RUN/model")
+    check_message(m2a("predict", video, "--model", trained), trained / "model")
+    check_message(m2a("evaluate", trained / "model", "--out", tmp_path / "out"), "--data")
+    check_message(m2a("predict", "--model", trained / "model"), "Name at least one")

@@ -1,0 +1,132 @@
+"""The commands end to end, on a tiny set on disk."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from command import LABELS, Outcome, tiny
+
+Command = Callable[..., Outcome]
+VERBS = ("data", "demo", "doctor", "evaluate", "list", "macs", "predict", "train")
+
+
+def test_run_folder_is_complete(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {
+        "config.yaml", "checkpoints", "metrics.csv", "evaluation.json", "predictions.csv", "model", "report.html",
+        "tensorboard",
+    }  # fmt: skip
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {"config.json", "model.safetensors"} <= {path.name for path in (trained / "model").iterdir()}
+    evaluation = json.loads((trained / "evaluation.json").read_text())
+    assert evaluation["labels"] == sorted(LABELS)
+    assert evaluation["num_clips"] == 6
+    assert sum(map(sum, evaluation["confusion"])) == 6
+    with (trained / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    right = sum(row["label"] == row["prediction"] for row in rows)
+    assert evaluation["top1"] == pytest.approx(100 * right / 6)
+
+
+def test_training_from_the_runs_own_config(m2a: Command, trained: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    outcome = m2a("train", "--config", trained / "config.yaml", "--out", again, "--mechanism", "tsm", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["mechanism"] == "tsm"
+    ours, theirs = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (again, trained))
+    assert {key for key in ours if ours[key] != theirs[key]} == {"out", "mechanism"}
+
+
+def test_training_on_something_something_layout(m2a: Command, frames_set: Path, tmp_path: Path) -> None:
+    outcome = m2a("train", "--data", frames_set, "--out", tmp_path / "run", *tiny(mechanism="m2a+tsm"))
+    assert outcome.code == 0, outcome.err
+    assert "something-something-v1" in outcome.err
+
+
+def test_evaluate_reproduces_the_runs_evaluation(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    outcome = m2a("evaluate", trained, "--data", video_set, "--out", tmp_path / "again", "--workers", 0, "--json")
+    assert outcome.code == 0, outcome.err
+    before, after = json.loads((trained / "evaluation.json").read_text()), json.loads(outcome.out)
+    for key in ("top1", "top5", "per_class", "confusion", "macs", "parameters", "labels"):
+        assert after[key] == before[key], key
+
+
+def test_evaluate_a_saved_model_in_a_table(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    outcome = m2a("evaluate", trained / "model", "--data", video_set, "--out", tmp_path / "out", "--workers", 0)
+    assert outcome.code == 0, outcome.err
+    assert all(label in outcome.out for label in LABELS)
+
+
+def test_evaluate_never_overwrites_the_runs_results(m2a: Command, trained: Path, video_set: Path) -> None:
+    outcome = m2a("evaluate", trained, "--data", video_set)
+    assert outcome.code == 1
+    assert "Name a folder for the results with --out" in outcome.message
+
+
+def test_predict_names_every_label(m2a: Command, trained: Path, video_set: Path, frames_set: Path) -> None:
+    video = next(video_set.rglob("*.mp4"))
+    frames = next((frames_set / "20bn-something-something-v1").iterdir())
+    outcome = m2a("predict", video, frames, "--model", trained / "model", "--json")
+    assert outcome.code == 0, outcome.err
+    answers = json.loads(outcome.out)
+    assert [answer["path"] for answer in answers] == [str(video), str(frames)]
+    for answer in answers:
+        assert {guess["label"] for guess in answer["top"]} == set(LABELS)
+        assert sum(guess["probability"] for guess in answer["top"]) == pytest.approx(1, abs=1e-4)
+    assert "probability" in m2a("predict", video, "--model", trained / "model", "--top-k", 2).out
+
+
+def test_macs_and_list(m2a: Command) -> None:
+    rows = json.loads(m2a("macs", "resnet18", "none", "m2a", "--json").out)["rows"]
+    assert [row["mechanism"] for row in rows] == ["none", "m2a"]
+    assert rows[0]["macs"] < rows[1]["macs"] < 1.02 * rows[0]["macs"]
+    assert "m2a-motion" in json.loads(m2a("list", "--json").out)
+
+
+def test_synthesize(m2a: Command, tmp_path: Path) -> None:
+    arguments = ("data", "synthesize", tmp_path / "set", "--num-train", 4, "--num-validation", 4, "--num-classes", 4)
+    first = json.loads(m2a(*arguments, "--size", 24, "--json").out)
+    assert first["counts"] == {"train": 4, "validation": 4}
+    assert first["ceiling"] == 50.0
+    assert json.loads(m2a(*arguments, "--size", 24, "--json").out)["reused"]
+
+
+def test_demo(m2a: Command, tmp_path: Path) -> None:
+    outcome = m2a(
+        "demo", "--out", tmp_path / "demo", "--num-train", 20, "--num-validation", 10, "--epochs", 1, "--json"
+    )
+    assert outcome.code == 0, outcome.err
+    result = json.loads(outcome.out)
+    assert [row["name"] for row in result["table"]] == ["none", "m2a", "order-blind ceiling"]
+    assert result["table"][-1]["top1"] == 50.0
+    assert (tmp_path / "demo" / "report.html").stat().st_size > 10_000
+    measured = json.loads((tmp_path / "demo" / "m2a" / "evaluation.json").read_text())
+    assert result["table"][1]["top1"] == measured["top1"]
+
+
+def test_doctor(m2a: Command) -> None:
+    outcome = m2a("doctor", "--json")
+    assert outcome.code == 0, outcome.out
+    assert all(check["ok"] for check in json.loads(outcome.out).values())
+
+
+def test_help_lists_the_verbs_and_is_light() -> None:
+    code = "import sys; from m2a.cli import main; main(['--help'])"
+    program = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr)); {code}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert all(verb in done.stdout for verb in VERBS)
+    assert done.stderr.strip() == "False"
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "data"])
+def test_every_verb_has_help(m2a: Command, verb: str) -> None:
+    outcome = m2a(verb, "--help")
+    assert outcome.code == 0
+    assert "--json" in outcome.out

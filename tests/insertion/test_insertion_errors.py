@@ -1,0 +1,104 @@
+"""What cannot be inserted: the message says what was found and what to do, and the network stays as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+from toy_nets import TOYS, PlainNet
+from torch import nn
+
+from m2a.errors import ConfigError, InsertionError, M2AError, NoSitesError, SiteTypeError, SpecError
+from m2a.insertion import get_num_frames, insert
+
+
+def assert_refused(net: nn.Module, kind: type[M2AError], message: str, spec: str = "m2a", **options: Any) -> None:
+    structure, state, rng = repr(net), net.state_dict(), torch.get_rng_state()
+    with pytest.raises(kind, match=message):
+        insert(net, spec, **options)
+    assert repr(net) == structure
+    assert list(net.state_dict()) == list(state)
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert get_num_frames(net) is None
+
+
+def test_errors_are_values_errors_too() -> None:
+    assert issubclass(NoSitesError, InsertionError)
+    assert issubclass(NoSitesError, ValueError)
+    assert issubclass(SiteTypeError, TypeError)
+
+
+def test_no_block_that_is_known() -> None:
+    assert_refused(
+        PlainNet(),
+        NoSitesError,
+        r"No residual block that we know \(BasicBlock, Bottleneck, InvertedResidual\) is in PlainNet.* Name them with "
+        r"where=, a regular expression or a list of module names\. Its convolutions are 'stem\.0', 'body\.0'; for "
+        r"instance where=\['body\.0'\]\.",
+    )
+
+
+def test_no_convolution_at_all() -> None:
+    net = nn.Sequential(nn.Linear(3, 5))
+    assert_refused(net, NoSitesError, r"is in Sequential, so the sites .* list of module names\.$")
+
+
+def test_every_block_left_out() -> None:
+    net = timm.create_model("mobilenetv2_050").blocks[6]  # one block, which changes its width
+    assert_refused(
+        nn.Sequential(net),
+        NoSitesError,
+        r"Every one of the 1 blocks found in Sequential was left out \(0\.0\.conv_pw: no skip around it\)\. Name layers",
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (r"body\.[0", r"where='body\\\\\.\[0' is not a regular expression: unterminated character set"),
+        (r"\.0", r"found nothing: it matches a part of some names, but must match a whole one\. Names in this model: 'stem"),
+        ("body0", r"where='body0' found nothing: it matches no module's name\. Names in this model: .*'body"),
+        ("zzz", r"it matches no module's name\. Names in this model: 'stem', 'stem\.0', .* and \d more\."),
+        ([], r"where=\[\] names no layer\. Leave where out for the default sites\."),
+        (["bdy.0"], r"where names 'bdy\.0', which this model does not have\. Near it: 'body\.0'"),
+        (["body.0", "zzz"], r"where names 'zzz', which this model does not have\. Near it: 'stem', "),
+    ],
+)
+def test_names_that_match_nothing(where: Any, message: str) -> None:
+    assert_refused(PlainNet(), NoSitesError, message, where=where)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (["head"], r"'head' is a Linear; a mechanism can stand at a Conv2d, Conv3d or BatchNorm, whose channels are known\.$"),
+        (["body"], r"'body' is a Sequential; .* Did you mean 'body\.0', its first convolution\?"),
+        ([f"body.{k}" for k in range(3)], r"'body\.2' is a ReLU; a mechanism can stand at"),
+        (".*", r"'stem' is a Sequential; .* Did you mean 'stem\.0'"),
+    ],
+)
+def test_layers_that_cannot_carry_one(where: Any, message: str) -> None:
+    assert_refused(PlainNet(), SiteTypeError, message, where=where)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (ConfigError, {"num_frames": 1}, r"num_frames must be at least 2 to see motion; got 1\."),
+        (ConfigError, {"position": "behind"}, r'position must be "before" or "after" the layer; got \'behind\'\.'),
+        (SpecError, {"spec": "m2b"}, r"There is no mechanism called 'm2b'\. Did you mean 'm2a'\?"),
+        (SpecError, {"bondary": "zero"}, r"has no option 'bondary'\. It takes: boundary\."),
+        (SpecError, {"boundary": "same"}, r"boundary='same' is not known\."),
+        (M2AError, {"reduction": 0}, r"reduction divides the channels and must be at least 1; got 0\."),
+    ],
+)
+def test_options_that_cannot_work(kind: type[M2AError], options: dict[str, Any], message: str) -> None:
+    assert_refused(TOYS["resnet18"].build(), kind, message, **options)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_too_few_channels_to_shift_at_one_site() -> None:
+    assert_refused(PlainNet(), SpecError, r"with 3 channels shift_div must lie in 2\.\.3, got 8\.", "tsm", where=r"stem\.0")

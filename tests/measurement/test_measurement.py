@@ -1,0 +1,112 @@
+"""What a model costs, against figures measured on the released code, and what it was measured on."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from m2a.insertion import get_num_frames, insert
+from m2a.measurement import count_macs, count_parameters, hardware, versions
+from m2a.models import create_model
+
+FIGURES = json.loads((Path(__file__).parent / "figures.json").read_text(encoding="utf-8"))
+CASES = [(net, mechanism) for net in ("resnet18", "mobilenetv2_100") for mechanism in FIGURES[net]]
+SMALL = {"channels": (8, 8, 16, 16)}
+
+
+@pytest.mark.parametrize(("backbone", "mechanism"), CASES)
+def test_the_released_codes_figures(backbone: str, mechanism: str) -> None:
+    figures = FIGURES[backbone][mechanism]
+    model = create_model(backbone, mechanism=mechanism, num_classes=174)
+    assert count_macs(model) / 1e9 == pytest.approx(figures["gmacs"], rel=1e-3)
+    if "parameters_million" in figures:
+        assert count_parameters(model) / 1e6 == pytest.approx(figures["parameters_million"], rel=1e-3)
+
+
+def test_stacking_a_shift_costs_nothing() -> None:
+    for backbone in ("resnet18", "mobilenetv2_100"):
+        one, both, plain, shift = (
+            create_model(backbone, mechanism=mechanism, num_classes=174)
+            for mechanism in ("m2a", "m2a+tsm", "none", "tsm")
+        )
+        for counted in (count_macs, count_parameters):
+            assert counted(one) == counted(both)
+            assert counted(plain) == counted(shift)
+            assert counted(one) > counted(plain)
+
+
+def test_behind_the_convolution_mobilenet_would_gain_much_more() -> None:
+    """Why sites are in front: the paper's Table II adds 0.03 GMACs, which behind the expansion would be 0.86."""
+    plain, before, after = (
+        create_model("mobilenetv2_100", mechanism=mechanism, num_classes=174, position=position)
+        for mechanism, position in (("none", "before"), ("m2a", "before"), ("m2a", "after"))
+    )
+    assert (count_macs(before) - count_macs(plain)) / 1e9 == pytest.approx(0.03, abs=0.005)
+    assert (count_macs(after) - count_macs(plain)) / 1e9 == pytest.approx(0.86, abs=0.1)
+
+
+def test_a_count_by_hand() -> None:
+    """A 1x1 gate on 8 channels of 5 x 7 pixels, 3 frames: two convolutions and the products of 3 x 3 matrices."""
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 1), torch.nn.Conv2d(8, 11, 1))
+    plain = count_macs(net, num_frames=3, size=7)
+    assert plain == 3 * 7 * 7 * (3 * 8 + 8 * 11)
+    insert(net, "m2a-motion", num_frames=3, reduction=4, where=["1"])
+    assert count_macs(net, num_frames=3, size=7) == plain + 3 * 7 * 7 * (8 * 2 + 2 * 8)
+
+
+def test_counting_leaves_the_model_alone() -> None:
+    model = create_model("resnet10t", num_classes=5, num_frames=3, reduction=2, backbone_options=SMALL, size=32).train()
+    model.backbone.layer1.eval()
+    before = copy.deepcopy(model)
+    rng = torch.get_rng_state()
+    count_macs(model, num_frames=7, size=64)
+    assert torch.equal(torch.get_rng_state(), rng)
+    assert repr(model) == repr(before)
+    assert (model.num_frames, get_num_frames(model.backbone)) == (3, 3)
+    assert [m.training for m in model.modules()] == [m.training for m in before.modules()]
+    for (name, one), (_, other) in zip(model.state_dict().items(), before.state_dict().items(), strict=True):
+        assert one.device.type == "cpu", name
+        assert torch.equal(one, other), name
+
+
+@pytest.mark.parametrize("mechanism", ["none", "tsm", "m2a-motion"])
+def test_the_count_is_in_proportion_to_frames_and_pixels(mechanism: str) -> None:
+    model = create_model("resnet18", mechanism=mechanism, num_classes=5)
+    eight = count_macs(model, num_frames=8, size=64)
+    assert count_macs(model, num_frames=16, size=64) == 2 * eight
+    assert count_macs(model, num_frames=2, size=64) == eight // 4
+    head = 8 * 512 * 5
+    assert count_macs(model, num_frames=8, size=128) - head == 4 * (eight - head)
+
+
+def test_attention_grows_faster_than_frames() -> None:
+    model = create_model("resnet18", mechanism="m2a", num_classes=5)
+    assert count_macs(model, num_frames=16, size=64) > 2 * count_macs(model, num_frames=8, size=64)
+
+
+def test_image_networks_are_counted_as_well_with_or_without_mechanisms() -> None:
+    net = timm.create_model("resnet10t", **SMALL)
+    plain = count_macs(net, num_frames=3, size=32)
+    assert count_macs(net, num_frames=1, size=32) * 3 == plain
+    insert(net, "m2a", num_frames=5, reduction=2)
+    assert count_macs(net, num_frames=3, size=32) > plain
+    assert get_num_frames(net) == 5
+
+
+def test_parameters_are_counted_frozen_or_not_and_buffers_are_not() -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 1), torch.nn.BatchNorm2d(5))
+    net[0].requires_grad_(False)
+    assert count_parameters(net) == 3 * 5 + 5 + 5 + 5
+
+
+def test_what_it_was_measured_on() -> None:
+    assert {"python", "torch", "timm", "m2a"} <= set(versions())
+    assert all(versions().values())
+    cores, _, processor = hardware().partition(" x ")
+    assert int(cores) >= 1
+    assert processor

@@ -1,0 +1,170 @@
+"""`create_model` and `VideoClassifier`: shapes, consensus, clip length, labels and preprocessing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+from tiny import CHANNELS, clips, tiny
+from torch import nn
+
+from m2a.data import Preprocessing
+from m2a.errors import ClipShapeError, ConfigError, NoSitesError, SpecError, WeightsUnavailableError
+from m2a.insertion import get_num_frames, insert
+from m2a.mechanisms import list_mechanisms
+from m2a.models import VideoClassifier, create_model, default_preprocessing
+
+
+@pytest.mark.parametrize("mechanism", [*list_mechanisms(), "m2a+tsm"])
+def test_clips_in_scores_out(mechanism: str) -> None:
+    model = tiny(mechanism=mechanism)
+    assert model(clips()).shape == (2, 5)
+    assert (model.num_classes, model.num_frames, get_num_frames(model.backbone)) == (5, 3, 3)
+    assert model.insertion.mechanism == mechanism
+    assert len(model.insertion.sites) == 4
+
+
+def test_the_consensus_is_the_mean_over_frames() -> None:
+    model, x = tiny(), clips()
+    frames = model.frame_scores(x)
+    assert frames.shape == (2, 3, 5)
+    torch.testing.assert_close(model(x), (frames[:, 0] + frames[:, 1] + frames[:, 2]) / 3)
+
+
+def test_frames_of_the_baseline_are_judged_one_by_one() -> None:
+    model, x = tiny(mechanism="none"), clips()
+    torch.testing.assert_close(model.frame_scores(x), model.head(model.backbone(x.flatten(0, 1))).view(2, 3, 5))
+    torch.testing.assert_close(model(x.flip(1)), model(x), rtol=0, atol=1e-5)
+    assert float((tiny()(x.flip(1)) - tiny()(x)).abs().max().detach()) > 1e-3
+
+
+def test_clips_of_a_batch_do_not_see_each_other() -> None:
+    model, x = tiny(), clips()
+    torch.testing.assert_close(model(x)[:1], model(x[:1]), rtol=0, atol=1e-5)
+
+
+def test_the_head_starts_as_tsn_starts_it() -> None:
+    model = create_model("resnet10t", num_classes=500, backbone_options=CHANNELS, reduction=2, dropout=0.3)
+    assert model.dropout.p == 0.3
+    assert float(model.head.weight.detach().std()) == pytest.approx(0.001, rel=0.1)
+    assert float(model.head.bias.detach().abs().max()) == 0
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_clips_of_another_length_are_refused_until_it_is_set() -> None:
+    model = tiny()
+    with pytest.raises(
+        ClipShapeError,
+        match=r"This model takes clips of 3 frames, \(B, 3, 3, H, W\); got \(2, 7, 3, 32, 32\)\. For another length set "
+        r"model\.num_frames = 7; if the axes are \(B, 3, T, H, W\), call \.transpose\(1, 2\)\.",
+    ):
+        model(clips(7))
+    model.num_frames = 7
+    assert (model.num_frames, get_num_frames(model.backbone)) == (7, 7)
+    assert model(clips(7)).shape == (2, 5)
+    with pytest.raises(ClipShapeError, match=r"Clips are \(B, T, 3, H, W\); got \(6, 3, 32, 32\)\."):
+        model(torch.randn(6, 3, 32, 32))
+    with pytest.raises(ConfigError, match=r"num_frames must be at least 2 to see motion; got 1\."):
+        model.num_frames = 1
+    assert model.num_frames == 7
+
+
+def test_a_classifier_put_together_by_hand() -> None:
+    net = timm.create_model("resnet10t", **CHANNELS)
+    insert(net, "m2a", num_frames=3, reduction=2)
+    rng = torch.get_rng_state()
+    net.reset_classifier(0)
+    torch.set_rng_state(rng)
+    model = VideoClassifier(net, num_classes=5).eval()
+    assert model.num_frames == 3  # as insert was told
+    assert model.preprocessing.num_frames == 3
+    assert model(clips()).shape == (2, 5)
+    assert VideoClassifier(timm.create_model("resnet10t", **CHANNELS), 5).num_frames == 8
+
+
+def test_labels_and_classes_must_be_as_many() -> None:
+    assert tiny(labels=("a", "b", "c", "d", "e")).labels == ("a", "b", "c", "d", "e")
+    assert tiny().labels is None
+    with pytest.raises(ConfigError, match=r"2 labels were given for 5 classes; they must be as many\."):
+        tiny(labels=("a", "b"))
+    with pytest.raises(ConfigError, match=r"num_classes must be at least 1; got 0\."):
+        tiny(num_classes=0)
+
+
+def test_a_network_without_a_classifier_to_take_off() -> None:
+    with pytest.raises(ConfigError, match=r"VideoClassifier needs a timm model .* got a Sequential\. Wrap yours in a"):
+        VideoClassifier(nn.Sequential(nn.Conv2d(3, 5, 1)), 5)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "mean", "std", "size"),
+    [
+        ("resnet10t", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 176),
+        ("resnetv2_18", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224),
+    ],
+)
+def test_pixels_are_normalised_as_the_backbone_was_trained(backbone: str, mean: Any, std: Any, size: int) -> None:
+    net = timm.create_model(backbone, channels=(16, 16, 32, 32))
+    given = default_preprocessing(net, num_frames=3)
+    assert (given.mean, given.std, given.size, given.num_frames) == (mean, std, size, 3)
+    assert default_preprocessing(net, num_frames=3, size=64).size == 64
+    where = r"stages\.\d\.blocks\.\d\.conv1" if backbone == "resnetv2_18" else None
+    model = create_model(
+        backbone, num_classes=5, num_frames=3, backbone_options={"channels": (16, 16, 32, 32)}, where=where, size=32
+    )
+    assert (model.preprocessing.mean, model.preprocessing.size) == (mean, 32)
+
+
+def test_a_network_that_says_nothing_gets_imagenets_constants() -> None:
+    assert default_preprocessing(nn.Identity(), num_frames=7) == Preprocessing(num_frames=7)
+
+
+def test_probabilities_of_decoded_clips() -> None:
+    model = tiny()
+    pixels = torch.randint(0, 256, (2, 3, 3, 32, 32), dtype=torch.uint8)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (model.preprocessing.mean, model.preprocessing.std))
+    expected = model((pixels / 255 - mean) / std).softmax(-1)
+    got = model.predict_probabilities(pixels)
+    torch.testing.assert_close(got, expected.detach(), rtol=0, atol=1e-5)
+    assert not got.requires_grad
+    torch.testing.assert_close(got.sum(1), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (ConfigError, {"backbone": "resnet81"}, r"timm has no model called 'resnet81'\. Near it: .*resnet18.*\. timm\.list"),
+        (ConfigError, {"backbone": "%&/"}, r"timm has no model called '%&/'\. timm\.list_models\(\) has them all\."),
+        (SpecError, {"mechanism": "m2b"}, r"There is no mechanism called 'm2b'"),
+        (NoSitesError, {"backbone": "resnetv2_18"}, r"No residual block that we know .* is in ResNetV2"),
+        (ConfigError, {"num_frames": 1}, r"num_frames must be at least 2"),
+        (ConfigError, {"position": "behind"}, r"position must be \"before\" or \"after\""),
+    ],
+)
+@pytest.mark.usefixtures("as_users_run_it")
+def test_models_that_cannot_be(kind: type[Exception], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        tiny(**changes)
+
+
+def test_weights_without_a_network_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> nn.Module:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(
+        WeightsUnavailableError,
+        match=r"The weights of 'resnet18' are not in the local cache and could not be downloaded \(ConnectionError\)\. "
+        r"Without a connection: pass the path of an image checkpoint as pretrained= \(\.safetensors or \.pth\), or train "
+        r"from scratch with pretrained=False\.",
+    ) as caught:
+        create_model("resnet18", num_classes=5, pretrained=True)
+    assert isinstance(caught.value, OSError)
+
+
+def test_a_model_that_timm_has_no_weights_for() -> None:
+    name = next(name for name in timm.list_models("resnet*") if not timm.is_model_pretrained(name))
+    with pytest.raises(ConfigError, match=rf"timm cannot give weights for '{name}': "):
+        create_model(name, num_classes=5, pretrained=True)

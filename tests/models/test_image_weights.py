@@ -1,0 +1,169 @@
+"""Image checkpoints under a video classifier: what fits, what is dropped, and what is refused without a change."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+from tiny import CHANNELS, VISIBLE, tiny
+from torch import Tensor, nn
+
+from m2a.errors import CheckpointError, NotFoundError
+from m2a.models import VideoClassifier, load_image_weights, read_state_dict
+
+State = dict[str, Tensor]
+
+
+def image_network(num_classes: int = 11) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return timm.create_model("resnet10t", num_classes=num_classes, **VISIBLE)
+
+
+def written(path: Path, content: Any) -> Path:
+    if path.suffix == ".safetensors":
+        safetensors.torch.save_file(content, path)
+    else:
+        torch.save(content, path)
+    return path
+
+
+def assert_carries(model: VideoClassifier, state: State) -> None:
+    own = model.backbone.state_dict()
+    plain = [key for key in own if ".mechanism." not in key]
+    assert plain
+    assert set(plain) == {key for key in state if not key.startswith("fc.")}
+    for key in plain:
+        assert torch.equal(own[key], state[key]), key
+
+
+@pytest.mark.parametrize(
+    ("name", "wrap"),
+    [
+        ("plain.safetensors", lambda state: state),
+        ("plain.pth", lambda state: state),
+        ("nested.pth", lambda state: {"state_dict": state, "epoch": 3}),
+        ("model.pt", lambda state: {"model": state}),
+        ("parallel.pth", lambda state: {"state_dict": {f"module.{key}": value for key, value in state.items()}}),
+        ("parallel.safetensors", lambda state: {f"module.{key}": value for key, value in state.items()}),
+    ],
+)
+@pytest.mark.parametrize("mechanism", ["m2a", "none"])
+def test_checkpoints_of_many_wrappings(
+    tmp_path: Path, name: str, wrap: Callable[[State], Any], mechanism: str
+) -> None:
+    """The classifier, of another size, is left over; so the video head is its own."""
+    state = image_network().state_dict()
+    model = tiny(mechanism=mechanism, pretrained=written(tmp_path / name, wrap(state)))
+    assert_carries(model, state)
+    assert model.head.weight.shape == (5, 16)
+
+
+def test_into_a_network_that_carries_mechanisms_and_a_classifier(tmp_path: Path) -> None:
+    from m2a.insertion import insert
+
+    other, state = image_network(5), image_network().state_dict()
+    insert(other, "m2a", num_frames=3, reduction=2)
+    before = {key: value.clone() for key, value in other.state_dict().items()}
+    load_image_weights(other, written(tmp_path / "image.pth", state))
+    for key, value in other.state_dict().items():
+        kept = ".mechanism." in key or key.startswith("fc.")
+        assert torch.equal(value, before[key] if kept else state[key]), key
+    same_size = image_network().state_dict()
+    same = timm.create_model("resnet10t", num_classes=11, **VISIBLE)
+    load_image_weights(same, written(tmp_path / "same.pth", same_size))
+    assert all(torch.equal(value, same_size[key]) for key, value in same.state_dict().items())
+
+
+def test_old_checkpoints_without_batch_counters(tmp_path: Path) -> None:
+    state = {key: v for key, v in image_network().state_dict().items() if not key.endswith("num_batches_tracked")}
+    model = tiny(pretrained=str(written(tmp_path / "old.pth", state)))
+    assert torch.equal(model.backbone.state_dict()["layer4.0.conv1.weight"], state["layer4.0.conv1.weight"])
+
+
+def without(state: State, key: str) -> State:
+    return {name: value for name, value in state.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: without(state, "layer1.0.conv1.weight"),
+            r"does not fit this ResNet\. Not in the file: layer1\.0\.conv1\.weight\. Is it a checkpoint of the same backbone\?",
+        ),
+        (lambda state: state | {"extra.weight": torch.zeros(1)}, r"Not in the model: extra\.weight\. Is it a checkpoint"),
+        (
+            lambda state: state | {"layer1.0.conv1.weight": torch.zeros(1, 2)},
+            r"Of another shape: layer1\.0\.conv1\.weight \(layer1\.0\.conv1\.weight: \(1, 2\), not \(8, 64, 3, 3\)\)\.",
+        ),
+        (lambda state: {"a": torch.zeros(1)}, r"Not in the file: conv1\.0\.weight, .* and \d+ more\. Not in the model: a\."),
+    ],
+)
+def test_checkpoints_that_do_not_fit(tmp_path: Path, change: Callable[[State], State], message: str) -> None:
+    path = written(tmp_path / "image.pth", change(image_network().state_dict()))
+    with pytest.raises(CheckpointError, match=message):
+        tiny(pretrained=path)
+    net = timm.create_model("resnet10t", num_classes=0, **CHANNELS)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    with pytest.raises(CheckpointError):
+        load_image_weights(net, path)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def test_a_checkpoint_with_another_mechanism_inside(tmp_path: Path) -> None:
+    path = written(tmp_path / "video.pth", tiny().backbone.state_dict())
+    message = r"was saved with another mechanism inside: layer1\.0\.conv1\.mechanism\.reduce\.weight, .* Load it with m2a\.load"
+    with pytest.raises(CheckpointError, match=message):
+        tiny(mechanism="none", pretrained=path)
+
+
+@pytest.mark.parametrize("name", ["image.pth", "image.safetensors"])
+@pytest.mark.parametrize("keep", [0.5, 0.0])
+def test_a_file_that_is_cut_off(tmp_path: Path, name: str, keep: float) -> None:
+    path = written(tmp_path / name, image_network().state_dict())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(CheckpointError, match=r"image\.\w+ (cannot be read as a checkpoint; it is damaged or cut off|is damaged)"):
+        tiny(pretrained=path)
+
+
+class Bomb:
+    """Unpickling it would write a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("old_format", [True, False])
+def test_a_pickle_with_code_in_it_is_refused(tmp_path: Path, old_format: bool) -> None:
+    path, trace = tmp_path / "bomb.pth", tmp_path / "ran"
+    if old_format:
+        path.write_bytes(pickle.dumps({"state_dict": Bomb(trace)}, protocol=2))
+    else:
+        torch.save({"state_dict": Bomb(trace)}, path)
+    with pytest.raises(CheckpointError, match=r"bomb\.pth is damaged, or holds Python objects besides tensors, which would run"):
+        tiny(pretrained=path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"state_dict": {"a": "b"}}, torch.zeros(3)])
+def test_files_of_something_else(tmp_path: Path, content: Any) -> None:
+    with pytest.raises(CheckpointError, match=r"x\.pth holds no state_dict: a mapping from parameter names to tensors"):
+        read_state_dict(written(tmp_path / "x.pth", content))
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"There is no checkpoint .*gone\.pth\. Give the path of a \.safetensors or \.pth"):
+        tiny(pretrained=tmp_path / "gone.pth")
+    with pytest.raises(FileNotFoundError):
+        read_state_dict(tmp_path)

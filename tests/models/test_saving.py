@@ -1,0 +1,210 @@
+"""Saved models: what comes back is the same model, bit for bit; what cannot come back says why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.errors
+import pytest
+import safetensors.torch
+import torch
+from tiny import clips, tiny
+
+from m2a.data import Preprocessing
+from m2a.errors import CheckpointError, ConfigError, NotFoundError, WeightsUnavailableError
+from m2a.insertion import get_num_frames
+from m2a.models import ModelConfig, VideoClassifier, load, saving
+
+LABELS = ("Pushing something", "b", "c", "d", "é")
+
+
+def saved(folder: Path, **changes: Any) -> tuple[VideoClassifier, Path]:
+    model = tiny(**changes)
+    model.save_pretrained(folder / "model")
+    return model, folder / "model"
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"labels": LABELS},
+        {"boundary": "zero", "dropout": 0.2},
+        {"mechanism": "none"},
+        {"mechanism": "m2a+tsm", "shift_div": 4, "boundary": "zero"},
+        {"where": ["layer2.0.conv1", "layer1.0.conv1"]},
+        {"where": r"layer[34]\.0\.conv2", "position": "after"},
+    ],
+    ids=str,
+)
+def test_a_round_trip(tmp_path: Path, changes: dict[str, Any]) -> None:
+    model, folder = saved(tmp_path, **changes)
+    x = clips()
+    for again in (load(folder), load(str(folder)), VideoClassifier.from_pretrained(folder)):
+        assert isinstance(again, VideoClassifier)
+        assert not again.training
+        assert torch.equal(again(x), model(x))
+        assert (again.labels, again.preprocessing, again.num_frames) == (model.labels, model.preprocessing, 3)
+        assert again.config == model.config
+        assert again.insertion.sites == model.insertion.sites
+        assert again.dropout.p == model.dropout.p
+        assert repr(again) == repr(model)
+
+
+def test_it_is_the_boundary_that_travels(tmp_path: Path) -> None:
+    zero, folder = saved(tmp_path, boundary="zero")
+    wrap = tiny()
+    wrap.load_state_dict(zero.state_dict())
+    x = clips()
+    assert torch.equal(load(folder)(x), zero(x))
+    assert not torch.equal(wrap(x), zero(x))
+
+
+def test_the_clip_length_travels_as_it_is_now(tmp_path: Path) -> None:
+    model = tiny()
+    model.num_frames = 7
+    model.save_pretrained(tmp_path)
+    again = load(tmp_path)
+    assert (again.num_frames, get_num_frames(again.backbone)) == (7, 7)
+    assert again.preprocessing.num_frames == 7
+    x = clips(7)
+    assert torch.equal(again(x), model(x))
+
+
+def test_preprocessing_travels(tmp_path: Path) -> None:
+    model = tiny()
+    model.preprocessing = Preprocessing(num_frames=3, size=32, resize=40, mean=(0.1, 0.2, 0.3), interpolation="bicubic")
+    model.save_pretrained(tmp_path)
+    assert load(tmp_path).preprocessing == model.preprocessing
+
+
+def test_channels_last_models_are_saved_too(tmp_path: Path) -> None:
+    model = tiny().to(memory_format=torch.channels_last)
+    model.save_pretrained(tmp_path)
+    state, again = model.state_dict(), load(tmp_path).state_dict()
+    assert all(torch.equal(again[key], value) for key, value in state.items())
+
+
+def test_saving_twice_keeps_the_second(tmp_path: Path) -> None:
+    tiny(labels=LABELS).save_pretrained(tmp_path)
+    second = tiny(seed=1)
+    second.save_pretrained(tmp_path)
+    again, x = load(tmp_path), clips()
+    assert again.labels is None
+    assert torch.equal(again(x), second(x))
+
+
+def test_what_a_config_looks_like(tmp_path: Path) -> None:
+    _, folder = saved(tmp_path, labels=LABELS, boundary="zero")
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert content["format"] == 1
+    assert content["class_names"] == list(LABELS)
+    assert content["model"]["mechanism_options"] == {"boundary": "zero"}
+    assert content["clips"]["size"] == 32
+    assert set(safetensors.torch.load_file(folder / "model.safetensors")) == set(tiny().state_dict())
+
+
+def test_a_classifier_put_together_by_hand_cannot_be_saved_without_a_config(tmp_path: Path) -> None:
+    made = tiny(mechanism="none")
+    by_hand = VideoClassifier(made.backbone, 5, num_frames=3)
+    with pytest.raises(ConfigError, match=r"put together by hand, so config\.json could not say .* m2a\.create_model, or pass"):
+        by_hand.save_pretrained(tmp_path / "a")
+    with_config = VideoClassifier(made.backbone, 5, num_frames=3, config=made.config).eval()
+    with_config.save_pretrained(tmp_path / "b")
+    x = clips()
+    assert torch.equal(load(tmp_path / "b")(x), with_config(x))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, r"config\.json is of format 2; this version reads up to 1\. Update m2a\."),
+        ({"model": {"backbone": "resnet18"}}, r"The model's config lacks num_classes; it is not one that m2a wrote\."),
+        (
+            {"model": {"backbone": "resnet18", "num_classes": 5, "wings": 2}},
+            r"The model's config has keys this version of m2a does not know: wings\. Update m2a\.",
+        ),
+    ],
+)
+def test_configs_of_other_versions(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    _, folder = saved(tmp_path)
+    rewrite(folder, **changes)
+    with pytest.raises(CheckpointError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"config\.json is not JSON: Expecting property name"),
+        ("", r"config\.json is not JSON"),
+        ("[]", r"config\.json was not written by m2a: it lacks format, model, class_names or clips\."),
+        ('{"architectures": ["Bert"]}', r"was not written by m2a: it lacks format"),
+    ],
+)
+def test_configs_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    _, folder = saved(tmp_path)
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        load(folder)
+
+
+def test_weights_of_another_mechanism(tmp_path: Path) -> None:
+    _, folder = saved(tmp_path)
+    tiny(mechanism="tsm", shift_div=4).save_pretrained(tmp_path / "tsm")
+    (folder / "model.safetensors").write_bytes((tmp_path / "tsm" / "model.safetensors").read_bytes())
+    message = r"model\.safetensors does not fit this VideoClassifier\. Not in the file: .*\.mechanism\..* The mechanisms differ: build"
+    with pytest.raises(CheckpointError, match=message):
+        load(folder)
+
+
+def test_weights_that_are_cut_off(tmp_path: Path) -> None:
+    _, folder = saved(tmp_path)
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read as a checkpoint; it is damaged or cut off"):
+        load(folder)
+
+
+def test_folders_that_are_no_model(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"There is no folder .*gone\. Give a folder that save_pretrained or m2a train wrote"):
+        load(tmp_path / "gone")
+    with pytest.raises(NotFoundError, match=r"There is no folder gone\. Give a folder"):
+        load("gone")
+    with pytest.raises(NotFoundError, match=r"holds no config\.json, so it is not a saved model\.$"):
+        load(tmp_path)
+    _, folder = saved(tmp_path / "run")
+    with pytest.raises(NotFoundError, match=r"run holds no config\.json, so it is not a saved model\. Did you mean .*run/model\?"):
+        load(tmp_path / "run")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(NotFoundError, match=r"model holds no model\.safetensors, so it is not a saved model\.$"):
+        load(folder)
+
+
+def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> str:
+        raise huggingface_hub.errors.LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr(saving, "hf_hub_download", offline)
+    message = r"There is no folder someone/net here, and config\.json of a model by that name could not be fetched from the hub"
+    with pytest.raises(WeightsUnavailableError, match=message):
+        load("someone/net")
+
+
+def test_a_model_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, folder = saved(tmp_path)
+    monkeypatch.setattr(saving, "hf_hub_download", lambda repo, name, **_: str(folder / name))
+    x = clips()
+    assert torch.equal(load("someone/net")(x), model(x))
+
+
+def test_a_config_is_plain_and_comes_back() -> None:
+    config = ModelConfig(backbone="resnet18", num_classes=5, where=("a", "b"), mechanism_options={"boundary": "zero"})
+    assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
