@@ -48,10 +48,12 @@ _RECIPES = """
 def page() -> str:
     """The whole page."""
     described = _descriptions()
-    rows = [(f"`{f.name}`", _type(f), _default(f), described[f.name]) for f in fields(TrainConfig)]
+    rows: list[tuple[str, ...]] = [
+        (f"`{f.name}`", _type(f), _default(f), described[f.name]) for f in fields(TrainConfig)
+    ]
     parts = [_HEAD, _table(("option", "type", "default", "what it does"), rows), _RECIPES]
     changed = [f for f in fields(TrainConfig) if any(f.name in recipe for recipe in RECIPES.values())]
-    recipe_rows = [
+    recipe_rows: list[tuple[str, ...]] = [
         (f"`{f.name}`", *(_value(recipe[f.name]) if f.name in recipe else _default(f) for recipe in RECIPES.values()))
         for f in changed
     ]

@@ -6,8 +6,8 @@ import copy
 
 import pytest
 import torch
-from toy_nets import TOYS, Toy
 from torch import Tensor, nn
+from toy_nets import TOYS, Toy
 
 from m2a.errors import AlreadyInsertedError, NotInsertedError
 from m2a.insertion import InsertionReport, get_num_frames, insert, remove, set_num_frames
@@ -94,7 +94,9 @@ def test_a_second_insertion_is_refused_and_its_advice_helps(toy: Toy, spec: str)
     place(toy, net, spec)
     state = snapshot(net)
     count = len(toy.sites)
-    with pytest.raises(AlreadyInsertedError, match=rf"mechanism at {count} sites already \('{toy.sites[0]}', \.\.\.\)\. Call"):
+    with pytest.raises(
+        AlreadyInsertedError, match=rf"mechanism at {count} sites already \('{toy.sites[0]}', \.\.\.\)\. Call"
+    ):
         place(toy, net, "tsm")
     assert_same(state, net)
     remove(net)

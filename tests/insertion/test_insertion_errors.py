@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import timm
 import torch
-from toy_nets import TOYS, PlainNet
 from torch import nn
+from toy_nets import TOYS, PlainNet
 
 from m2a.errors import ConfigError, InsertionError, M2AError, NoSitesError, SiteTypeError, SpecError
 from m2a.insertion import get_num_frames, insert
@@ -50,7 +50,7 @@ def test_every_block_left_out() -> None:
     assert_refused(
         nn.Sequential(net),
         NoSitesError,
-        r"Every one of the 1 blocks found in Sequential was left out \(0\.0\.conv_pw: no skip around it\)\. Name layers",
+        r"Every one of the 1 blocks found in Sequential was left out \(0\.0\.conv_pw: no skip around it\)\. Name",
     )
 
 
@@ -58,7 +58,10 @@ def test_every_block_left_out() -> None:
     ("where", "message"),
     [
         (r"body\.[0", r"where='body\\\\\.\[0' is not a regular expression: unterminated character set"),
-        (r"\.0", r"found nothing: it matches a part of some names, but must match a whole one\. Names in this model: 'stem"),
+        (
+            r"\.0",
+            r"found nothing: it matches a part of some names, but must match a whole one\. Names in this model: 'stem",
+        ),
         ("body0", r"where='body0' found nothing: it matches no module's name\. Names in this model: .*'body"),
         ("zzz", r"it matches no module's name\. Names in this model: 'stem', 'stem\.0', .* and \d more\."),
         ([], r"where=\[\] names no layer\. Leave where out for the default sites\."),
@@ -73,7 +76,10 @@ def test_names_that_match_nothing(where: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        (["head"], r"'head' is a Linear; a mechanism can stand at a Conv2d, Conv3d or BatchNorm, whose channels are known\.$"),
+        (
+            ["head"],
+            r"'head' is a Linear; a mechanism can stand at a Conv2d, Conv3d or BatchNorm, whose channels are known\.$",
+        ),
         (["body"], r"'body' is a Sequential; .* Did you mean 'body\.0', its first convolution\?"),
         ([f"body.{k}" for k in range(3)], r"'body\.2' is a ReLU; a mechanism can stand at"),
         (".*", r"'stem' is a Sequential; .* Did you mean 'stem\.0'"),
@@ -101,4 +107,6 @@ def test_options_that_cannot_work(kind: type[M2AError], options: dict[str, Any],
 
 @pytest.mark.usefixtures("as_users_run_it")
 def test_too_few_channels_to_shift_at_one_site() -> None:
-    assert_refused(PlainNet(), SpecError, r"with 3 channels shift_div must lie in 2\.\.3, got 8\.", "tsm", where=r"stem\.0")
+    assert_refused(
+        PlainNet(), SpecError, r"with 3 channels shift_div must lie in 2\.\.3, got 8\.", "tsm", where=r"stem\.0"
+    )

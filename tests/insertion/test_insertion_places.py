@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
-from toy_nets import TOYS, PlainNet, VolumeNet
 from torch import nn
+from toy_nets import TOYS, PlainNet, VolumeNet
 
 from m2a.errors import ClipShapeError, ConfigError, NotInsertedError
 from m2a.insertion import find_sites, get_num_frames, insert, remove, set_num_frames
@@ -58,7 +58,9 @@ def test_the_report_reads_as_a_sentence() -> None:
         'inserted "tsm" after 10 of 16 sites (blocks.1.1.conv_pw ... blocks.5.2.conv_pw), 5 frames, '
         "+0.00 M parameters (+0.0%)\n  left out 6: no skip around it"
     )
-    assert str(insert(PlainNet(), "m2a", where=["body.0"])).startswith('inserted "m2a" before 1 of 1 sites (body.0), 8 ')
+    assert str(insert(PlainNet(), "m2a", where=["body.0"])).startswith(
+        'inserted "m2a" before 1 of 1 sites (body.0), 8 '
+    )
 
 
 def test_names_are_taken_in_the_models_order_and_once() -> None:
@@ -123,8 +125,8 @@ def test_the_clip_length_can_change() -> None:
     x = torch.randn(10, 3, 32, 32)
     with pytest.raises(
         ClipShapeError,
-        match=r"10 frames came to 'layer1\.0\.conv1', which is not a multiple of num_frames = 3\. Fold whole clips into "
-        r"the batch, \(B \* 3, C, H, W\), or set the clip length with m2a\.insertion\.set_num_frames\(model, T\)\.",
+        match=r"10 frames came to 'layer1\.0\.conv1', which is not a multiple of num_frames = 3\. Fold whole clips "
+        r"into the batch, \(B \* 3, C, H, W\), or set the clip length with m2a\.insertion\.set_num_frames\(model, T\)",
     ):
         net(x)
     set_num_frames(net, 5)

@@ -66,9 +66,7 @@ def from_timm(name: str, **options: Any) -> Callable[[], nn.Module]:
 STAGES = [f"layer{stage}.{block}.conv1" for stage in (1, 2, 3, 4) for block in (0, 1)]
 MOBILE = ["1.1", "2.1", "2.2", "3.1", "3.2", "3.3", "4.1", "4.2", "5.1", "5.2"]
 TOYS = {
-    "resnet10t": Toy(
-        make=from_timm("resnet10t", channels=(8, 8, 16, 16)), sites=STAGES[::2], channels=[64, 8, 8, 16]
-    ),
+    "resnet10t": Toy(make=from_timm("resnet10t", channels=(8, 8, 16, 16)), sites=STAGES[::2], channels=[64, 8, 8, 16]),
     "resnet18": Toy(
         make=from_timm("resnet18", channels=(16, 16, 32, 32)), sites=STAGES, channels=[64, 16, 16, 16, 16, 32, 32, 32]
     ),

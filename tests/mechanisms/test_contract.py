@@ -161,9 +161,13 @@ def test_clips_it_cannot_take(spec: str) -> None:
     if spec == "none":
         return  # it does nothing, to anything
     mechanism = build(spec)
-    with pytest.raises(ClipShapeError, match=r"takes clips of features \(B, T, C, H, W\); got 4 dimensions, \(6, 17, 5"):
+    with pytest.raises(
+        ClipShapeError, match=r"takes clips of features \(B, T, C, H, W\); got 4 dimensions, \(6, 17, 5"
+    ):
         mechanism(clip(6, 17, 5, 7))
-    with pytest.raises(ClipShapeError, match=r"built for 17 channels; got 11 in \(2, 3, 11, 5, 7\)\. The layout is \(B"):
+    with pytest.raises(
+        ClipShapeError, match=r"built for 17 channels; got 11 in \(2, 3, 11, 5, 7\)\. The layout is \(B"
+    ):
         mechanism(clip(2, 3, 11, 5, 7))
     with pytest.raises(ClipShapeError, match=r"no motion in a single frame: got T = 1, need at least 2"):
         mechanism(clip(2, 1, 17, 5, 7))

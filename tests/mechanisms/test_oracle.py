@@ -1,4 +1,4 @@
-"""The mechanisms against literal transcriptions of the equations: output, and gradients of the input and every weight."""
+"""The mechanisms against literal transcriptions of the equations: output and all gradients."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from reference.m2a import m2a as reference_m2a
-from reference.tsm import tsm as reference_tsm
 from torch import Tensor, nn
 
 from m2a.mechanisms import create_mechanism
+from reference.m2a import m2a as reference_m2a
+from reference.tsm import tsm as reference_tsm
 
 HALVES = {"m2a": {}, "m2a-motion": {"attention": False}, "m2a-attention": {"motion": False}}
 CASES = [
@@ -92,7 +92,7 @@ def test_frames_without_variance(spec: str, boundary: str | None) -> None:
 
 @every_case
 def test_a_mean_much_larger_than_the_deviation(spec: str, boundary: str | None) -> None:
-    """z = 1e4 + about 1: four of the sixteen digits go, so 1e-8. The expanding rows sum to zero, lest the gate saturate."""
+    """z = 1e4 + about 1: four of sixteen digits go, so 1e-8. The expanding rows sum to zero, lest gates saturate."""
     mechanism = build(spec, boundary, 16)
     shift_mean(mechanism, 1e4)
     assert_agrees(spec, boundary, INPUTS["two frames"](), mechanism, tolerance=1e-8)

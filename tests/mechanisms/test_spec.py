@@ -40,7 +40,10 @@ def test_other_spellings_mean_the_same(spec: str, shortest: str) -> None:
     [
         ("moton", r"There is no mechanism called 'moton'\..* Known: none, .*m2a"),
         ("m2a-moton", r"There is no mechanism called 'm2a-moton'\. Did you mean 'm2a-motion'\? Known: "),
-        ("m3a:none", r"There is no motion called 'm3a' \(in 'm3a:none'\)\. Did you mean 'm2a'\? Known: m2a, none\. Write "),
+        (
+            "m3a:none",
+            r"There is no motion called 'm3a' \(in 'm3a:none'\)\. Did you mean 'm2a'\? Known: m2a, none\. Write ",
+        ),
         ("m2a:attn", r"There is no attention called 'attn' \(in 'm2a:attn'\)"),
         ("m2a+tsn", r"There is no mechanism called 'tsn' \(in 'm2a\+tsn'\)\. Did you mean 'tsm'\?"),
         ("", r"The mechanism '' has an empty name in it\. Write a name, 'motion:attention', or a stack"),
@@ -67,7 +70,11 @@ def test_specs_that_cannot_be_read(spec: str, message: str) -> None:
         ("m2a+tsm", {"x": 1, "a": 1}, r"'m2a\+tsm' has no option 'a', 'x'\. It takes: boundary, shift_div\."),
         ("m2a-attention", {"boundary": "zero"}, r"'m2a-attention' has no option 'boundary'\. It takes none\."),
         ("none", {"shift_div": 8}, r"'none' has no option 'shift_div'\. It takes none\."),
-        ("m2a", {"boundary": "same"}, r"boundary='same' is not known\. 'wrap' \(the paper's text\).*'zero' \(the released"),
+        (
+            "m2a",
+            {"boundary": "same"},
+            r"boundary='same' is not known\. 'wrap' \(the paper's text\).*'zero' \(the released",
+        ),
         ("tsm", {"channels": 7}, r"with 7 channels shift_div must lie in 2\.\.7, got 8\."),
         ("tsm", {"shift_div": 1}, r"with 16 channels shift_div must lie in 2\.\.16, got 1\."),
         ("tsm", {"shift_div": 0}, r"with 16 channels shift_div must lie in 2\.\.16, got 0\."),

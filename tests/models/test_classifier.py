@@ -57,8 +57,8 @@ def test_clips_of_another_length_are_refused_until_it_is_set() -> None:
     model = tiny()
     with pytest.raises(
         ClipShapeError,
-        match=r"This model takes clips of 3 frames, \(B, 3, 3, H, W\); got \(2, 7, 3, 32, 32\)\. For another length set "
-        r"model\.num_frames = 7; if the axes are \(B, 3, T, H, W\), call \.transpose\(1, 2\)\.",
+        match=r"This model takes clips of 3 frames, \(B, 3, 3, H, W\); got \(2, 7, 3, 32, 32\)\. For another length "
+        r"set model\.num_frames = 7; if the axes are \(B, 3, T, H, W\), call \.transpose\(1, 2\)\.",
     ):
         model(clips(7))
     model.num_frames = 7
@@ -135,7 +135,11 @@ def test_probabilities_of_decoded_clips() -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "message"),
     [
-        (ConfigError, {"backbone": "resnet81"}, r"timm has no model called 'resnet81'\. Near it: .*resnet18.*\. timm\.list"),
+        (
+            ConfigError,
+            {"backbone": "resnet81"},
+            r"timm has no model called 'resnet81'\. Near it: .*resnet18.*\. timm\.list",
+        ),
         (ConfigError, {"backbone": "%&/"}, r"timm has no model called '%&/'\. timm\.list_models\(\) has them all\."),
         (SpecError, {"mechanism": "m2b"}, r"There is no mechanism called 'm2b'"),
         (NoSitesError, {"backbone": "resnetv2_18"}, r"No residual block that we know .* is in ResNetV2"),
@@ -157,8 +161,8 @@ def test_weights_without_a_network_connection(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         WeightsUnavailableError,
         match=r"The weights of 'resnet18' are not in the local cache and could not be downloaded \(ConnectionError\)\. "
-        r"Without a connection: pass the path of an image checkpoint as pretrained= \(\.safetensors or \.pth\), or train "
-        r"from scratch with pretrained=False\.",
+        r"Without a connection: pass the path of an image checkpoint as pretrained= \(\.safetensors or \.pth\), or "
+        r"train from scratch with pretrained=False\.",
     ) as caught:
         create_model("resnet18", num_classes=5, pretrained=True)
     assert isinstance(caught.value, OSError)

@@ -114,7 +114,9 @@ def test_what_a_config_looks_like(tmp_path: Path) -> None:
 def test_a_classifier_put_together_by_hand_cannot_be_saved_without_a_config(tmp_path: Path) -> None:
     made = tiny(mechanism="none")
     by_hand = VideoClassifier(made.backbone, 5, num_frames=3)
-    with pytest.raises(ConfigError, match=r"put together by hand, so config\.json could not say .* m2a\.create_model, or pass"):
+    with pytest.raises(
+        ConfigError, match=r"put together by hand, so config\.json could not say .* m2a\.create_model, or pass"
+    ):
         by_hand.save_pretrained(tmp_path / "a")
     with_config = VideoClassifier(made.backbone, 5, num_frames=3, config=made.config).eval()
     with_config.save_pretrained(tmp_path / "b")
@@ -160,7 +162,7 @@ def test_weights_of_another_mechanism(tmp_path: Path) -> None:
     _, folder = saved(tmp_path)
     tiny(mechanism="tsm", shift_div=4).save_pretrained(tmp_path / "tsm")
     (folder / "model.safetensors").write_bytes((tmp_path / "tsm" / "model.safetensors").read_bytes())
-    message = r"model\.safetensors does not fit this VideoClassifier\. Not in the file: .*\.mechanism\..* The mechanisms differ: build"
+    message = r"does not fit this VideoClassifier\. Not in the file: .*\.mechanism\..* The mechanisms differ: build"
     with pytest.raises(CheckpointError, match=message):
         load(folder)
 
@@ -169,19 +171,25 @@ def test_weights_that_are_cut_off(tmp_path: Path) -> None:
     _, folder = saved(tmp_path)
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read as a checkpoint; it is damaged or cut off"):
+    with pytest.raises(
+        CheckpointError, match=r"model\.safetensors cannot be read as a checkpoint; it is damaged or cut off"
+    ):
         load(folder)
 
 
 def test_folders_that_are_no_model(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"There is no folder .*gone\. Give a folder that save_pretrained or m2a train wrote"):
+    with pytest.raises(
+        NotFoundError, match=r"There is no folder .*gone\. Give a folder that save_pretrained or m2a train wrote"
+    ):
         load(tmp_path / "gone")
     with pytest.raises(NotFoundError, match=r"There is no folder gone\. Give a folder"):
         load("gone")
     with pytest.raises(NotFoundError, match=r"holds no config\.json, so it is not a saved model\.$"):
         load(tmp_path)
     _, folder = saved(tmp_path / "run")
-    with pytest.raises(NotFoundError, match=r"run holds no config\.json, so it is not a saved model\. Did you mean .*run/model\?"):
+    with pytest.raises(
+        NotFoundError, match=r"run holds no config\.json, so it is not a saved model\. Did you mean .*run/model\?"
+    ):
         load(tmp_path / "run")
     (folder / "model.safetensors").unlink()
     with pytest.raises(NotFoundError, match=r"model holds no model\.safetensors, so it is not a saved model\.$"):
@@ -193,7 +201,7 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         raise huggingface_hub.errors.LocalEntryNotFoundError("offline")
 
     monkeypatch.setattr(saving, "hf_hub_download", offline)
-    message = r"There is no folder someone/net here, and config\.json of a model by that name could not be fetched from the hub"
+    message = r"There is no folder someone/net here, and config\.json of a model by that name could not be fetched"
     with pytest.raises(WeightsUnavailableError, match=message):
         load("someone/net")
 

@@ -1,8 +1,8 @@
 """TSM's shift, one frame and one channel at a time.
 
-    out[t, i] = x[t + 1, i]     for the first C // shift_div channels i      (zeros after the clip)
-    out[t, i] = x[t - 1, i]     for the next C // shift_div                  (zeros before it)
-    out[t, i] = x[t, i]         for the rest
+out[t, i] = x[t + 1, i]     for the first C // shift_div channels i      (zeros after the clip)
+out[t, i] = x[t - 1, i]     for the next C // shift_div                  (zeros before it)
+out[t, i] = x[t, i]         for the rest
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.text import Text
 
@@ -17,6 +17,7 @@ app = App(
     help="Give any image backbone a sense of motion: train, evaluate and ship video classifiers.",
     version=lambda: version("m2a"),
     help_format="plaintext",
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
 )
 app.command("m2a.cli.demo:demo", name="demo", help="See it work, from nothing: draw clips, train, compare, report.")
 app.command("m2a.cli.train:train", name="train", help="Train a video classifier on your clips.")

@@ -24,9 +24,9 @@ def train(
 ) -> None:
     """Train a video classifier, evaluate it, and write a report.
 
-    DATA is Something-Something V1 as it is unpacked, or a folder with one folder of clips per class. The run's folder
-    holds config.yaml, checkpoints, metrics.csv, evaluation.json, predictions.csv, model/ (what m2a predict takes) and
-    report.html.
+    The data is Something-Something V1 as it is unpacked, or a folder with one folder of clips per class. The run's
+    folder holds config.yaml, checkpoints, metrics.csv, evaluation.json, predictions.csv, model/ (what m2a predict
+    takes) and report.html.
 
     Parameters
     ----------

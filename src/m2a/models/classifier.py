@@ -24,8 +24,31 @@ from m2a.models.config import ModelConfig
 _HUB_TAGS = ["m2a", "video-classification", "action-recognition"]
 
 
+_MODEL_CARD = """---
+{{ card_data }}
+---
+
+A video classifier made of an image backbone and a temporal mechanism; `config.json` says which, with its labels and
+preprocessing.
+
+```python
+import m2a
+
+model = m2a.load("OWNER/NAME")  # this repository, or the folder it was downloaded to
+```
+
+On the command line: `m2a predict VIDEO --model OWNER/NAME`. The mechanism M2A is from
+[M2A: Motion Aware Attention for Accurate Video Action Recognition](https://arxiv.org/abs/2111.09976).
+"""
+
+
 class VideoClassifier(
-    nn.Module, ModelHubMixin, library_name="m2a", tags=_HUB_TAGS, pipeline_tag="video-classification"
+    nn.Module,
+    ModelHubMixin,
+    library_name="m2a",
+    tags=_HUB_TAGS,
+    pipeline_tag="video-classification",
+    model_card_template=_MODEL_CARD,
 ):
     """`(B, T, 3, H, W) -> (B, K)`: backbone on every frame, dropout, a linear layer, mean over frames (TSN's average
     consensus).

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import RichProgressBar
+from rich import get_console
 from rich.console import Console
 
 COLUMNS = ("epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "seconds")
@@ -44,7 +46,9 @@ class EpochTable(L.Callback):
         }
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
-        self.console.print(
+        bar_is_shown = isinstance(trainer.progress_bar_callback, RichProgressBar)
+        console = get_console() if bar_is_shown else self.console  # the bar's own console prints above the bar
+        console.print(
             f"epoch {row['epoch']:>3}/{trainer.max_epochs}  train loss {row['train_loss']}  "
             f"val loss {row['val_loss']}  top-1 {row['val_top1']}%  {row['seconds']:.0f} s",
             highlight=False,

@@ -37,9 +37,9 @@ class TrainConfig:
     mechanism: str = "m2a"
     """The mechanism: none, m2a, m2a-motion, m2a-attention, tsm, or a stack such as m2a+tsm."""
     mechanism_options: dict[str, str | int | float] = field(default_factory=dict)
-    """Options of the mechanism, such as boundary=zero."""
+    """Options of the mechanism, such as --mechanism-options.boundary zero."""
     backbone_options: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments for timm.create_model, such as drop_path_rate=0.1."""
+    """Keyword arguments for timm.create_model, such as --backbone-options.drop_path_rate 0.1."""
     reduction: int = 8
     """The gate works on 1/reduction of the channels."""
     pretrained: str = "imagenet"
@@ -84,8 +84,6 @@ class TrainConfig:
     """Processes that decode clips; by default one a core but one, at most 8."""
     device: str = "auto"
     """auto, cpu, gpu, mps."""
-    devices: int = 1
-    """How many of them; more than one trains with DDP."""
     precision: Precision = "32"
     """Arithmetic: 32, bf16-mixed or 16-mixed."""
     compile: bool = False
@@ -190,7 +188,7 @@ def _plain(value: Any) -> Any:
 
 
 def _validate(config: TrainConfig) -> None:
-    at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "devices": 1, "seed": 0}
+    at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "seed": 0}
     for name, least in at_least.items():
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}; got {getattr(config, name)}.")

@@ -111,24 +111,18 @@ def _loaders(config: TrainConfig, clips: ClipSet, model: VideoClassifier, *, pin
 
 
 def _trainer(config: TrainConfig, folder: Path, console: Console, *, device: str) -> L.Trainer:
-    checkpoints = ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="best",
-        monitor="val_top1",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-    )
+    files: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     callbacks: list[L.Callback] = [
-        checkpoints,
+        ModelCheckpoint(filename="best", monitor="val_top1", mode="max", **files),
+        ModelCheckpoint(filename="last", **files),  # save_last would write it only when "best" is written
         EpochTable(folder / "metrics.csv", console=console),
         LearningRateMonitor(logging_interval="step"),
     ]
     if console.is_terminal:
-        callbacks.append(RichProgressBar(leave=False))
+        callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
     return L.Trainer(
         accelerator=device,
-        devices=config.devices,
+        devices=1,
         precision=config.precision,
         max_epochs=config.epochs,
         accumulate_grad_batches=config.accumulate,
@@ -169,7 +163,10 @@ def _resume_from(config: TrainConfig) -> str:
     if not last.is_file():
         raise NotFoundError(f"There is nothing to resume: {last} does not exist. Leave --resume out to start the run.")
     before = TrainConfig.load(folder / "config.yaml")
-    fixed = ("backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size")
+    fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
+    fixed += ["optimizer", "schedule", "batch_size", "accumulate"]
+    if before.schedule == "one-cycle":
+        fixed += ["epochs", "lr", "warmup"]  # its steps are laid out over the whole run
     for name in fixed:
         if getattr(before, name) != getattr(config, name):
             raise CheckpointError(

@@ -121,7 +121,11 @@ def evaluate_run(
         if run is None or data is not None or split != "validation":
             raise ConfigError("Name a folder for the results with --out, so that the run's own are not overwritten.")
         out = path
-    clips = read_set(data or run.data, format if data or run is None else run.format, "error", console)  # type: ignore[union-attr]
+    if data is None:
+        assert run is not None
+        clips = read_set(run.data, run.format, run.missing, console)
+    else:
+        clips = read_set(data, format, "error", console)
     return evaluate_model(model, clips, split, Path(out), console=console, **options)
 
 

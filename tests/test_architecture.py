@@ -1,0 +1,141 @@
+"""The dependency rule, what must stay unimported, and sizes: read from the source, so that nothing creeps in."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import m2a
+
+SOURCE = Path(m2a.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# Who may import whom. A name stands for the folder or file below m2a and all in it.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "mechanisms": {"errors"},
+    "insertion": {"errors", "mechanisms"},
+    "models": {"errors", "mechanisms", "insertion", "data.preprocessing"},
+    "training": {"errors", "mechanisms", "insertion", "models", "data"},
+    "evaluation": {"errors", "mechanisms", "insertion", "models", "data"},
+    "measurement": {"errors", "mechanisms", "insertion", "models"},
+    "data": {"errors"},
+    "reporting": {"errors"},
+    "interop": {"errors"},
+    "workflows": {
+        "data", "errors", "evaluation", "insertion", "interop", "measurement", "mechanisms", "models", "reporting",
+        "training",
+    },
+}  # fmt: skip
+FREE = {"cli", "__init__", "__main__"}  # may import everything
+
+
+def name_of(path: Path) -> str:
+    """`data.video` for src/m2a/data/video.py, `data` for src/m2a/data/__init__.py."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Modules of m2a that a file imports, anywhere in it, relative ones too, without the leading `m2a.`."""
+    package = ["m2a", *path.relative_to(SOURCE).parts[:-1]]
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            whole = [f"{start}.{alias.name}" for alias in node.names]  # `from m2a import data` is an import of data
+            found = [name if _is_module(name) else start for name in whole]
+        else:
+            continue
+        yield from (name.removeprefix("m2a.") for name in found if name == "m2a" or name.startswith("m2a."))
+
+
+def _is_module(name: str) -> bool:
+    path = SOURCE.parent.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def is_within(name: str, allowed: set[str]) -> bool:
+    return any(name == other or name.startswith(f"{other}.") for other in allowed)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_go_one_way(path: Path) -> None:
+    layer = name_of(path).split(".")[0]
+    if layer in FREE:
+        return
+    assert layer in ALLOWED, f"a new part of m2a: say in ALLOWED whom {layer!r} may import"
+    for imported in imports_of(path):
+        assert is_within(imported, ALLOWED[layer] | {layer}), f"{layer} must not import m2a.{imported}"
+
+
+def test_only_the_command_line_imports_the_command_line() -> None:
+    outside = [path for path in FILES if not is_within(name_of(path), {"cli", "__main__"})]
+    assert [name_of(path) for path in outside if any(is_within(name, {"cli"}) for name in imports_of(path))] == []
+
+
+def test_the_rule_is_read_rightly() -> None:
+    """The walk sees what is known to be there, absolute, relative and inside functions."""
+    assert {"errors", "insertion.insert", "models.classifier"} <= set(imports_of(SOURCE / "models" / "create.py"))
+    assert "models.create" in set(imports_of(SOURCE / "models" / "saving.py"))
+    assert "errors" in set(imports_of(SOURCE / "data" / "dataset.py"))
+
+
+@pytest.mark.parametrize(
+    "module", ["m2a", "m2a.errors", "m2a.training.config", "m2a.data.annotations", "m2a.data.synthetic", "m2a.cli"]
+)
+def test_light_modules_stay_light(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({{'torch', 'timm', 'lightning'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == []
+
+
+def test_files_are_short() -> None:
+    lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_functions_are_short() -> None:
+    """At most 60 lines from `def` to the end, the docstring not counted."""
+    long = {}
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1 - _docstring_lines(node)
+                if lines > 60:
+                    long[f"{name_of(path)}.{node.name}"] = lines
+    assert long == {}
+
+
+def _docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = node.body[0]
+    if ast.get_docstring(node) is None:
+        return 0
+    return (first.end_lineno or 0) - first.lineno + 1
+
+
+def test_no_state_dict_is_loaded_loosely() -> None:
+    """`strict=False` hides what did not load; the library checks keys itself."""
+    loose = []
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and "state_dict" in node.func.attr:
+                loose += [name_of(path) for k in node.keywords if k.arg == "strict"]
+    assert loose == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert [name_of(path) for path in FILES if not ast.get_docstring(tree_of(path))] == []

@@ -1,0 +1,127 @@
+"""The documentation against the library: names, links, commands, code and the option table."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclopts import CycloptsError, MissingArgumentError
+
+import m2a
+from m2a.cli.main import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
+WITH_README = [*PAGES, ROOT / "README.md"]
+EXECUTED = ["docs/concepts.md", "docs/how-to/add-motion-to-your-model.md"]
+
+_FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_OUTSIDE = re.compile(r"[a-z]+:")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    found = _FENCE.findall(page.read_text(encoding="utf-8"))
+    return [code for language, code in found if language.strip() in languages]
+
+
+def prose(page: Path) -> str:
+    return _FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives headings."""
+    headings = re.findall(r"^#+ +(.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> list[tuple[str, bool]]:
+    """Every `m2a ...` that is shown, and whether it is whole: those in blocks are, those in a sentence may not be."""
+    lines = [line.removeprefix("$ ") for code in blocks(page, "", "bash", "console") for line in code.splitlines()]
+    whole = [(line, True) for line in lines if line.startswith("m2a ")]
+    return whole + [(text, False) for text in re.findall(r"`(m2a [^`\n]+)`", prose(page))]
+
+
+def complaint(command: str, whole: bool = True) -> str | None:
+    """What the command line would say against it, without running anything."""
+    tokens = shlex.split(command, comments=True)[1:]
+    if tokens[:1] == ["train"] and "--data" not in tokens and ("--config" in tokens or not whole):
+        tokens += ["--data", "in-the-config"]
+    try:
+        app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except MissingArgumentError as error:
+        return str(error) if whole else None
+    except CycloptsError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("public", m2a.__all__)
+def test_every_public_name_is_documented(public: str) -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in WITH_README)
+    assert re.search(rf"\bm2a\.{public}\b", text), f"m2a.{public} is on no page; docs/index.md lists the names"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(prose(page)):
+        if _OUTSIDE.match(link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{name_of(page)}: {link}"
+        assert not anchor or anchor in anchors(target), f"{name_of(page)}: {link}; there are {sorted(anchors(target))}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_page_can_be_reached(page: Path) -> None:
+    linked = {
+        (other.parent / link.partition("#")[0]).resolve()
+        for other in WITH_README
+        for link in _LINK.findall(prose(other))
+    }
+    assert page in linked, f"no page links to {name_of(page)}; add it to docs/index.md"
+
+
+@pytest.mark.parametrize("page", WITH_README, ids=name_of)
+def test_commands_and_flags_exist(page: Path) -> None:
+    wrong = [f"{command}: {problem}" for command, whole in commands(page) if (problem := complaint(command, whole))]
+    assert not wrong, name_of(page)
+
+
+@pytest.mark.parametrize("page", WITH_README, ids=name_of)
+def test_python_compiles(page: Path) -> None:
+    for number, code in enumerate(blocks(page, "python", "python no-run"), start=1):
+        compile(code, f"{name_of(page)}, block {number}", "exec")
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("name", EXECUTED)
+def test_python_runs_and_prints_what_the_comments_say(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    variables: dict[str, Any] = {"__name__": "page"}
+    for number, code in enumerate(blocks(ROOT / name, "python"), start=1):
+        exec(compile(code, f"{name}, block {number}", "exec"), variables)
+        expected = [line.removeprefix("# ") for line in code.splitlines() if line.startswith("# ")]
+        assert capsys.readouterr().out.splitlines() == expected, f"{name}, block {number}"
+
+
+def test_the_option_table_is_fresh() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "options_table.py"))
+    page = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    assert page == script["page"](), "docs/options.md is stale: run `python scripts/options_table.py`"
+
+
+def test_a_wrong_command_is_noticed() -> None:
+    assert complaint("m2a train --data clips --epochs 3  # a comment") is None
+    assert complaint("m2a train", whole=False) is None
+    assert "--data requires" in str(complaint("m2a train"))
+    assert "Unknown option: --epoch" in str(complaint("m2a train --epoch 3", whole=False))
+    assert "Unknown command" in str(complaint("m2a trian"))

@@ -1,0 +1,313 @@
+"""Training on a few real clips: what a run's folder holds, going on with a run, and clips that cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from m2a.data import ClipFile, ClipSet, read_clips
+from m2a.data.synthetic import synthesize
+from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError, WeightsUnavailableError
+from m2a.evaluation import evaluate
+from m2a.training import TrainConfig, fit
+from m2a.training.task import ClassificationTask
+
+Run = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipSet:
+    """7 clips to train on and 4 to validate on, of 2 classes."""
+    root = tmp_path_factory.mktemp("set") / "frames"
+    synthesize(root, classes=2, num_train=7, num_validation=4, size=24, num_frames=5, workers=1, progress=False)
+    return read_clips(root)
+
+
+def options(clips: ClipSet, folder: Path, **changes: Any) -> TrainConfig:
+    tiny: dict[str, Any] = {
+        "data": clips.root,
+        "out": folder,
+        "backbone": "resnet10t",
+        "backbone_options": {"channels": [8, 8, 16, 16], "zero_init_last": False},
+        "reduction": 2,
+        "pretrained": "none",
+        "num_frames": 3,
+        "size": 32,
+        "dropout": 0.2,
+        "epochs": 2,
+        "batch_size": 3,
+        "accumulate": 1,
+        "optimizer": "adamw",
+        "lr": 1e-3,
+        "schedule": "constant",
+        "workers": 0,
+        "device": "cpu",
+    }
+    return TrainConfig(**(tiny | changes))
+
+
+def silent() -> Console:
+    return Console(file=io.StringIO(), width=1000)
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def last(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=False)
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    assert metrics(one) == metrics(other)
+    ours, theirs = last(one), last(other)
+    assert (ours["epoch"], ours["global_step"]) == (theirs["epoch"], theirs["global_step"])
+    for name, value in ours["state_dict"].items():
+        torch.testing.assert_close(value, theirs["state_dict"][name], rtol=0, atol=1e-6, msg=name)
+
+
+@pytest.fixture(scope="module")
+def run(clips: ClipSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two epochs in one go."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    fit(options(clips, folder), clips, console=silent())
+    return folder
+
+
+def test_what_a_run_writes(clips: ClipSet, run: Path) -> None:
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "checkpoints", "metrics.csv", "tensorboard"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert TrainConfig.load(run / "config.yaml") == options(clips, run)
+    rows = metrics(run)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr"]
+    assert all(0 < float(row["train_loss"]) < 10 for row in rows)
+    assert all(0 <= float(row["val_top1"]) <= 100 for row in rows)
+    assert {row["val_top5"] for row in rows} == {"100.0"}  # of 2 classes
+    assert {row["lr"] for row in rows} == {"0.001"}
+    assert last(run)["global_step"] == 2 * 3  # three batches of 7 clips, 3 at a time
+
+
+def test_what_it_gives_back_is_the_best_epochs_model(clips: ClipSet, tmp_path: Path) -> None:
+    out = io.StringIO()
+    result = fit(options(clips, tmp_path / "run"), clips, console=Console(file=out, width=1000))
+    rows = metrics(tmp_path / "run")
+    best = max(float(row["val_top1"]) for row in rows)
+    assert float(rows[result.best_epoch - 1]["val_top1"]) == best
+    assert not result.model.training
+    assert result.skipped == {}
+    assert result.model.labels == clips.labels
+    got = evaluate(result.model, clips.split("validation"), device="cpu", batch_size=3)
+    assert got.top1 == pytest.approx(best, abs=0.01)
+    lines = out.getvalue().splitlines()
+    assert [line.split()[:2] for line in lines] == [["epoch", "1/2"], ["epoch", "2/2"]]
+    assert (
+        f"train loss {rows[0]['train_loss']}  val loss {rows[0]['val_loss']}  top-1 {rows[0]['val_top1']}%" in lines[0]
+    )
+
+
+def test_the_same_seed_gives_the_same_run(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    fit(options(clips, tmp_path / "again"), clips, console=silent())
+    assert_same_end(run, tmp_path / "again")
+    fit(options(clips, tmp_path / "other", seed=1), clips, console=silent())
+    assert metrics(tmp_path / "other") != metrics(run)
+
+
+def test_going_on_equals_one_go(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    fit(options(clips, folder, epochs=1), clips, console=silent())
+    assert len(metrics(folder)) == 1
+    fit(options(clips, folder, resume=True), clips, console=silent())
+    assert_same_end(run, folder)
+    assert TrainConfig.load(folder / "config.yaml") == options(clips, folder)  # ready to be resumed or repeated
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "step"])
+def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+    """In the middle of its second epoch; the epoch is run again from its start."""
+    changes: dict[str, Any] = {"schedule": schedule, "milestones": (1,), "flip": False}
+    fit(options(clips, tmp_path / "whole", **changes), clips, console=silent())
+    step = ClassificationTask.training_step
+
+    def killed(task: ClassificationTask, batch: Any, index: int) -> Any:
+        if (task.current_epoch, index) == (1, 1):
+            raise RuntimeError("killed")
+        return step(task, batch, index)
+
+    folder = tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(ClassificationTask, "training_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            fit(options(clips, folder, **changes), clips, console=silent())
+    assert len(metrics(folder)) == 1
+    fit(options(clips, folder, resume=True, **changes), clips, console=silent())
+    assert_same_end(tmp_path / "whole", folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("mechanism", "tsm"), ("num_frames", 5), ("size", 64), ("mechanism_options", {"boundary": "zero"})],
+)
+def test_going_on_with_another_model_is_refused(clips: ClipSet, run: Path, name: str, value: Any) -> None:
+    before = metrics(run), (run / "config.yaml").read_bytes()
+    with pytest.raises(
+        CheckpointError, match=rf"last\.ckpt was trained with {name} = .*, and --resume was asked with "
+    ):
+        fit(options(clips, run, resume=True, **{name: value}), clips, console=silent())
+    assert (metrics(run), (run / "config.yaml").read_bytes()) == before
+
+
+def test_nothing_to_go_on_with(clips: ClipSet, tmp_path: Path) -> None:
+    with pytest.raises(
+        NotFoundError, match=r"There is nothing to resume: .*last\.ckpt does not exist\. Leave --resume out"
+    ):
+        fit(options(clips, tmp_path / "gone", resume=True), clips, console=silent())
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_folder_in_use_is_left_alone(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    before = sorted(path.relative_to(run) for path in run.rglob("*"))
+    with pytest.raises(
+        ConfigError, match=r"The run's folder .*run is not empty; .* --out, or go on with .* --resume\."
+    ):
+        fit(options(clips, run), clips, console=silent())
+    assert sorted(path.relative_to(run) for path in run.rglob("*")) == before
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(ConfigError, match=r"The run's folder .*file is not empty"):
+        fit(options(clips, tmp_path / "file"), clips, console=silent())
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(clips: ClipSet, tmp_path: Path) -> None:
+    """So that the corrected command can use the same one."""
+    none = replace(clips, splits={"train": clips.split("train"), "validation": ()})
+    with pytest.raises(DataError, match=r"frames has 7 training and 0 validation clips; both are needed\."):
+        fit(options(clips, tmp_path / "run"), none, console=silent())
+    with pytest.raises(ConfigError, match=r"timm has no model called 'resnet81'"):
+        fit(options(clips, tmp_path / "run", backbone="resnet81"), clips, console=silent())
+    with pytest.raises(NotFoundError, match=r"There is no checkpoint .*gone\.pth"):
+        fit(options(clips, tmp_path / "run", pretrained=str(tmp_path / "gone.pth")), clips, console=silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_pretrained_names_imagenet_or_a_file(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def record(*_: Any, pretrained: Any, **__: Any) -> Any:
+        asked.append(pretrained)
+        raise WeightsUnavailableError("offline")
+
+    monkeypatch.setattr("m2a.training.fitting.create_model", record)
+    for given in ("imagenet", "none", "image.pth"):
+        with pytest.raises(WeightsUnavailableError):
+            fit(options(clips, tmp_path / "run", pretrained=given), clips, console=silent())
+    assert asked == [True, False, "image.pth"]
+
+
+def damaged(clip: ClipFile, folder: Path) -> ClipFile:
+    target = folder / f"damaged-{clip.id}"
+    shutil.copytree(clip.path, target)
+    for frame in target.iterdir():
+        frame.write_bytes(b"not a jpeg")
+    return replace(clip, path=target)
+
+
+def with_damage(clips: ClipSet, folder: Path, split: str, count: int = 1) -> ClipSet:
+    members = clips.split(split)
+    broken = tuple(damaged(clip, folder) for clip in members[:count])
+    return replace(clips, splits={**clips.splits, split: (*broken, *members[count:])})
+
+
+def test_a_training_clip_that_cannot_be_read_is_left_out_and_named_once(clips: ClipSet, tmp_path: Path) -> None:
+    out = io.StringIO()
+    broken = with_damage(clips, tmp_path, "train")
+    path = broken.split("train")[0].path
+    result = fit(options(clips, tmp_path / "run"), broken, console=Console(file=out, width=1000))
+    assert list(result.skipped) == [path]
+    assert "1 clips could not be decoded and were left out:" in out.getvalue()
+    assert out.getvalue().count(str(path)) == 1
+    assert len(metrics(tmp_path / "run")) == 2
+
+
+def test_batches_of_nothing_but_unreadable_clips_are_no_step(clips: ClipSet, tmp_path: Path) -> None:
+    broken = with_damage(clips, tmp_path, "train", count=3)
+    result = fit(options(clips, tmp_path / "run", batch_size=1, epochs=1), broken, console=silent())
+    assert len(result.skipped) == 3
+    assert all(value.isfinite().all() for value in result.model.state_dict().values())
+    assert 0 < float(metrics(tmp_path / "run")[0]["train_loss"]) < 10
+
+
+def test_a_validation_clip_that_cannot_be_read_stops_the_run(clips: ClipSet, tmp_path: Path) -> None:
+    broken = with_damage(clips, tmp_path, "validation")
+    with pytest.raises(DataError, match=r"The validation clip .*damaged-.* cannot be decoded: .* with --skip-bad\."):
+        fit(options(clips, tmp_path / "run", epochs=1), broken, console=silent())
+
+
+def test_or_is_left_out_when_told(clips: ClipSet, tmp_path: Path) -> None:
+    broken = with_damage(clips, tmp_path, "validation")
+    result = fit(options(clips, tmp_path / "run", epochs=1, skip_bad=True), broken, console=silent())
+    assert list(result.skipped) == [broken.split("validation")[0].path]
+    got = evaluate(result.model, clips.split("validation")[1:], device="cpu")
+    assert float(metrics(tmp_path / "run")[0]["val_top1"]) == pytest.approx(got.top1, abs=0.01)
+
+
+def test_gradients_are_accumulated(clips: ClipSet, tmp_path: Path) -> None:
+    fit(options(clips, tmp_path / "run", epochs=1, accumulate=2, optimizer="sgd"), clips, console=silent())
+    assert last(tmp_path / "run")["global_step"] == 2  # of three batches
+
+
+def test_workers_change_nothing(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    fit(options(clips, tmp_path / "run", workers=1), clips, console=silent())
+    assert_same_end(run, tmp_path / "run")
+
+
+def test_a_model_learns_the_order_of_frames(tmp_path: Path) -> None:
+    """Two classes that are each other backwards: what averages frames cannot tell them apart, M2A can learn to."""
+    clips = two_ways(tmp_path / "set")
+    accuracy = {}
+    for mechanism in ("none", "m2a"):
+        config = options(
+            clips,
+            tmp_path / mechanism,
+            mechanism=mechanism,
+            epochs=10,
+            batch_size=4,
+            lr=3e-3,
+            dropout=0.0,
+            scales=(1.0,),
+        )
+        result = fit(config, clips, console=silent())
+        accuracy[mechanism] = evaluate(result.model, clips.split("validation"), device="cpu").top1
+    assert accuracy["none"] <= 50.0
+    assert accuracy["m2a"] == 100.0
+
+
+def two_ways(root: Path) -> ClipSet:
+    import numpy as np
+    from PIL import Image
+
+    members = []
+    for k in range(16):
+        label = ("brighter", "darker")[k % 2]
+        folder = root / str(k)
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng(k // 2)  # both classes: the same frames, in the two orders
+        frames = [np.clip(rng.normal(60 + 60 * t, 20, (32, 32, 3)), 0, 255).astype(np.uint8) for t in range(3)]
+        for t, frame in enumerate(frames if label == "brighter" else frames[::-1]):
+            Image.fromarray(frame).save(folder / f"{t + 1:05d}.jpg", quality=95)
+        members.append(ClipFile(id=str(k), path=folder, label=label))
+    return ClipSet(
+        format="class-folders",
+        root=root,
+        labels=("brighter", "darker"),
+        splits={"train": tuple(members[:12]), "validation": tuple(members[12:])},
+    )

@@ -1,0 +1,125 @@
+"""The options of a run: through YAML and back, and what each wrong value is told."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from m2a.errors import ConfigError, NotFoundError
+from m2a.training.config import RECIPES, TrainConfig, read_options
+
+DATA = Path("somewhere/somethings")
+
+
+def test_the_defaults_are_the_papers_recipe() -> None:
+    config = TrainConfig(data=DATA)
+    assert (config.optimizer, config.lr, config.momentum, config.weight_decay) == ("sgd", 0.02, 0.9, 5e-4)
+    assert (config.epochs, config.batch_size, config.accumulate, config.milestones) == (30, 32, 4, (20,))
+    assert (config.backbone, config.mechanism, config.num_frames, config.reduction) == ("resnet18", "m2a", 8, 8)
+    assert TrainConfig(data=DATA, **RECIPES["paper"]) == config
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_build(name: str, tmp_path: Path) -> None:
+    config = TrainConfig(data=DATA, **RECIPES[name])
+    config.save(tmp_path / "config.yaml")
+    assert TrainConfig.load(tmp_path / "config.yaml") == config
+
+
+def test_through_yaml_and_back(tmp_path: Path) -> None:
+    config = TrainConfig(
+        data=DATA,
+        out=tmp_path / "run",
+        mechanism="m2a+tsm",
+        mechanism_options={"boundary": "zero", "shift_div": 4},
+        backbone_options={"channels": [8, 8, 16, 16], "zero_init_last": False},
+        milestones=(3, 5),
+        scales=(1.0, 0.5),
+        size=32,
+        schedule="constant",
+        workers=0,
+    )
+    config.save(tmp_path / "config.yaml")
+    assert TrainConfig.load(tmp_path / "config.yaml") == config
+    assert TrainConfig.load(tmp_path / "config.yaml", lr=0.5) == config.with_changes(lr=0.5)
+    plain = yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))
+    assert plain == config.to_dict()
+    assert list(plain) == [field.name for field in fields(TrainConfig)]
+    assert plain["data"] == "somewhere/somethings"
+
+
+def test_options_given_as_text_become_values() -> None:
+    config = TrainConfig(data=DATA, mechanism_options={"shift_div": "4", "boundary": "zero"})
+    assert config.mechanism_options == {"shift_div": 4, "boundary": "zero"}
+    assert TrainConfig(data=DATA, backbone_options={"channels": "[8, 16]"}).backbone_options == {"channels": [8, 16]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "folder"),
+    [
+        ({}, "runs/somethings-resnet18-m2a"),
+        ({"mechanism": "m2a:none+tsm"}, "runs/somethings-resnet18-m2a-none-tsm"),
+        ({"out": Path("here")}, "here"),
+    ],
+)
+def test_the_runs_folder(changes: dict[str, Any], folder: str) -> None:
+    assert TrainConfig(data=DATA, **changes).run_folder == Path(folder)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, r"epochs must be at least 1; got 0\."),
+        ({"batch_size": 0}, r"batch_size must be at least 1; got 0\."),
+        ({"accumulate": -1}, r"accumulate must be at least 1; got -1\."),
+        ({"num_frames": 1}, r"num_frames must be at least 2; got 1\."),
+        ({"reduction": 0}, r"reduction must be at least 1; got 0\."),
+        ({"seed": -1}, r"seed must be at least 0; got -1\."),
+        ({"lr": 0.0}, r"lr must be above 0; got 0\.0\."),
+        ({"dropout": 1.0}, r"dropout must lie in 0 to 1 \(1 excluded\); got 1\.0\."),
+        ({"warmup": -0.1}, r"warmup must lie in 0 to 1 \(1 excluded\); got -0\.1\."),
+        ({"label_smoothing": 2.0}, r"label_smoothing must lie in 0 to 1 \(1 excluded\); got 2\.0\."),
+        ({"optimizer": "adam"}, r"optimizer must be one of sgd, adamw; got 'adam'\."),
+        ({"schedule": "cosine"}, r"schedule must be one of step, one-cycle, constant; got 'cosine'\."),
+        ({"precision": "64"}, r"precision must be one of 32, bf16-mixed, 16-mixed; got '64'\."),
+        ({"format": "ssv2"}, r"format must be one of auto, something-something-v1, class-folders; got 'ssv2'\."),
+        ({"milestones": (5, 3)}, r"milestones must be epochs in rising order; got \[5, 3\]\."),
+        ({"milestones": (3, 3)}, r"milestones must be epochs in rising order; got \[3, 3\]\."),
+    ],
+    ids=str,
+)
+def test_values_that_cannot_work(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(data=DATA, **changes)
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(data=DATA).with_changes(**changes)
+    TrainConfig(data=DATA).save(tmp_path / "config.yaml")
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.load(tmp_path / "config.yaml", **changes)
+
+
+def test_options_that_there_are_none_of(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"There is no option epoch, lrr\. The options are data, out, .*resume\."):
+        TrainConfig.from_dict({"data": "x", "epoch": 3, "lrr": 1})
+    with pytest.raises(ConfigError, match=r"The option data is missing: the folder of the data set\."):
+        TrainConfig.from_dict({"epochs": 3})
+
+
+def test_files_that_hold_no_options(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"There is no config file .*gone\.yaml\."):
+        TrainConfig.load(tmp_path / "gone.yaml")
+    path = tmp_path / "config.yaml"
+    for content, message in [
+        (b"a: [1", r"config\.yaml is not YAML: "),
+        (b"\xff\xfe\x00", r"config\.yaml is not YAML: "),
+        (b"- a\n- b\n", r"config\.yaml should hold options, one 'name: value' a line; got list\."),
+        (b"", r"config\.yaml should hold options, one 'name: value' a line; got NoneType\."),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=message):
+            read_options(path)
