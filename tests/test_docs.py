@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
@@ -117,6 +118,13 @@ def test_the_option_table_is_fresh() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "options_table.py"))
     page = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
     assert page == script["page"](), "docs/options.md is stale: run `python scripts/options_table.py`"
+
+
+def test_the_readme_shows_the_recorded_demo() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "demo_table.py"))
+    result = json.loads((ROOT / "docs" / "results" / "demo.json").read_text(encoding="utf-8"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert script["table"](result) in readme, "README.md is stale: run `python scripts/demo_table.py`"
 
 
 def test_a_wrong_command_is_noticed() -> None:
