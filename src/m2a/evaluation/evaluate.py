@@ -82,7 +82,8 @@ class Evaluation:
         shares = multiclass_accuracy(
             self.probabilities, self.targets, num_classes=len(self.labels), top_k=k, average="micro"
         )
-        return 100 * shares.item()
+        hits = round(shares.item() * len(self.targets))  # back to whole clips: the share is a float32
+        return 100 * hits / len(self.targets)
 
 
 def evaluate(
