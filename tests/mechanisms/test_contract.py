@@ -28,7 +28,7 @@ def clip(*shape: int) -> Tensor:
 
 
 def has_weights(spec: str) -> bool:
-    return "m2a" in spec
+    return any(True for _ in build(spec, channels=16).parameters())
 
 
 @every_spec
@@ -54,7 +54,6 @@ def test_no_clips_at_all(spec: str) -> None:
 def test_every_weight_and_the_input_have_a_gradient(spec: str) -> None:
     mechanism, x = build(spec), clip().requires_grad_()
     (mechanism(x) * torch.randn(x.shape)).sum().backward()
-    assert (len(list(mechanism.parameters())) > 0) == has_weights(spec)
     for name, tensor in [("input", x), *mechanism.named_parameters()]:
         assert tensor.grad is not None, name
         assert tensor.grad.isfinite().all(), name
