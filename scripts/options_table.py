@@ -64,11 +64,11 @@ def page() -> str:
 def _descriptions() -> dict[str, str]:
     """The text under each field of the class, which Python itself does not keep."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(TrainConfig)))
-    body = tree.body[0].body  # type: ignore[attr-defined]
+    body = tree.body[0].body
     found = {}
     for statement, following in pairwise(body):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            text = following.value.value if isinstance(following, ast.Expr) else None  # type: ignore[attr-defined]
+            text = following.value.value if isinstance(following, ast.Expr) else None
             if not isinstance(text, str):
                 raise SystemExit(f"TrainConfig.{statement.target.id} has no description under it.")
             found[statement.target.id] = " ".join(text.split()).replace("<", "&lt;")
@@ -78,7 +78,7 @@ def _descriptions() -> dict[str, str]:
 def _type(f: Field[Any]) -> str:
     name = str(f.type)
     if name in _CHOICES:
-        return ", ".join(f"`{choice}`" for choice in _CHOICES[name].__args__)  # type: ignore[attr-defined]
+        return ", ".join(f"`{choice}`" for choice in _CHOICES[name].__args__)
     if name.startswith("Literal["):
         return ", ".join(f"`{choice}`" for choice in ast.literal_eval(f"[{name[8:-1]}]"))
     return f"`{name}`"

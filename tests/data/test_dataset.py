@@ -36,7 +36,7 @@ def make(clips: tuple[ClipFile, ...], **options: Any) -> ClipDataset:
 def epoch_of(dataset: ClipDataset, workers: int, *, epochs: int = 2) -> Iterator[Batch]:
     loader = make_loader(dataset, batch_size=3, shuffle=True, workers=workers, seed=7)
     for epoch in range(epochs):
-        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        loader.sampler.set_epoch(epoch)
         yield from loader
 
 

@@ -137,7 +137,7 @@ def test_the_picture_moves_against_the_camera(way: str, axis: int, sign: int) ->
 @pytest.mark.parametrize("values", [{"size": 33}, {"size": 8}, {"num_frames": 1}, {"difficulty": 1.5}])
 def test_render_refuses(values: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(values))):
-        clip("Holding something", 0, **values)  # type: ignore[arg-type]
+        clip("Holding something", 0, **values)
     with pytest.raises(ConfigError, match="Holding it"):
         clip("Holding it", 0)
 
@@ -265,7 +265,7 @@ def test_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_refuses_arguments(tmp_path: Path, values: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        synthesize(tmp_path / "set", progress=False, **values)  # type: ignore[arg-type]
+        synthesize(tmp_path / "set", progress=False, **values)
     assert list(tmp_path.iterdir()) == []
 
 

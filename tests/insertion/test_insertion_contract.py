@@ -23,7 +23,7 @@ def place(toy: Toy, net: nn.Module, spec: str, **changes: object) -> InsertionRe
     options = {"num_frames": 3, "where": toy.where, "reduction": 2} | toy.options | changes
     if "tsm" in spec:
         options["shift_div"] = 3
-    return insert(net, spec, **options)  # type: ignore[arg-type]
+    return insert(net, spec, **options)
 
 
 def snapshot(net: nn.Module) -> dict[str, Tensor]:

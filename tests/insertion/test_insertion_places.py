@@ -82,7 +82,7 @@ def test_image_checkpoints_still_load() -> None:
 
 
 def test_mechanisms_take_the_layers_dtype_and_memory_format() -> None:
-    net = TOYS["resnet18"].build().double().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = TOYS["resnet18"].build().double().to(memory_format=torch.channels_last)
     insert(net, "m2a", num_frames=3)
     weights = {name: p for name, p in net.named_parameters() if name.endswith("mechanism.reduce.weight")}
     assert len(weights) == 8
@@ -96,8 +96,8 @@ def test_frames_are_those_next_to_each_other() -> None:
     net = nn.Sequential(nn.Conv2d(8, 5, 1))
     insert(net, "tsm", num_frames=3, where=["0"])
     x = torch.randn(6, 8, 5, 7)
-    shifted = net[0].mechanism(x.view(2, 3, 8, 5, 7)).view(6, 8, 5, 7)  # type: ignore[operator, union-attr]
-    expected = nn.functional.conv2d(shifted, net[0].weight, net[0].bias)  # type: ignore[arg-type]
+    shifted = net[0].mechanism(x.view(2, 3, 8, 5, 7)).view(6, 8, 5, 7)
+    expected = nn.functional.conv2d(shifted, net[0].weight, net[0].bias)
     torch.testing.assert_close(net(x), expected)
 
 
@@ -106,7 +106,7 @@ def test_volumes_have_their_own_time_axis() -> None:
     insert(net, "tsm", num_frames=3, where=["second"], shift_div=11)
     x = torch.randn(2, 3, 5, 7, 11)
     features = net.norm(net.first(x)).relu()
-    shifted = net.second.mechanism(features.transpose(1, 2)).transpose(1, 2)  # type: ignore[operator]
+    shifted = net.second.mechanism(features.transpose(1, 2)).transpose(1, 2)
     torch.testing.assert_close(shifted[:, 0, :-1], features[:, 0, 1:])
     expected = nn.functional.conv3d(shifted, net.second.weight, net.second.bias, padding=1).mean((2, 3, 4))
     torch.testing.assert_close(net(x), expected)
@@ -116,7 +116,7 @@ def test_behind_a_layer_its_output_is_mixed() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 1))
     plain = net(x := torch.randn(6, 3, 5, 7))
     insert(net, "tsm", num_frames=3, where=["0"], position="after")
-    torch.testing.assert_close(net(x), net[0].mechanism(plain.view(2, 3, 8, 5, 7)).view(6, 8, 5, 7))  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(net(x), net[0].mechanism(plain.view(2, 3, 8, 5, 7)).view(6, 8, 5, 7))
 
 
 def test_the_clip_length_can_change() -> None:
@@ -155,7 +155,7 @@ def test_one_frame_count_for_all_sites_of_a_copy_too() -> None:
     net = TOYS["resnet18"].build()
     insert(net, "m2a", num_frames=3)
     twin = copy.deepcopy(net)
-    counts = {id(hook.__self__.frames) for m in twin.modules() for hook in m._forward_pre_hooks.values()}  # type: ignore[attr-defined]
+    counts = {id(hook.__self__.frames) for m in twin.modules() for hook in m._forward_pre_hooks.values()}
     assert len(counts) == 1
 
 

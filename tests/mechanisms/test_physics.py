@@ -31,7 +31,7 @@ def test_where_nothing_moves_the_motion_gate_depends_on_its_bias_alone() -> None
     x = torch.randn(1, 1, 16, 1, 7).repeat(1, 5, 1, 1, 1)
     for t in range(5):
         x[:, t, :, :, t] += 3.0
-    still = mechanism.expand.bias.sigmoid()[:, None, None]  # type: ignore[union-attr, operator]
+    still = mechanism.expand.bias.sigmoid()[:, None, None]
     out = mechanism(x)
     torch.testing.assert_close(out[..., 5:], (x * (1 + still))[..., 5:])
     assert float((out - x * (1 + still))[..., :5].abs().amax(dim=(0, 1, 2, 3)).min().detach()) > 0.1

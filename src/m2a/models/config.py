@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from m2a.errors import CheckpointError
+from m2a.insertion.sites import Position
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class ModelConfig:
     """A mechanism spec; "none" averages frames."""
     num_frames: int = 8
     reduction: int = 8
-    position: str = "before"
+    position: Position = "before"
     where: str | tuple[str, ...] | None = None
     dropout: float = 0.5
     mechanism_options: Mapping[str, Any] = field(default_factory=dict)

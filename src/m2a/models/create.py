@@ -12,6 +12,7 @@ from torch import nn
 
 from m2a.errors import ConfigError, WeightsUnavailableError
 from m2a.insertion import insert
+from m2a.insertion.sites import Position
 from m2a.models.classifier import VideoClassifier, default_preprocessing
 from m2a.models.config import ModelConfig
 from m2a.models.weights import load_image_weights
@@ -28,7 +29,7 @@ def create_model(
     size: int | None = None,
     dropout: float = 0.5,
     reduction: int = 8,
-    position: str = "before",
+    position: Position = "before",
     where: str | Sequence[str] | None = None,
     backbone_options: Mapping[str, Any] | None = None,
     **options: Any,
@@ -81,7 +82,7 @@ def build(config: ModelConfig, network: nn.Module | None = None, **extras: Any) 
         config.mechanism,
         num_frames=config.num_frames,
         where=config.where,
-        position=config.position,  # type: ignore[arg-type]  # insert checks it and says what is allowed
+        position=config.position,
         reduction=config.reduction,
         **config.mechanism_options,
     )
