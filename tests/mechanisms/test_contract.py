@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from m2a.errors import ClipShapeError
 from m2a.mechanisms import create_mechanism, list_mechanisms
+from m2a.mechanisms.catalogue import Kind, parts
+from m2a.mechanisms.spec import Cell, Whole, parse_spec
 
-SPECS = [*list_mechanisms(), "m2a+tsm", "m2a:none", "tsm+m2a-motion"]
+CELLS = [f"{motion}:{attention}" for motion in parts("motion") for attention in parts("attention")]
+SPECS = [*list_mechanisms(), *(cell for cell in CELLS if cell != "none:none"), "m2a+tsm", "tsm+tea:tam"]
+BOUND = [spec for spec in SPECS if "tam" in spec or spec == "tanet"]
 every_spec = pytest.mark.parametrize("spec", SPECS)
 
 
-def build(spec: str, *, channels: int = 17, seed: int = 0, reduction: int = 3, **options: Any) -> nn.Module:
+def build(spec: str, *, channels: int = 17, seed: int = 0, reduction: int = 3, num_frames: int = 3) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return create_mechanism(spec, channels=channels, num_frames=3, reduction=reduction, **options).eval()
+        return create_mechanism(spec, channels=channels, num_frames=num_frames, reduction=reduction).eval()
 
 
 def clip(*shape: int) -> Tensor:
@@ -32,12 +36,38 @@ def has_weights(spec: str) -> bool:
 
 
 @every_spec
-@pytest.mark.parametrize("shape", [(1, 2, 8, 1, 1), (2, 3, 17, 5, 7), (3, 7, 11, 2, 13), (1, 19, 8, 3, 3)])
-def test_shape_is_kept_whatever_the_clips_length(spec: str, shape: tuple[int, ...]) -> None:
-    mechanism = build(spec, channels=shape[2])
+@pytest.mark.parametrize(
+    "shape", [(1, 2, 8, 1, 1), (2, 3, 17, 5, 7), (3, 7, 11, 2, 13), (1, 19, 8, 3, 3), (2, 1, 8, 5, 7), (1, 2, 8, 16, 8)]
+)
+def test_shape_is_kept_whatever_the_clip(spec: str, shape: tuple[int, ...]) -> None:
+    mechanism = build(spec, channels=shape[2], num_frames=shape[1])
     out = mechanism(clip(*shape))
     assert out.shape == shape
     assert out.isfinite().all()
+
+
+@every_spec
+@pytest.mark.usefixtures("as_users_run_it")
+def test_another_length_than_it_was_built_for(spec: str) -> None:
+    mechanism, x = build(spec, num_frames=3), clip(2, 5, 17, 5, 7)
+    if spec not in BOUND:
+        assert mechanism(x).shape == x.shape
+        return
+    with pytest.raises(ClipShapeError, match=r"built for T = 3, got 5 in \(2, 5, .*Build it anew with num_frames=5"):
+        mechanism(x)
+
+
+def test_the_catalogue_says_what_is_bound_to_a_length() -> None:
+    for spec in SPECS:
+        layers = parse_spec(spec).layers
+        infos = [parts(kind).get(name) for layer in layers for kind, name in names_of(layer)]
+        assert any(info.fixes_num_frames for info in infos if info) == (spec in BOUND), spec
+
+
+def names_of(layer: Cell | Whole) -> list[tuple[Kind, str]]:
+    if isinstance(layer, Whole):
+        return [("whole", layer.name)]
+    return [("motion", layer.motion), ("attention", layer.attention)]
 
 
 @every_spec
@@ -78,13 +108,27 @@ def test_frames_do_see_each_other(spec: str) -> None:
 
 
 @every_spec
-def test_it_is_deterministic_leaves_its_input_alone_and_trains_as_it_evaluates(spec: str) -> None:
+def test_it_is_deterministic_and_leaves_its_input_and_itself_alone(spec: str) -> None:
     mechanism, x = build(spec), clip()
-    before = x.clone()
+    before, state = x.clone(), copy.deepcopy(mechanism.state_dict())
     first = mechanism(x)
     assert torch.equal(mechanism(x), first)
-    assert torch.equal(mechanism.train()(x), first)
     assert torch.equal(x, before)
+    for name, value in mechanism.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+@every_spec
+def test_training_mode_is_evaluation_mode_but_for_batch_norms(spec: str) -> None:
+    mechanism, x = build(spec), clip()
+    norms = [module for module in mechanism.modules() if isinstance(module, _BatchNorm)]
+    evaluated = mechanism(x)
+    trained = mechanism.train()(x)
+    assert torch.equal(trained, evaluated) == (not norms)
+    for norm in norms:
+        assert norm.num_batches_tracked
+        assert norm.running_mean is not None
+        assert norm.running_mean.abs().max() > 0
 
 
 @every_spec
@@ -168,5 +212,5 @@ def test_clips_it_cannot_take(spec: str) -> None:
         ClipShapeError, match=r"built for 17 channels; got 11 in \(2, 3, 11, 5, 7\)\. The layout is \(B"
     ):
         mechanism(clip(2, 3, 11, 5, 7))
-    with pytest.raises(ClipShapeError, match=r"no motion in a single frame: got T = 1, need at least 2"):
-        mechanism(clip(2, 1, 17, 5, 7))
+    with pytest.raises(ClipShapeError, match=r"A clip has at least one frame; got T = 0 in \(2, 0, 17, 5, 7\)"):
+        mechanism(clip(2, 0, 17, 5, 7))

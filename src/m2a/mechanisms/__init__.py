@@ -7,8 +7,12 @@ from m2a.mechanisms.gate import Gate as Gate
 from m2a.mechanisms.m2a import FrameAttention as FrameAttention
 from m2a.mechanisms.m2a import FrameDifference as FrameDifference
 from m2a.mechanisms.m2a import MotionAttention as MotionAttention
+from m2a.mechanisms.patch import PatchAttention as PatchAttention
 from m2a.mechanisms.spec import MechanismSpec as MechanismSpec
 from m2a.mechanisms.spec import parse_spec as parse_spec
+from m2a.mechanisms.tam import TemporalAdaptive as TemporalAdaptive
+from m2a.mechanisms.tdn import TemporalDifference as TemporalDifference
+from m2a.mechanisms.tea import MotionExcitation as MotionExcitation
 from m2a.mechanisms.tsm import TemporalShift as TemporalShift
 
 __all__ = [
@@ -17,6 +21,10 @@ __all__ = [
     "Gate",
     "MechanismSpec",
     "MotionAttention",
+    "MotionExcitation",
+    "PatchAttention",
+    "TemporalAdaptive",
+    "TemporalDifference",
     "TemporalShift",
     "create_mechanism",
     "describe_mechanisms",

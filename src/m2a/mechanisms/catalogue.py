@@ -29,6 +29,11 @@ class PartInfo:
     """`build(channels=, num_frames=, **options)`. For a motion or an attention `channels` are the reduced ones."""
     options: frozenset[str] = frozenset()
     """Names of the keyword options that `build` takes."""
+    gate: Callable[..., nn.Module] | None = None
+    """Of an attention: what builds the gate around it, `gate(channels, motion=, attention=, reduction=)`; `Gate` when
+    None."""
+    fixes_num_frames: bool = False
+    """Whether T is in the shape of its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ from torch import nn
 from m2a.errors import SpecError
 from m2a.mechanisms.catalogue import PartInfo, parts, register_part
 from m2a.mechanisms.gate import Gate, reduced_channels
-from m2a.mechanisms.m2a import FrameAttention, FrameDifference, MotionAttention
 from m2a.mechanisms.spec import Cell, MechanismSpec, Whole, parse_spec
 
 register_part(
@@ -78,7 +77,6 @@ def _create_layer(
     motion = build(parts("motion")[layer.motion], reduced)
     if layer.attention == "none":
         return Gate(channels, motion=motion, attention=None, reduction=reduction)
-    attention = build(parts("attention")[layer.attention], reduced)
-    mixes_frames = isinstance(motion, FrameDifference | nn.Identity) and isinstance(attention, FrameAttention)
-    shell = MotionAttention if mixes_frames else Gate
-    return shell(channels, motion=motion, attention=attention, reduction=reduction)
+    info = parts("attention")[layer.attention]
+    gate = info.gate or Gate
+    return gate(channels, motion=motion, attention=build(info, reduced), reduction=reduction)

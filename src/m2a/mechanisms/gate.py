@@ -21,7 +21,7 @@ from m2a.errors import ClipShapeError
 
 
 def check_clip(x_BTCHW: Tensor, channels: int) -> None:
-    """Raises ClipShapeError unless `x` is a clip of features (B, T >= 2, channels, H, W)."""
+    """Raises ClipShapeError unless `x` is a clip of features (B, T >= 1, channels, H, W)."""
     if x_BTCHW.ndim != 5:
         raise ClipShapeError(
             f"A mechanism takes clips of features (B, T, C, H, W); got {x_BTCHW.ndim} dimensions, "
@@ -32,8 +32,8 @@ def check_clip(x_BTCHW: Tensor, channels: int) -> None:
             f"This mechanism was built for {channels} channels; got {x_BTCHW.shape[2]} in {tuple(x_BTCHW.shape)}. "
             "The layout is (B, T, C, H, W)."
         )
-    if x_BTCHW.shape[1] < 2:
-        raise ClipShapeError(f"There is no motion in a single frame: got T = {x_BTCHW.shape[1]}, need at least 2.")
+    if x_BTCHW.shape[1] < 1:
+        raise ClipShapeError(f"A clip has at least one frame; got T = 0 in {tuple(x_BTCHW.shape)}.")
 
 
 class Gate(nn.Module):

@@ -124,6 +124,12 @@ def _build_difference(*, boundary: Boundary = "wrap", **_: object) -> nn.Module:
     return FrameDifference(boundary=boundary)
 
 
+def _gate(channels: int, *, motion: nn.Module, attention: nn.Module, reduction: int) -> nn.Module:
+    """As one T x T matrix where the motion is a mix of frames too."""
+    shell = MotionAttention if isinstance(motion, FrameDifference | nn.Identity) else Gate
+    return shell(channels, motion=motion, attention=attention, reduction=reduction)
+
+
 register_part(
     PartInfo(
         name="m2a",
@@ -141,6 +147,7 @@ register_part(
         summary="Attention over the T frames, a frame's features one token.",
         paper=_PAPER,
         build=lambda **_: FrameAttention(),
+        gate=_gate,
     )
 )
 register_shorthand(
