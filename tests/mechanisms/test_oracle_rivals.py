@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from m2a.mechanisms import create_mechanism
+from m2a.mechanisms import Gate, create_mechanism
 from m2a.mechanisms.catalogue import parts
 from reference.gate import gate
 from reference.tam import tam
+from reference.tdn import tdn
 
 CELLS = [
     (motion, attention)
@@ -85,6 +86,16 @@ def test_where_patches_do_not_fit_motion_is_to_the_next_frame_and_not_to_the_nex
     other[..., 4, 6] += 1
     changed = (mechanism(other) - mechanism(x)).abs().amax((0, 1, 2)) > 1e-12
     assert changed.nonzero().tolist() == [[4, 6]]
+
+
+def test_tdns_backward_direction_as_in_the_released_code() -> None:
+    mechanism = build("tdn", 6, 3, released_backward=True)
+    assert isinstance(mechanism, Gate)
+    frames = torch.randn(3, 2, 5, 3, dtype=torch.float64)
+    weights = dict(mechanism.motion.named_parameters()) | dict(mechanism.motion.named_buffers())
+    expected = torch.stack(tdn(list(frames), weights, released_backward=True))
+    torch.testing.assert_close(mechanism.motion(frames[None])[0], expected, rtol=0, atol=1e-12)
+    assert not torch.allclose(expected, torch.stack(tdn(list(frames), weights)))
 
 
 @pytest.mark.parametrize(("channels", "beta"), [(7, 4), (3, 4), (5, 1)])

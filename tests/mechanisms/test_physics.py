@@ -52,7 +52,7 @@ def test_wrapped_motion_sums_to_zero() -> None:
     torch.testing.assert_close(motion.sum(1), torch.zeros(2, 5, 3, 2), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("spec", ["m2a", "m2a-motion", "tsm", "m2a+tsm"])
+@pytest.mark.parametrize("spec", ["m2a", "m2a-motion", "tsm", "m2a+tsm", "m2a:patch4", "tea", "tam", "tanet"])
 @pytest.mark.parametrize("boundary", ["wrap", "zero"])
 def test_they_know_which_way_time_runs(spec: str, boundary: str) -> None:
     mechanism = build(spec, **({"boundary": boundary} if "m2a" in spec else {}))
@@ -60,7 +60,16 @@ def test_they_know_which_way_time_runs(spec: str, boundary: str) -> None:
     assert float((mechanism(x.flip(1)).flip(1) - mechanism(x)).abs().max().detach()) > 0.1
 
 
-@pytest.mark.parametrize("spec", ["m2a-attention", "none"])
+@pytest.mark.parametrize("spec", ["tdn", "tdn:m2a"])
+def test_tdn_does_not_as_it_averages_both_directions_with_the_same_weights(spec: str) -> None:
+    """A backbone that averages frames cannot tell a clip from its reverse with it, unlike the released code's."""
+    x = torch.randn(2, 5, 16, 5, 7, dtype=torch.float64)
+    mechanism, released = build(spec).double(), build(spec, released_backward=True).double()
+    torch.testing.assert_close(mechanism(x.flip(1)).flip(1), mechanism(x), rtol=0, atol=1e-12)
+    assert float((released(x.flip(1)).flip(1) - released(x)).abs().max().detach()) > 0.1
+
+
+@pytest.mark.parametrize("spec", ["m2a-attention", "none", "none:patch4"])
 def test_these_do_not_and_commute_with_any_order(spec: str) -> None:
     mechanism, x = build(spec).double(), torch.randn(2, 5, 16, 5, 7, dtype=torch.float64)
     for order in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):

@@ -42,7 +42,7 @@ def test_other_spellings_mean_the_same(spec: str, shortest: str) -> None:
         ("m2a-moton", r"There is no mechanism called 'm2a-moton'\. Did you mean 'm2a-motion'\? Known: "),
         (
             "m3a:none",
-            r"There is no motion called 'm3a' \(in 'm3a:none'\)\. Did you mean 'm2a'\? Known: none, m2a, tdn, tea\. Write ",
+            r"There is no motion called 'm3a' \(in 'm3a:none'\)\. Did you mean 'm2a'\? Known: none, m2a, tdn, tea\. ",
         ),
         ("m2a:attn", r"There is no attention called 'attn' \(in 'm2a:attn'\)"),
         ("m2a+tsn", r"There is no mechanism called 'tsn' \(in 'm2a\+tsn'\)\. Did you mean 'tsm'\?"),

@@ -6,6 +6,8 @@ half(d) = enlarge(norm(conv_half(mean of each 2 x 2)))
 full(d) = norm(conv_full d)
 g(d)    = sigmoid(norm(conv_out((d + half(d) + full(d)) / 3))) - 1/2
 y       = (g(f) + g(r)) / 2
+
+In the released code of M2A the backward direction had full(full(f)) in the place of full(r).
 """
 
 from __future__ import annotations
@@ -16,29 +18,35 @@ from torch import Tensor
 from reference.layers import Weights, batch_norm, convolve, inside, sigmoid
 
 
-def tdn(frames: list[Tensor], weights: Weights) -> list[Tensor]:
+def tdn(frames: list[Tensor], weights: Weights, *, released_backward: bool = False) -> list[Tensor]:
     """Frames (c, H, W) of one clip."""
     base = [batch_norm(convolve(frame, weights["conv_in.weight"]), inside(weights, "norm_in")) for frame in frames]
     out = []
     for t, frame in enumerate(base):
-        excited = []
+        differences = []
         for neighbour in (t + 1, t - 1):
             if 0 <= neighbour < len(base):
-                difference = convolve(base[neighbour], weights["conv_next.weight"], per_channel=True) - frame
+                moved = convolve(base[neighbour], weights["conv_next.weight"], per_channel=True)
+                differences.append(moved - frame)
             else:
-                difference = torch.zeros_like(frame)
-            excited.append(excite(difference, weights))
-        out.append((excited[0] + excited[1]) / 2)
+                differences.append(torch.zeros_like(frame))
+        full_f = full(differences[0], weights)
+        full_r = full(full_f if released_backward else differences[1], weights)
+        both = excite(differences[0], full_f, weights) + excite(differences[1], full_r, weights)
+        out.append(both / 2)
     return out
 
 
-def excite(difference: Tensor, weights: Weights) -> Tensor:
+def full(difference: Tensor, weights: Weights) -> Tensor:
+    return batch_norm(convolve(difference, weights["conv_full.weight"]), inside(weights, "norm_full"))
+
+
+def excite(difference: Tensor, at_full: Tensor, weights: Weights) -> Tensor:
     """g of one direction at one frame."""
     _, height, width = difference.shape
     small = batch_norm(convolve(halved(difference), weights["conv_half.weight"]), inside(weights, "norm_half"))
     half = enlarged(small, height, width)
-    full = batch_norm(convolve(difference, weights["conv_full.weight"]), inside(weights, "norm_full"))
-    mixed = convolve((difference + half + full) / 3, weights["conv_out.weight"])
+    mixed = convolve((difference + half + at_full) / 3, weights["conv_out.weight"])
     return sigmoid(batch_norm(mixed, inside(weights, "norm_out"))) - 0.5
 
 

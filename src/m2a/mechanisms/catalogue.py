@@ -87,8 +87,13 @@ def list_mechanisms() -> list[str]:
     return [*parts("whole"), *shorthands()]
 
 
+def describe_parts(kind: Kind) -> dict[str, str]:
+    """One line on each motion, attention or whole mechanism."""
+    return {name: info.summary for name, info in parts(kind).items()}
+
+
 def describe_mechanisms() -> dict[str, str]:
     """One line on each name of `list_mechanisms`."""
-    return {name: info.summary for name, info in parts("whole").items()} | {
+    return describe_parts("whole") | {
         name: shorthand.summary for name, shorthand in shorthands().items()
     }

@@ -14,8 +14,12 @@ Action Recognition", 2021, section 3.3), as the motion inside M2A's gate.
 
 Differs from TDN in: the gate (TDN multiplies x by 1 + y; here, as in the released code of M2A, y goes through M2A's own
 1x1 convolution and sigmoid) and the reduction (8 rather than 16). From the released code of M2A in: the backward
-direction. There, as in one version of TDN's code, `full(r)` was computed from the forward branch; here, as in TDN's
-paper and the corrected version of its code, each direction sees its own difference.
+direction. There, as in one version of TDN's code, full(full(f)) stood in the place of full(r); here, as in TDN's paper
+and the corrected version of its code, each direction sees its own difference. `released_backward=True` is for weights
+trained the other way.
+
+Mind that both directions share their weights and are averaged, so that a reversed clip gives the reversed result:
+without the short-term part of TDN, a network that averages frames cannot tell a motion from its reverse by this module.
 
 Odd heights and widths: averaging over 2x2 leaves the last row or column out; a single row or column is not averaged.
 
@@ -34,10 +38,16 @@ from m2a.mechanisms.catalogue import PartInfo, Shorthand, register_part, registe
 
 class TemporalDifference(nn.Module):
     """Differences to the next and to the previous frame, each at two resolutions, as an attention in -1/2 to 1/2.
-    (B, T, c, H, W) -> the same. Source: TDN, section 3.3."""
+    (B, T, c, H, W) -> the same. Source: TDN, section 3.3.
 
-    def __init__(self, channels: int):
+    Args:
+        channels: c.
+        released_backward: the backward direction as in the released code of M2A.
+    """
+
+    def __init__(self, channels: int, *, released_backward: bool = False):
         super().__init__()
+        self.released_backward = released_backward
         self.conv_in = nn.Conv2d(channels, channels, kernel_size=1, bias=False)
         self.norm_in = nn.BatchNorm2d(channels)
         self.conv_next = nn.Conv2d(channels, channels, kernel_size=3, padding=1, groups=channels, bias=False)
@@ -56,20 +66,30 @@ class TemporalDifference(nn.Module):
         blank_B1cHW = torch.zeros_like(base_BTcHW[:, :1])
         forward_BTcHW = torch.cat([moved_BTcHW[:, 1:] - base_BTcHW[:, :-1], blank_B1cHW], dim=1)
         backward_BTcHW = torch.cat([blank_B1cHW, moved_BTcHW[:, :-1] - base_BTcHW[:, 1:]], dim=1)
-        both_NcHW = self.excite(forward_BTcHW.flatten(0, 1)) + self.excite(backward_BTcHW.flatten(0, 1))
+        f_NcHW, r_NcHW = forward_BTcHW.flatten(0, 1), backward_BTcHW.flatten(0, 1)
+        full_f_NcHW = self.full(f_NcHW)
+        full_r_NcHW = self.full(full_f_NcHW if self.released_backward else r_NcHW)
+        both_NcHW = self.excite(f_NcHW, full_f_NcHW) + self.excite(r_NcHW, full_r_NcHW)
         return (both_NcHW / 2).unflatten(0, frames)
 
-    def excite(self, difference_NcHW: Float[Tensor, "N c H W"]) -> Float[Tensor, "N c H W"]:
+    def full(self, difference_NcHW: Float[Tensor, "N c H W"]) -> Float[Tensor, "N c H W"]:
+        return self.norm_full(self.conv_full(difference_NcHW))
+
+    def excite(
+        self, difference_NcHW: Float[Tensor, "N c H W"], full_NcHW: Float[Tensor, "N c H W"]
+    ) -> Float[Tensor, "N c H W"]:
         """g: one direction's difference at two resolutions, between -1/2 and 1/2."""
         height, width = difference_NcHW.shape[2:]
         small_Nchw = F.avg_pool2d(difference_NcHW, (min(2, height), min(2, width)))
         half_NcHW = F.interpolate(self.norm_half(self.conv_half(small_Nchw)), (height, width))
-        full_NcHW = self.norm_full(self.conv_full(difference_NcHW))
         return self.norm_out(self.conv_out((difference_NcHW + half_NcHW + full_NcHW) / 3)).sigmoid() - 0.5
 
+    def extra_repr(self) -> str:
+        return "released_backward=True" if self.released_backward else ""
 
-def _build(*, channels: int, **_: object) -> nn.Module:
-    return TemporalDifference(channels)
+
+def _build(*, channels: int, released_backward: bool = False, **_: object) -> nn.Module:
+    return TemporalDifference(channels, released_backward=released_backward)
 
 
 register_part(
@@ -79,6 +99,7 @@ register_part(
         summary="TDN's long-term differences: to the next and previous frame, at two resolutions.",
         paper="Wang et al.: TDN, section 3.3",
         build=_build,
+        options=frozenset({"released_backward"}),
     )
 )
 register_shorthand(
