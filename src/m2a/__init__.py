@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from m2a.mechanisms import list_mechanisms as list_mechanisms
     from m2a.models import VideoClassifier as VideoClassifier
     from m2a.models import create_model as create_model
+    from m2a.models import inflate as inflate
     from m2a.models import load as load
 
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "count_macs": "m2a.measurement",
     "create_mechanism": "m2a.mechanisms",
     "create_model": "m2a.models",
+    "inflate": "m2a.models",
     "insert": "m2a.insertion",
     "list_mechanisms": "m2a.mechanisms",
     "load": "m2a.models",
@@ -52,6 +54,7 @@ __all__ = [
     "create_model",
     "data",
     "errors",
+    "inflate",
     "insert",
     "interop",
     "list_mechanisms",

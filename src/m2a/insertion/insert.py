@@ -16,9 +16,10 @@ from torch import nn
 
 from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError
 from m2a.insertion.fold import FrameCount, SiteHook
+from m2a.insertion.frames import frames_at
 from m2a.insertion.report import InsertionReport
 from m2a.insertion.sites import Position, find_sites
-from m2a.mechanisms import create_mechanism, parse_spec
+from m2a.mechanisms import TemporalAdaptive, create_mechanism, parse_spec
 
 MECHANISM = "mechanism"
 """Name of the child that carries a mechanism."""
@@ -43,7 +44,8 @@ def insert(
     Args:
         model: any module; timm's ResNets and MobileNetV2 have default sites.
         spec: the mechanism (`m2a.list_mechanisms()`, `"motion:attention"`, `"a+b"`).
-        num_frames: T, the number of consecutive entries of the batch that make a clip.
+        num_frames: T, the number of consecutive entries of the batch that make a clip; of a 3D network, the frames of
+            the clips that it will be given.
         where: other sites than the default ones: a regular expression matching whole module names, or a list of names.
         position: "before" the layer (Table II's multiply-adds, and as released) or "after" it (the paper's text).
         reduction: R of the gate.
@@ -68,10 +70,11 @@ def insert(
         )
     found = find_sites(model, where, position)
     before = sum(p.numel() for p in model.parameters())
+    lengths = frames_at(model, found.sites, position, num_frames)
     with torch.random.fork_rng(devices=[]):  # building on the CPU: other devices' states are not touched
         mechanisms = [
-            create_mechanism(spec, channels=site.channels, num_frames=num_frames, reduction=reduction, **options)
-            for site in found.sites
+            create_mechanism(spec, channels=site.channels, num_frames=length, reduction=reduction, **options)
+            for site, length in zip(found.sites, lengths, strict=True)
         ]
     frames = FrameCount(num_frames)
     for site, mechanism in zip(found.sites, mechanisms, strict=True):
@@ -109,13 +112,22 @@ def remove(model: nn.Module) -> nn.Module:
 def set_num_frames(model: nn.Module, num_frames: int) -> None:
     """Changes T, the number of consecutive entries of the batch that make a clip, at every site.
 
-    Raises NotInsertedError when the model carries no mechanism, ConfigError for fewer than 2 frames.
+    Raises NotInsertedError when the model carries no mechanism, ConfigError for fewer than 2 frames or for a mechanism
+    that is bound to its number (TAM).
     """
     if num_frames < 2:
         raise ConfigError(f"num_frames must be at least 2 to see motion; got {num_frames}.")
     counts = [hook.frames for _, layer in _carriers(model) for hook in _site_hooks(layer)]
     if not counts:
         raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; call m2a.insert first.")
+    for name, layer in _carriers(model):
+        bound = next((m for m in layer.get_submodule(MECHANISM).modules() if isinstance(m, TemporalAdaptive)), None)
+        if bound is not None and num_frames != get_num_frames(model):
+            raise ConfigError(
+                f"The TAM at {name!r} has the number of frames in the shape of its weights, so num_frames cannot be "
+                f"changed from {get_num_frames(model)} to {num_frames}. Build the model anew with "
+                f"num_frames={num_frames}, or use another mechanism: all others take any number."
+            )
     for count in counts:
         count.value = num_frames
 
@@ -145,6 +157,8 @@ def _match(mechanism: nn.Module, layer: nn.Module) -> None:
     if weight is None:
         return
     mechanism.to(device=weight.device, dtype=weight.dtype)
-    channels_last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
-    if channels_last and not weight.is_contiguous():
+    if weight.ndim not in (4, 5) or weight.is_contiguous():
+        return
+    last = torch.channels_last if weight.ndim == 4 else torch.channels_last_3d
+    if weight.is_contiguous(memory_format=last):  # a clip of channels_last_3d features is one of channels_last frames
         mechanism.to(memory_format=torch.channels_last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +52,8 @@ def find_sites(model: nn.Module, where: str | Sequence[str] | None, position: Po
         return _by_preset(model, position)
     names = _matching(model, where) if isinstance(where, str) else _listed(model, where)
     modules = dict(model.named_modules())
+    for name in names:
+        _check_not_inside_a_frame(modules, name)
     return Found(sites=tuple(_site(modules[name], name, position) for name in names), skipped={})
 
 
@@ -141,10 +143,9 @@ def _site(layer: nn.Module, name: str, position: Position) -> Site:
         case nn.Conv2d() | nn.Conv3d():
             channels = layer.in_channels if position == "before" else layer.out_channels
             layout: Layout = "NCHW" if isinstance(layer, nn.Conv2d) else "BCTHW"
-        case nn.BatchNorm2d() | nn.BatchNorm3d():
-            channels, layout = layer.num_features, "NCHW" if isinstance(layer, nn.BatchNorm2d) else "BCTHW"
-        case _BatchNorm():  # timm's BatchNormAct2d and the like
-            channels, layout = layer.num_features, "NCHW"
+        case _BatchNorm():  # BatchNorm2d, timm's BatchNormAct2d and the like, which in an inflated network take clips
+            channels = layer.num_features
+            layout = "BCTHW" if isinstance(layer, nn.BatchNorm3d) or _takes_clips(layer) else "NCHW"
         case _:
             inner = next((n for n, m in layer.named_modules() if n and isinstance(m, nn.Conv2d | nn.Conv3d)), None)
             hint = f" Did you mean {name + '.' + inner!r}, its first convolution?" if inner else ""
@@ -153,6 +154,20 @@ def _site(layer: nn.Module, name: str, position: Position) -> Site:
                 f"channels are known.{hint}"
             )
     return Site(name=name, layer=layer, channels=channels, layout=layout)
+
+
+def _takes_clips(layer: nn.Module) -> bool:
+    """Whether it is a 2D layer of an inflated network, which folds and unfolds the frames by itself."""
+    return getattr(layer, "takes_clips", False)
+
+
+def _check_not_inside_a_frame(modules: Mapping[str, nn.Module], name: str) -> None:
+    owners = [name[:end] for end, letter in enumerate(name) if letter == "." and _takes_clips(modules[name[:end]])]
+    if owners:
+        raise SiteTypeError(
+            f"{name!r} is inside {owners[0]!r}, a {type(modules[owners[0]]).__name__}, which gets single frames: there "
+            "are no clips in it. Name a layer outside it, such as a Conv3d."
+        )
 
 
 def _some(names: Sequence[str], limit: int = 4) -> str:

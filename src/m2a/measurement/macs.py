@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from m2a.insertion import set_num_frames
 from m2a.insertion.insert import get_num_frames
-from m2a.models import VideoClassifier
+from m2a.models import VideoClassifier, is_inflated
 
 
 def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int:
@@ -20,7 +20,8 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int
     and pooling are not counted; the paper counted them, which adds about 0.6%.
 
     Args:
-        model: a `VideoClassifier`, or an image network that takes folded frames (T, 3, size, size).
+        model: a `VideoClassifier`, an image network that takes folded frames (T, 3, size, size), or one that
+            `m2a.inflate` made 3D, which takes (1, 3, T, size, size).
     """
     ghost = copy.deepcopy(model).to("meta").eval()
     if isinstance(ghost, VideoClassifier):
@@ -29,7 +30,7 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int
     else:
         if get_num_frames(ghost) is not None:
             set_num_frames(ghost, num_frames)
-        shape = (num_frames, 3, size, size)
+        shape = (1, 3, num_frames, size, size) if is_inflated(ghost) else (num_frames, 3, size, size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         ghost(torch.empty(shape, device="meta"))
     return counter.get_total_flops() // 2

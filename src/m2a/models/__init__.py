@@ -6,6 +6,8 @@ from m2a.models.classifier import VideoClassifier as VideoClassifier
 from m2a.models.classifier import default_preprocessing as default_preprocessing
 from m2a.models.config import ModelConfig as ModelConfig
 from m2a.models.create import create_model as create_model
+from m2a.models.inflation import inflate as inflate
+from m2a.models.inflation import is_inflated as is_inflated
 from m2a.models.weights import load_image_weights as load_image_weights
 from m2a.models.weights import read_state_dict as read_state_dict
 
@@ -14,6 +16,8 @@ __all__ = [
     "VideoClassifier",
     "create_model",
     "default_preprocessing",
+    "inflate",
+    "is_inflated",
     "load",
     "load_image_weights",
     "read_state_dict",

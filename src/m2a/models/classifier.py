@@ -1,6 +1,6 @@
 """A video classifier made of an image backbone: each frame by itself but for the mechanism inside, then the average.
 
-Shapes: B clips, T frames, N = B * T folded frames, K classes.
+Shapes: B clips, T frames, N = B * T folded frames, K classes; S frames that are left, T unless time is strided.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from m2a.errors import ClipShapeError, ConfigError
 from m2a.insertion import InsertionReport, get_num_frames, set_num_frames
 from m2a.models import saving
 from m2a.models.config import ModelConfig
+from m2a.models.inflation import is_inflated
 
 _HUB_TAGS = ["m2a", "video-classification", "action-recognition"]
 
@@ -54,7 +55,8 @@ class VideoClassifier(
     consensus).
 
     Args:
-        backbone: a timm model, usually one that `m2a.insert` has been at; its own classifier is taken off.
+        backbone: a timm model, usually one that `m2a.insert` has been at, or one that `m2a.inflate` made 3D; its own
+            classifier is taken off.
         num_classes: K.
         num_frames: T. Defaults to what `m2a.insert` was told, else 8. Clips of another length are refused until it is
             set: `model.num_frames = 16`.
@@ -115,9 +117,12 @@ class VideoClassifier(
         """Scores (before softmax) of normalised clips. Raises ClipShapeError for another rank or length."""
         return self.frame_scores(clips_BTCHW).mean(dim=1)
 
-    def frame_scores(self, clips_BTCHW: Float[Tensor, "B T 3 H W"]) -> Float[Tensor, "B T K"]:
-        """Scores of every frame, before the average."""
+    def frame_scores(self, clips_BTCHW: Float[Tensor, "B T 3 H W"]) -> Float[Tensor, "B S K"]:
+        """Scores of every frame, before the average; of an inflated backbone, of the S frames that its temporal strides
+        leave."""
         self._check(clips_BTCHW)
+        if is_inflated(self.backbone):
+            return self.head(self.dropout(self.backbone.frame_features(clips_BTCHW.transpose(1, 2))))
         features_NF = self.backbone(clips_BTCHW.flatten(0, 1))
         return self.head(self.dropout(features_NF)).unflatten(0, clips_BTCHW.shape[:2])
 

@@ -27,6 +27,8 @@ class ModelConfig:
     mechanism_options: Mapping[str, Any] = field(default_factory=dict)
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments for `timm.create_model`."""
+    inflate: bool = False
+    """The backbone is made a 3D network before anything is inserted."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -15,6 +15,7 @@ from m2a.insertion import insert
 from m2a.insertion.sites import Position
 from m2a.models.classifier import VideoClassifier, default_preprocessing
 from m2a.models.config import ModelConfig
+from m2a.models.inflation import inflate as inflate_network
 from m2a.models.weights import load_image_weights
 
 
@@ -31,6 +32,7 @@ def create_model(
     reduction: int = 8,
     position: Position = "before",
     where: str | Sequence[str] | None = None,
+    inflate: bool = False,
     backbone_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> VideoClassifier:
@@ -46,10 +48,12 @@ def create_model(
         labels: names of the classes, in the order of the outputs.
         size: height and width in pixels the clips are cropped to; the backbone's own by default.
         dropout, reduction, position, where, options: see `VideoClassifier` and `m2a.insert`.
+        inflate: make the backbone, a ResNet, a 3D network before the mechanism goes in, image weights included; see
+            `m2a.inflate`.
         backbone_options: keyword arguments for `timm.create_model`.
 
     Raises:
-        ConfigError: timm has no such model, or no weights for it.
+        ConfigError: timm has no such model, or no weights for it, or it cannot be inflated.
         WeightsUnavailableError: the weights could not be downloaded.
         CheckpointError, NotFoundError: the checkpoint does not fit, or is not there.
         SpecError, NoSitesError: see `m2a.insert`.
@@ -65,6 +69,7 @@ def create_model(
         dropout=dropout,
         mechanism_options=options,
         backbone_options=dict(backbone_options or {}),
+        inflate=inflate,
     )
     network = _create_backbone(backbone, pretrained is True, config.backbone_options)
     if pretrained and pretrained is not True:
@@ -77,6 +82,8 @@ def build(config: ModelConfig, network: nn.Module | None = None, **extras: Any) 
     """The model a config describes, around `network` or a backbone without weights. `extras` go to VideoClassifier."""
     if network is None:
         network = _create_backbone(config.backbone, False, config.backbone_options)
+    if config.inflate:
+        inflate_network(network)
     report = insert(
         network,
         config.mechanism,

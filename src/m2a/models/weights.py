@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from m2a.errors import CheckpointError, NotFoundError
@@ -36,16 +36,26 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is damaged, or holds Python objects besides tensors, which would run code on loading and is "
-            f"refused. Save its state_dict alone, or as .safetensors. ({str(error).splitlines()[0]})"
+            f"refused. Save its state_dict alone, or as .safetensors. ({_reason(str(error))})"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as a checkpoint; it is damaged or cut off: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:  # torch passes on whatever foreign bytes lead it to: KeyError, struct.error, ...
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint; it is damaged or cut off ({type(error).__name__}: {error})"
+        ) from error
     for key in _NESTED:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise CheckpointError(f"{path} holds no state_dict: a mapping from parameter names to tensors was expected.")
     return {str(name).removeprefix("module."): value for name, value in loaded.items()}
+
+
+def _reason(complaint: str) -> str:
+    """Which object torch would not load; it names it after many lines of advice, some of it to load the file anyway."""
+    found = re.search(r"GLOBAL (\S+)", complaint)
+    return f"It holds {found[1]}." if found else complaint.splitlines()[0]
 
 
 def load_image_weights(network: nn.Module, path: str | Path) -> None:

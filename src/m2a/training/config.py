@@ -40,6 +40,8 @@ class TrainConfig:
     """Options of the mechanism, such as --mechanism-options.boundary zero."""
     backbone_options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for timm.create_model, such as --backbone-options.drop_path_rate 0.1."""
+    inflate: bool = False
+    """Make a ResNet a 3D network (I3D): 3x3x3 kernels, temporal strides."""
     reduction: int = 8
     """The gate works on 1/reduction of the channels."""
     pretrained: str = "imagenet"
@@ -64,7 +66,9 @@ class TrainConfig:
     momentum: float = 0.9
     """Momentum of sgd."""
     weight_decay: float = 5e-4
-    """Weight decay; not applied to biases and norms."""
+    """Weight decay; not applied to biases and norms, unless decay_all says so."""
+    decay_all: bool = False
+    """Apply weight decay to biases and norms too, as the paper's code did."""
     schedule: Schedule = "step"
     """step (times 0.1 at each milestone), one-cycle (warm up, then anneal to zero), or constant."""
     milestones: tuple[int, ...] = (20,)

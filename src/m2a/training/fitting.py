@@ -85,15 +85,26 @@ def _model(config: TrainConfig, clips: ClipSet) -> VideoClassifier:
         size=config.size,
         dropout=config.dropout,
         reduction=config.reduction,
+        inflate=config.inflate,
         backbone_options=config.backbone_options,
         **options,
     )
     model.preprocessing = replace(model.preprocessing, scales=config.scales)
     if config.channels_last:
-        model.to(memory_format=torch.channels_last)
+        _channels_last(model)
     if config.compile:
         model.compile()
     return model
+
+
+def _channels_last(model: torch.nn.Module) -> None:
+    """As `model.to(memory_format=torch.channels_last)`, which stops at 3D kernels: those get the 3D format. It makes an
+    inflated ResNet-18's forward faster, 0.16 s for 0.19 s, and its forward and backward no slower, 0.73 s for 0.93 s
+    (4 clips of 8 x 64 x 64, one core; with M2A 0.74 s for 0.74 s)."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim in formats:
+            tensor.data = tensor.data.contiguous(memory_format=formats[tensor.ndim])
 
 
 def _loaders(config: TrainConfig, clips: ClipSet, model: VideoClassifier, *, pin_memory: bool) -> tuple[Any, Any]:
@@ -164,7 +175,7 @@ def _resume_from(config: TrainConfig) -> str:
         raise NotFoundError(f"There is nothing to resume: {last} does not exist. Leave --resume out to start the run.")
     before = TrainConfig.load(folder / "config.yaml")
     fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
-    fixed += ["optimizer", "schedule", "batch_size", "accumulate"]
+    fixed += ["inflate", "optimizer", "schedule", "batch_size", "accumulate"]
     if before.schedule == "one-cycle":
         fixed += ["epochs", "lr", "warmup"]  # its steps are laid out over the whole run
     for name in fixed:

@@ -64,7 +64,7 @@ class ClassificationTask(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         config = self.config
-        groups = _parameter_groups(self.model, config.weight_decay)
+        groups = _parameter_groups(self.model, config.weight_decay, config.decay_all)
         if config.optimizer == "sgd":
             optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
         else:
@@ -88,10 +88,10 @@ class ClassificationTask(L.LightningModule):
             self.skipped.setdefault(bad.path, bad.reason)
 
 
-def _parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for weights with two axes or more; none for biases and norms."""
+def _parameter_groups(model: torch.nn.Module, weight_decay: float, decay_all: bool) -> list[dict[str, Any]]:
+    """Weight decay for weights with two axes or more; none for biases and norms, unless all are asked for."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": weight_decay if decay_all else 0.0},
     ]
