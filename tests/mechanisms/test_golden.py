@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors import safe_open
 
-from m2a.errors import CheckpointError, ConfigError
 from m2a.interop import convert_state_dict
-from m2a.mechanisms import create_mechanism
+from m2a.mechanisms import create_mechanism, parse_spec
+from m2a.mechanisms.spec import Cell
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -21,7 +20,8 @@ def test_the_released_codes_numbers(name: str) -> None:
         about = file.metadata()
         recorded = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
     weights = {key.removeprefix("weight/"): value for key, value in recorded.items() if key.startswith("weight/")}
-    options = {"boundary": about["boundary"]} if about["mechanism"] in ("m2a", "m2a-motion") else {}
+    (layer,) = parse_spec(about["mechanism"]).layers
+    options = {"boundary": about["boundary"]} if isinstance(layer, Cell) and layer.motion == "m2a" else {}
     num_frames = int(about["num_frames"])
     mechanism = create_mechanism(
         about["mechanism"],
@@ -29,43 +29,22 @@ def test_the_released_codes_numbers(name: str) -> None:
         num_frames=num_frames,
         reduction=int(about["reduction"]),
         **options,
-    )
+    ).eval()
     mechanism.load_state_dict(convert_state_dict(weights, source="m2a"))
     x = recorded["input"].requires_grad_()
     output = mechanism(x.unflatten(0, (-1, num_frames))).flatten(0, 1)
     output.square().mean().backward()
     assert x.grad is not None
     assert float((output - recorded["output"]).detach().abs().max()) < 1e-5
-    assert float((x.grad - recorded["grad_input"]).abs().max()) < 1e-5
+    largest = recorded["grad_input"].abs().max()  # about 1e-3, so that an absolute 1e-5 would say little
+    assert float((x.grad - recorded["grad_input"]).abs().max() / largest) < 1e-5
 
 
-def test_there_are_six_recordings() -> None:
-    assert len(list(GOLDEN.glob("*.safetensors"))) == 6
-
-
-def test_keys_of_a_whole_released_network() -> None:
-    ours = convert_state_dict(
-        {
-            "module.base_model.conv1.weight": torch.zeros(1),
-            "module.base_model.layer1.0.conv1.net.weight": torch.zeros(2),
-            "module.base_model.layer1.0.conv1.conv_down.weight": torch.zeros(3),
-            "module.base_model.layer1.0.conv1.conv_up.bias": torch.zeros(4),
-            "module.new_fc.weight": torch.zeros(5),
-        }
-    )
-    assert {key: len(value) for key, value in ours.items()} == {
-        "backbone.conv1.weight": 1,
-        "backbone.layer1.0.conv1.weight": 2,
-        "backbone.layer1.0.conv1.mechanism.reduce.weight": 3,
-        "backbone.layer1.0.conv1.mechanism.expand.bias": 4,
-        "head.weight": 5,
+def test_every_row_of_the_papers_tables_is_recorded() -> None:
+    """Stacks are not: a stack applies its layers one after the other."""
+    recorded = {safe_open(path, "pt").metadata()["mechanism"] for path in GOLDEN.glob("*.safetensors")}
+    cells = {
+        f"{motion}:{attention}" for motion in ("none", "m2a", "tdn", "tea") for attention in ("none", "m2a", "tam")
     }
-
-
-def test_what_cannot_be_converted() -> None:
-    with pytest.raises(ConfigError, match=r'source must be "m2a", the released code; got \'tsm\''):
-        convert_state_dict({}, source="tsm")
-    with pytest.raises(CheckpointError, match=r"Two keys of the state dict fall on the same name"):
-        convert_state_dict({"conv_down.bias": torch.zeros(1), "reduce.bias": torch.zeros(1)})
-    with pytest.raises(CheckpointError, match=r"1 keys belong to a mechanism that this version does not have: modules"):
-        convert_state_dict({"modules_list.0.weight": torch.zeros(1)})
+    wanted = {str(parse_spec(cell)) for cell in cells} - {"none"} | {"m2a:patch4", "m2a:patch8", "tsm"}
+    assert {str(parse_spec(spec)) for spec in recorded} == wanted

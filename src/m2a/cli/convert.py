@@ -1,0 +1,82 @@
+"""`m2a convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+
+def convert(
+    file: Path,
+    /,
+    *,
+    source: Literal["m2a", "tsm", "tam", "tea", "tdn"],
+    labels: Path,
+    out: Path,
+    class_order: Path | None = None,
+    label_order: Literal["auto", "file", "sorted"] = "auto",
+    mechanism: str | None = None,
+    num_frames: int | None = None,
+    backbone: str | None = None,
+    allow_unplaced: bool = False,
+    json: bool = False,
+) -> None:
+    """Make a model of another project's checkpoint.
+
+    Writes a folder that m2a predict, m2a evaluate and m2a.load take, and says what was placed, what was assumed and
+    what has no place here.
+
+    Parameters
+    ----------
+    file:
+        What its training wrote (.pth.tar). Read as tensors alone; a file that holds more is refused.
+    source:
+        Whose: the released M2A code, TSM, TAM, TEA or TDN.
+    labels:
+        The names of its classes: category.txt, or Something-Something's labels (.csv of V1, .json of V2).
+    out:
+        A new folder for the model.
+    class_order:
+        A file of the same names in the order that the model's outputs shall have; by default they stay as they are.
+    label_order:
+        How --labels counts the classes: as the file does, sorted by name, or auto: .csv sorted, others as in the file.
+    mechanism:
+        The mechanism, where the weights do not tell m2a, m2a-motion, m2a-attention, m2a:patch4 and m2a:patch8 apart.
+    num_frames:
+        Frames of a clip, where the weights do not tell; 8 by default.
+    backbone:
+        timm's name of the network, where its blocks do not tell.
+    allow_unplaced:
+        Go on when parts of the network have no counterpart here, without them.
+    json:
+        Print the report as JSON.
+    """
+    from m2a.cli.output import CONSOLE, print_json
+    from m2a.errors import ConfigError
+    from m2a.interop import import_checkpoint, read_labels, reorder_classes
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is there and not empty; nothing is ever overwritten. Name a new folder with --out.")
+    names = read_labels(labels, order=label_order)
+    imported = import_checkpoint(
+        file,
+        source=source,
+        labels=names,
+        mechanism=mechanism,
+        num_frames=num_frames,
+        backbone=backbone,
+        allow_unplaced=allow_unplaced,
+    )
+    if class_order is not None:
+        wanted = read_labels(class_order, order="file")
+        reorder_classes(imported.model, names.names, wanted.names)
+    imported.model.save_pretrained(out)
+    if json:
+        about = {"order": names.order, "first": names.names[:3], "classes": imported.model.labels}
+        print_json({"out": str(out)} | imported.report.to_dict() | {"labels": about})
+        return
+    lines = [str(imported.report), f"  labels: {names}"]
+    if class_order is not None:
+        lines.append(f"  outputs reordered: {wanted}")
+    lines.append(f"written: {out}; next: m2a predict VIDEO --model {out}")
+    CONSOLE.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
