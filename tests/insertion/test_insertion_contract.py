@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from toy_nets import TOYS, Toy
 
-from m2a.errors import AlreadyInsertedError, NotInsertedError
+from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError
 from m2a.insertion import InsertionReport, get_num_frames, insert, remove, set_num_frames
 from m2a.mechanisms import list_mechanisms
 
@@ -17,6 +17,10 @@ pytestmark = [
     pytest.mark.parametrize("spec", [*list_mechanisms(), "m2a+tsm"]),
     pytest.mark.parametrize("toy", TOYS.values(), ids=TOYS),
 ]
+
+
+WITHOUT_WEIGHTS = ("none", "tsm")
+BOUND_TO_ITS_LENGTH = ("tam", "tanet")
 
 
 def place(toy: Toy, net: nn.Module, spec: str, **changes: object) -> InsertionReport:
@@ -46,7 +50,7 @@ def test_it_reports_its_sites_and_runs(toy: Toy, spec: str) -> None:
     assert (report.mechanism, report.num_frames, report.position) == (spec, 3, "before")
     assert report.parameters_before == before
     assert report.parameters_before + report.parameters_added == sum(p.numel() for p in net.parameters())
-    assert (report.parameters_added > 0) == ("m2a" in spec)
+    assert (report.parameters_added > 0) == (spec not in WITHOUT_WEIGHTS)
     assert get_num_frames(net) == 3
     out = net(toy.input())
     assert out.shape[0] == toy.shape[0]
@@ -112,10 +116,15 @@ def test_copies_are_independent(toy: Toy, spec: str) -> None:
     for name, parameter in twin.named_parameters():
         if ".mechanism." in name:
             nn.init.constant_(parameter, 3.0)
-    set_num_frames(twin, 2)
-    assert (get_num_frames(net), get_num_frames(twin)) == (3, 2)
+    if spec in BOUND_TO_ITS_LENGTH:
+        with pytest.raises(ConfigError, match=r"The TAM at '.*' has the number of frames .* changed from 3 to 2\. Build"):
+            set_num_frames(twin, 2)
+        set_num_frames(twin, 3)
+    else:
+        set_num_frames(twin, 2)
+        assert (get_num_frames(net), get_num_frames(twin)) == (3, 2)
     assert torch.equal(net(x), expected)
-    if "m2a" in spec:
+    if spec not in WITHOUT_WEIGHTS:
         assert not torch.equal(twin(x), expected)
     remove(twin)
     assert torch.equal(net(x), expected)
@@ -142,8 +151,8 @@ def test_seeds_make_the_mechanisms(toy: Toy, spec: str) -> None:
         place(toy, net, spec)
         states.append([value for key, value in net.state_dict().items() if ".mechanism." in key])
     assert all(torch.equal(a, b) for a, b in zip(states[0], states[1], strict=True))
-    if "m2a" in spec:
-        assert not torch.equal(states[0][0], states[2][0])
+    if spec not in WITHOUT_WEIGHTS:
+        assert not all(torch.equal(a, b) for a, b in zip(states[0], states[2], strict=True))
 
 
 def test_training_reaches_the_mechanisms(toy: Toy, spec: str) -> None:

@@ -82,7 +82,7 @@ TOYS = {
         make=PlainNet, sites=["stem.0", "body.0"], channels=[3, 11], where=r"(stem|body)\.0", shape=(6, 3, 7, 5)
     ),
     "3d": Toy(
-        make=VolumeNet, sites=["norm", "second"], channels=[11, 11], where=["second", "norm"], shape=(2, 3, 5, 7, 11)
+        make=VolumeNet, sites=["norm", "second"], channels=[11, 11], where=["second", "norm"], shape=(2, 3, 3, 7, 11)
     ),
     "batch norm": Toy(
         make=PlainNet, sites=["body.1"], channels=[13], where=["body.1"], shape=(6, 3, 7, 5), options={"reduction": 3}
