@@ -117,7 +117,9 @@ def test_copies_are_independent(toy: Toy, spec: str) -> None:
         if ".mechanism." in name:
             nn.init.constant_(parameter, 3.0)
     if spec in BOUND_TO_ITS_LENGTH:
-        with pytest.raises(ConfigError, match=r"The TAM at '.*' has the number of frames .* changed from 3 to 2\. Build"):
+        with pytest.raises(
+            ConfigError, match=r"The TAM at '.*' has the number of frames .* changed from 3 to 2\. Build"
+        ):
             set_num_frames(twin, 2)
         set_num_frames(twin, 3)
     else:

@@ -15,14 +15,21 @@ from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import create_model
 
 FIGURES = json.loads((Path(__file__).parent / "figures.json").read_text(encoding="utf-8"))
-CASES = [(net, mechanism) for net in ("resnet18", "mobilenetv2_100") for mechanism in FIGURES[net]]
+NETWORKS = {
+    "resnet18": ("resnet18", False),
+    "mobilenetv2_100": ("mobilenetv2_100", False),
+    "resnet18 inflated (I3D)": ("resnet18", True),
+}
+CASES = [(network, mechanism) for network in NETWORKS for mechanism in FIGURES[network]]
 SMALL = {"channels": (8, 8, 16, 16)}
 
 
-@pytest.mark.parametrize(("backbone", "mechanism"), CASES)
-def test_the_released_codes_figures(backbone: str, mechanism: str) -> None:
-    figures = FIGURES[backbone][mechanism]
-    model = create_model(backbone, mechanism=mechanism, num_classes=174)
+@pytest.mark.parametrize(("network", "mechanism"), CASES)
+def test_the_released_codes_figures(network: str, mechanism: str) -> None:
+    figures = FIGURES[network][mechanism]
+    backbone, inflate = NETWORKS[network]
+    with torch.device("meta"):
+        model = create_model(backbone, mechanism=mechanism, num_classes=174, inflate=inflate)
     assert count_macs(model) / 1e9 == pytest.approx(figures["gmacs"], rel=1e-3)
     if "parameters_million" in figures:
         assert count_parameters(model) / 1e6 == pytest.approx(figures["parameters_million"], rel=1e-3)

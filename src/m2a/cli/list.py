@@ -32,7 +32,9 @@ def list_(what: Literal["mechanisms"] = "mechanisms", *, json: bool = False) -> 
         "attentions": (attentions, "Cross any motion with any attention, such as tea:m2a or m2a:patch4."),
     }
     for title, (rows, caption) in titles.items():
-        table = Table("name", "what it does", title=title, title_justify="left", caption=caption, caption_justify="left")
+        table = Table(
+            "name", "what it does", title=title, title_justify="left", caption=caption, caption_justify="left"
+        )
         for name, summary in rows.items():
             table.add_row(name, summary)
         CONSOLE.print(table)

@@ -23,8 +23,10 @@ app.command("m2a.cli.demo:demo", name="demo", help="See it work, from nothing: d
 app.command("m2a.cli.train:train", name="train", help="Train a video classifier on your clips.")
 app.command("m2a.cli.evaluate:evaluate", name="evaluate", help="Measure a model: top-1, top-5, per class, confusion.")
 app.command("m2a.cli.predict:predict", name="predict", help="Name the action in videos.")
+app.command("m2a.cli.convert:convert", name="convert", help="Make a model of another project's checkpoint.")
 app.command("m2a.cli.macs:macs", name="macs", help="Count multiply-adds and parameters.")
 app.command("m2a.cli.list:list_", name="list", help="List mechanisms.")
+app.command("m2a.cli.paper:app", name="paper", help="Run the rows of the paper's tables, and compare.")
 app.command("m2a.cli.data:app", name="data", help="Make data sets.")
 app.command("m2a.cli.doctor:doctor", name="doctor", help="Check that this installation can do its work.")
 
@@ -37,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from m2a.cli.train import option_sources
 
             app.config = option_sources(tokens[1:])
+        elif tokens[:2] == ["paper", "run"]:
+            from m2a.cli.paper import option_sources as paper_sources
+
+            app.config = paper_sources(tokens[2:])
         app(tokens)
     except M2AError as error:
         fail(str(error))

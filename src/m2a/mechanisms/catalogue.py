@@ -94,6 +94,4 @@ def describe_parts(kind: Kind) -> dict[str, str]:
 
 def describe_mechanisms() -> dict[str, str]:
     """One line on each name of `list_mechanisms`."""
-    return describe_parts("whole") | {
-        name: shorthand.summary for name, shorthand in shorthands().items()
-    }
+    return describe_parts("whole") | {name: shorthand.summary for name, shorthand in shorthands().items()}

@@ -1,0 +1,75 @@
+"""The paper's rows as configs: a row's network and mechanism, the paper's settings, and a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from m2a.errors import ConfigError
+from m2a.recipes.rows import PaperRow, find_row
+from m2a.recipes.scales import PAPER, find_scale
+from m2a.training.config import TrainConfig
+
+ROW_OPTIONS = ("backbone", "inflate", "mechanism")
+"""What a row is; everything else may be changed."""
+NEUTRAL = ("data", "out", "device", "workers", "resume", "seed")
+"""Options that leave a result comparable: data and seed are recorded by themselves, the others change nothing."""
+
+
+def paper_recipe(name: str, *, data: str | Path, scale: str = "paper", **changes: Any) -> TrainConfig:
+    """The config of a row of the paper, such as "I/m2a", with `changes` of other options on top.
+
+    Raises ConfigError for a row or scale that is not there, an option that does not exist or has an impossible value,
+    and for a change of what makes the row.
+    """
+    row, chosen = find_row(name), find_scale(scale)
+    if fixed := [option for option in ROW_OPTIONS if option in changes]:
+        raise ConfigError(refusal(fixed, row))
+    defaults = chosen.backbone_options.get(row.network.backbone, {})
+    return TrainConfig.from_dict(
+        {
+            **shared_options(scale),
+            **changes,
+            "backbone": row.network.backbone,
+            "inflate": row.network.inflate,
+            "mechanism": row.mechanism,
+            "backbone_options": {**defaults, **changes.get("backbone_options", {})},
+            "data": Path(data),
+        }
+    )
+
+
+def refusal(options: list[str] | tuple[str, ...], row: PaperRow | None = None) -> str:
+    """Why what makes a row cannot be changed."""
+    has = f" ({row.name} is {row.mechanism} in {row.network})" if row else ""
+    return (
+        f"{' and '.join(options)} cannot be changed in a row of the paper: it is what the row is{has}. Choose another "
+        "row (m2a paper list), or train without a recipe of the paper (m2a train)."
+    )
+
+
+def shared_options(scale: str) -> dict[str, Any]:
+    """The options that all rows have in common at a scale. Raises ConfigError when there is no such scale."""
+    return {**PAPER, **find_scale(scale).options}
+
+
+def changes_of(config: TrainConfig, name: str, scale: str) -> dict[str, Any]:
+    """The options in which a config differs from the recipe at that scale, `NEUTRAL` ones left out. Weights from a file
+    are no change where the recipe starts from ImageNet weights: they are taken for the same."""
+    recipe = paper_recipe(name, data=config.data, scale=scale).to_dict()
+    changed = {
+        option: value for option, value in config.to_dict().items() if option not in NEUTRAL and value != recipe[option]
+    }
+    if recipe["pretrained"] == "imagenet" and changed.get("pretrained") not in (None, "none"):
+        del changed["pretrained"]
+    return changed
+
+
+def brief(changes: Mapping[str, Any]) -> str:
+    """Changes in a line, such as "epochs=2, mechanism_options.boundary=zero"."""
+    parts = []
+    for option, value in sorted(changes.items()):
+        nested = value.items() if isinstance(value, Mapping) else ()
+        parts += [f"{option}.{key}={inner}" for key, inner in sorted(nested)] or [f"{option}={value}"]
+    return ", ".join(parts)

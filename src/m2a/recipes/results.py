@@ -1,0 +1,251 @@
+"""Results of runs on disk: one JSON each, and what they say together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from m2a.data.clipset import ClipSet
+from m2a.errors import ConfigError, DataError
+from m2a.recipes.estimate import Estimate, estimate
+from m2a.recipes.paper import NEUTRAL, ROW_OPTIONS, brief
+from m2a.recipes.rows import PaperRow, find_row, find_table
+from m2a.recipes.scales import find_scale
+
+SCHEMA = 1
+RESULTS = Path("paper/results")
+"""Where results are kept unless told otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """Which clips a run was trained and measured on."""
+
+    name: str
+    """The folder's name, or "synthetic"."""
+    classes: int
+    clips: dict[str, int]
+    """How many, by split."""
+    fingerprint: str
+    """Of every clip's id, label and split: two sets of one name are told apart."""
+    drawing: dict[str, Any] | None = None
+    """How a synthetic set was drawn: its generator and parameters."""
+
+    def __str__(self) -> str:
+        counts = " + ".join(f"{self.clips.get(split, 0):,}" for split in ("train", "validation"))
+        return f"{self.name} ({self.classes} classes, {counts} clips, {self.fingerprint})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One run of one row: what was measured, with all it takes to do it again."""
+
+    schema: int = SCHEMA
+    recipe: str
+    table: str
+    mechanism: str
+    backbone: str
+    inflate: bool
+    scale: str
+    data: DataInfo
+    changes: dict[str, Any]
+    """Options that differ from the recipe at that scale."""
+    weights: str
+    """Where training started: imagenet, none, or imagenet with the file they were read from."""
+    seed: int
+    top1: float
+    top5: float
+    num_clips: int
+    """Validation clips that were measured."""
+    skipped: list[dict[str, str]]
+    """Validation clips that could not be decoded, each with its reason."""
+    macs: int
+    """Of one clip at this run's size, as `m2a.count_macs` counts."""
+    parameters: int
+    best_epoch: int | None
+    seconds: float
+    """Reading the data, training, evaluation and report; not the drawing of a synthetic set."""
+    run: str
+    """The run's folder."""
+    config: dict[str, Any]
+    commit: str | None
+    versions: dict[str, str]
+    hardware: str
+    command: str
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """What results must have in common to stand in one table. The settings are compared themselves, too: what a
+        scale means may change with the library."""
+        apart = (*NEUTRAL, *ROW_OPTIONS, "pretrained")
+        settings = {option: value for option, value in self.config.items() if option not in apart}
+        return (
+            self.table,
+            self.scale,
+            *(json.dumps(part, sort_keys=True) for part in (self.changes, asdict(self.data), settings)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What the seeds of one row say."""
+
+    top1: Estimate
+    top5: Estimate
+    macs: int
+    parameters: int
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Results of one table that may be compared: the same scale, data and changes."""
+
+    table: str
+    scale: str
+    data: DataInfo
+    changes: dict[str, Any]
+    results: tuple[Result, ...]
+    rows: tuple[tuple[PaperRow, Measured | None], ...] = field(default=())
+    """The paper's rows in its order; None where nothing was measured."""
+
+    @property
+    def title(self) -> str:
+        changed = f", {brief(self.changes)}" if self.changes else ""
+        return f"scale {self.scale}, {self.data}{changed}"
+
+
+def result_path(folder: Path, row: PaperRow, *, scale: str, data: str, seed: int, changes: Mapping[str, Any]) -> Path:
+    """<folder>/<table>/<mechanism>-<scale>-<data>-seed<k>.json. Runs with changed options have a tag of the changes at
+    the end, so that they stand beside the recipe's own."""
+    return folder / row.table / f"{run_name(row, scale=scale, data=data, seed=seed, changes=changes)}.json"
+
+
+def run_name(row: PaperRow, *, scale: str, data: str, seed: int, changes: Mapping[str, Any]) -> str:
+    """A name of a run within its table that is safe in file names."""
+    mechanism = row.mechanism.replace("+", "-plus-")
+    tag = f"-changed-{_digest(json.dumps(changes, sort_keys=True))}" if changes else ""
+    return re.sub(r"[^\w.-]+", "-", f"{mechanism}-{scale}-{data}-seed{seed}{tag}")
+
+
+def data_info(name: str, clips: ClipSet, *, drawing: Mapping[str, Any] | None = None) -> DataInfo:
+    """What is recorded of a set."""
+    splits = clips.splits.items()
+    lines = sorted(f"{split}\t{clip.id}\t{clip.label}" for split, members in splits for clip in members)
+    return DataInfo(
+        name=name,
+        classes=len(clips.labels),
+        clips={split: len(members) for split, members in splits},
+        fingerprint=_digest("\n".join(lines)),
+        drawing=None if drawing is None else dict(drawing),
+    )
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Raises ConfigError when a result is there already and may not be replaced."""
+    if path.exists() and not overwrite:
+        raise ConfigError(
+            f"There is a result already: {path}. Replace it with --overwrite, run another --seed, or name another "
+            "folder with --results."
+        )
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Writes the file in one step: it is whole, or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        partial.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_result(path: Path) -> Result:
+    """Raises DataError naming the file when it is not a result that this version wrote."""
+    remedy = "Delete it and run the row again, or restore it."
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not readable as JSON ({error}). {remedy}") from error
+    if not isinstance(raw, dict) or not isinstance(raw.get("data"), dict):
+        raise DataError(f"{path} is not the result of a run: an object with 'data' in it was expected. {remedy}")
+    if raw.get("schema") != SCHEMA:
+        raise DataError(f"{path} has schema {raw.get('schema')!r}; this version reads {SCHEMA}. {remedy}")
+    try:
+        numbers = {name: raw.get(name) for name in ("top1", "top5", "macs", "parameters", "seed")}
+        if wrong := [f"{name} is {value!r}" for name, value in numbers.items() if not isinstance(value, int | float)]:
+            raise ValueError(f"{', '.join(wrong)}, not a number")
+        result = Result(**{**raw, "data": DataInfo(**raw["data"])})
+        row = find_row(result.recipe)
+        find_scale(result.scale)
+        if (result.table, result.mechanism) != (row.table, row.mechanism):
+            raise ValueError(f"recipe {result.recipe} is not {result.mechanism} of Table {result.table}")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path} is not the result of a run: {error}. {remedy}") from error
+    return result
+
+
+def read_results(folder: Path, table: str) -> list[Result]:
+    """Every result of a table. Raises DataError when a file cannot be used, or two files hold the same run."""
+    find_table(table)
+    found: dict[tuple[Any, ...], Path] = {}
+    results = []
+    for path in sorted((folder / table).glob("*.json")):
+        result = read_result(path)
+        if result.table != table:
+            raise DataError(f"{path} is a result of Table {result.table}. Move it to {folder / result.table}.")
+        run = (*result.group, result.recipe, result.seed)
+        if run in found:
+            raise DataError(
+                f"{path} and {found[run]} are both {result.recipe} with seed {result.seed}; delete one of them."
+            )
+        found[run] = path
+        results.append(result)
+    return results
+
+
+def group_results(results: Sequence[Result]) -> list[Group]:
+    """Results by scale, data and changes, the recipe's own first; of each row the mean over its seeds."""
+    members: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+    for result in results:
+        members[result.group].append(result)
+    order = sorted(members, key=lambda key: (key[1], key[2] != "{}", *key[2:]))
+    return [_group(members[key]) for key in order]
+
+
+def _group(results: list[Result]) -> Group:
+    first = results[0]
+    rows = []
+    for row in find_table(first.table):
+        own = sorted((result for result in results if result.recipe == row.name), key=lambda result: result.seed)
+        rows.append((row, _measured(own) if own else None))
+    return Group(
+        table=first.table,
+        scale=first.scale,
+        data=first.data,
+        changes=first.changes,
+        results=tuple(results),
+        rows=tuple(rows),
+    )
+
+
+def _measured(results: Sequence[Result]) -> Measured:
+    return Measured(
+        top1=estimate([result.top1 for result in results]),
+        top5=estimate([result.top5 for result in results]),
+        macs=results[0].macs,
+        parameters=results[0].parameters,
+        seeds=tuple(result.seed for result in results),
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,145 @@
+"""The paper's tables with what was measured beside them, as cells of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from m2a.data.synthetic import order_blind_ceiling
+from m2a.recipes.results import Group, Measured
+from m2a.recipes.rows import PaperRow, find_table
+from m2a.recipes.scales import SCALES
+
+NONE = "-"
+_HEAD = (
+    "mechanism",
+    "paper\nGMACs",
+    "paper\ntop-1",
+    "paper\ntop-5",
+    "here\nGMACs",
+    "here\ntop-1",
+    "here\ntop-5",
+    "seeds",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """A table to show."""
+
+    title: str
+    head: tuple[str, ...]
+    """May be broken into lines."""
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 1
+    """How many columns hold words, not figures."""
+    notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        """In markdown, with the notes below."""
+        lines = [
+            (head.replace("\n", " ") for head in self.head),
+            (*("---",) * self.words, *("---:",) * (len(self.head) - self.words)),
+            *self.rows,
+        ]
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return "\n\n".join((f"**{self.title}**", table, *self.notes)) + "\n"
+
+
+def number(value: float | None, digits: int) -> str:
+    """A figure, or "-" where there is none."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def results_table(table: str, group: Group | None) -> TextTable:
+    """The paper's rows, and what a group of results measured; without one, the paper's alone."""
+    rows = group.rows if group else tuple((row, None) for row in find_table(table))
+    network = rows[0][0].network
+    return TextTable(
+        title=f"Table {table}, {network}: " + (group.title if group else "no results yet"),
+        head=_HEAD,
+        rows=tuple(_cells(row, measured) for row, measured in rows),
+        notes=_notes(group) if group else (f"To measure a row: m2a paper run {rows[0][0].name} --data DIR",),
+    )
+
+
+def table_content(group: Group) -> dict[str, Any]:
+    """A group as plain values."""
+    return {
+        "scale": group.scale,
+        "data": {"name": group.data.name, "classes": group.data.classes, "clips": group.data.clips}
+        | {"fingerprint": group.data.fingerprint},
+        "changes": group.changes,
+        "weights": sorted({result.weights for result in group.results}),
+        "rows": [row_content(row) | {"measured": _content(measured)} for row, measured in group.rows],
+    }
+
+
+def recipes_table(rows: Sequence[PaperRow]) -> TextTable:
+    """Rows by name, with the paper's figures."""
+    return TextTable(
+        title="The paper's rows: Something-Something V1, 8 frames of 224 x 224 pixels",
+        head=("name", "network", "GMACs", "top-1, %", "top-5, %"),
+        rows=tuple((row.name, str(row.network), *_paper(row)) for row in rows),
+        words=2,
+        notes=tuple(f"--scale {scale.name}: {scale.summary}" for scale in SCALES.values()),
+    )
+
+
+def row_content(row: PaperRow) -> dict[str, Any]:
+    """A row of the paper as plain values."""
+    return {
+        "recipe": row.name,
+        "mechanism": row.mechanism,
+        "backbone": row.network.backbone,
+        "inflate": row.network.inflate,
+        "paper": {"gmacs": row.gmacs, "top1": row.top1, "top5": row.top5},
+    }
+
+
+def _cells(row: PaperRow, measured: Measured | None) -> tuple[str, ...]:
+    here = (
+        (number(measured.macs / 1e9, 3), str(measured.top1), str(measured.top5), str(measured.top1.n))
+        if measured
+        else (NONE,) * 4
+    )
+    return (row.mechanism, *_paper(row), *here)
+
+
+def _paper(row: PaperRow) -> tuple[str, ...]:
+    return number(row.gmacs, 2), number(row.top1, 1), number(row.top5, 1)
+
+
+def _content(measured: Measured | None) -> dict[str, Any] | None:
+    if measured is None:
+        return None
+    content: dict[str, Any] = {"n": len(measured.seeds), "seeds": list(measured.seeds)}
+    for name in ("top1", "top5"):
+        value = getattr(measured, name)
+        content |= {name: value.mean, f"{name}_half_width": value.half_width}
+    return content | {"macs": measured.macs, "parameters": measured.parameters}
+
+
+def _notes(group: Group) -> tuple[str, ...]:
+    notes = []
+    sizes = {result.config["size"] for result in group.results}
+    if group.scale != "paper" or group.data.classes != 174 or group.data.drawing is not None or group.changes:
+        notes.append(
+            "The paper: Something-Something V1, 174 classes, 224 pixels, ImageNet weights. Here: "
+            f"{group.data.name}, {group.data.classes} classes, {_joined(sizes)} pixels, weights from "
+            f"{_joined({result.weights for result in group.results})}. Compare the order of rows, not figures."
+        )
+    elif any(result.weights != "imagenet" for result in group.results):
+        notes.append(f"Weights from {_joined({result.weights for result in group.results})}.")
+    notes.append("top-1, top-5: mean over seeds ± 95% interval of the mean (Student's t); one seed has no interval.")
+    if group.data.drawing is not None:
+        ceiling = order_blind_ceiling(group.data.drawing["labels"])
+        notes.append(f"Blind to the order of frames, {ceiling:.1f}% is the most one can expect.")
+    if skipped := sum(len(result.skipped) for result in group.results):
+        notes.append(f"Validation clips that could not be decoded, over all runs: {skipped}; the results name them.")
+    return tuple(notes)
+
+
+def _joined(values: Sequence[Any] | set[Any]) -> str:
+    return ", ".join(sorted(map(str, values)))
