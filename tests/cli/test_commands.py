@@ -87,7 +87,10 @@ def test_macs_and_list(m2a: Command) -> None:
     rows = json.loads(m2a("macs", "resnet18", "none", "m2a", "--json").out)["rows"]
     assert [row["mechanism"] for row in rows] == ["none", "m2a"]
     assert rows[0]["macs"] < rows[1]["macs"] < 1.02 * rows[0]["macs"]
-    assert "m2a-motion" in json.loads(m2a("list", "--json").out)
+    listed = json.loads(m2a("list", "--json").out)
+    assert "m2a-motion" in listed["mechanisms"]
+    assert {"tea", "tdn"} < set(listed["motions"])
+    assert {"tam", "patch4"} < set(listed["attentions"])
 
 
 def test_synthesize(m2a: Command, tmp_path: Path) -> None:
