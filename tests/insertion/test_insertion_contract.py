@@ -13,10 +13,17 @@ from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError
 from m2a.insertion import InsertionReport, get_num_frames, insert, remove, set_num_frames
 from m2a.mechanisms import list_mechanisms
 
-pytestmark = [
-    pytest.mark.parametrize("spec", [*list_mechanisms(), "m2a+tsm"]),
-    pytest.mark.parametrize("toy", TOYS.values(), ids=TOYS),
-]
+SPECS = [*list_mechanisms(), "m2a+tsm"]
+FEW = [
+    "none",
+    "m2a",
+    "tea",
+    "tam",
+    "m2a+tsm",
+]  # with and without weights, 3x3 kernels, bound to T, a stack
+CASES = [(toy, spec) for toy in TOYS.values() for spec in (SPECS if toy.every_mechanism else FEW)]
+IDS = [f"{spec}-{name}" for name, toy in TOYS.items() for spec in (SPECS if toy.every_mechanism else FEW)]
+pytestmark = pytest.mark.parametrize(("toy", "spec"), CASES, ids=IDS)
 
 
 WITHOUT_WEIGHTS = ("none", "tsm")
@@ -59,7 +66,7 @@ def test_it_reports_its_sites_and_runs(toy: Toy, spec: str) -> None:
 
 def test_it_touches_nothing_else(toy: Toy, spec: str) -> None:
     net = toy.build().train()
-    next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)).eval()  # as fine-tuners do
+    next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d | nn.LayerNorm)).eval()
     state, modes = snapshot(net), {name: module.training for name, module in net.named_modules()}
     addresses = {name: p.data_ptr() for name, p in net.named_parameters()}
     rng = torch.get_rng_state()
@@ -135,7 +142,7 @@ def test_copies_are_independent(toy: Toy, spec: str) -> None:
 def test_behind_the_layer(toy: Toy, spec: str) -> None:
     net, x = toy.build(), toy.input()
     layers = dict(net.named_modules())
-    outs = [getattr(layers[site], "out_channels", None) or layers[site].num_features for site in toy.sites]
+    outs = [channels_out(layers[site]) for site in toy.sites]
     report = place(toy, net, spec, position="after")
     assert report.position == "after"
     assert report.sites == toy.sites
@@ -143,6 +150,15 @@ def test_behind_the_layer(toy: Toy, spec: str) -> None:
     assert net(x).isfinite().all()
     remove(net)
     assert all(not m._forward_hooks and not m._forward_pre_hooks for m in net.modules())
+
+
+def channels_out(layer: nn.Module) -> int:
+    match layer:
+        case nn.Conv2d() | nn.Conv3d():
+            return layer.out_channels
+        case nn.LayerNorm():
+            return layer.normalized_shape[0]
+    return layer.num_features
 
 
 def test_seeds_make_the_mechanisms(toy: Toy, spec: str) -> None:

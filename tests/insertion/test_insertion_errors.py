@@ -30,27 +30,22 @@ def test_errors_are_values_errors_too() -> None:
     assert issubclass(SiteTypeError, TypeError)
 
 
-def test_no_block_that_is_known() -> None:
+def test_nothing_to_insert_at() -> None:
     assert_refused(
-        PlainNet(),
+        nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU()),
         NoSitesError,
-        r"No residual block that we know \(BasicBlock, Bottleneck, InvertedResidual\) is in PlainNet.* Name them with "
-        r"where=, a regular expression or a list of module names\. Its convolutions are 'stem\.0', 'body\.0'; for "
-        r"instance where=\['body\.0'\]\.",
+        r"Sequential has neither residual branches nor a convolution behind its first, so the sites cannot be chosen "
+        r"for you\. Name them with where=, a regular expression or a list of module names\. Its convolutions are '0'; "
+        r"for instance where=\['0'\]\.",
     )
 
 
-def test_no_convolution_at_all() -> None:
-    net = nn.Sequential(nn.Linear(3, 5))
-    assert_refused(net, NoSitesError, r"is in Sequential, so the sites .* list of module names\.$")
-
-
-def test_every_block_left_out() -> None:
-    net = timm.create_model("mobilenetv2_050").blocks[6]  # one block, which changes its width
+def test_a_model_that_takes_no_images() -> None:
     assert_refused(
-        nn.Sequential(net),
+        nn.Sequential(nn.Linear(3, 5)),
         NoSitesError,
-        r"Every one of the 1 blocks found in Sequential was left out \(0\.0\.conv_pw: no skip around it\)\. Name",
+        r"Sequential could not be followed from its input to its output \(RuntimeError: .*\), which is how sites are "
+        r"found: with a batch of images \(N, C, H, W\), or of clips, alone\. Name convolutions or batch norms yours",
     )
 
 
@@ -78,15 +73,21 @@ def test_names_that_match_nothing(where: Any, message: str) -> None:
     [
         (
             ["head"],
-            r"'head' is a Linear; a mechanism can stand at a Conv2d, Conv3d or BatchNorm, whose channels are known\.$",
+            r"'head', a Linear, cannot carry a mechanism: what goes through it is N x 13, no batch of frames\.$",
         ),
-        (["body"], r"'body' is a Sequential; .* Did you mean 'body\.0', its first convolution\?"),
-        ([f"body.{k}" for k in range(3)], r"'body\.2' is a ReLU; a mechanism can stand at"),
-        (".*", r"'stem' is a Sequential; .* Did you mean 'stem\.0'"),
+        (["unused"], r"'unused', a Sequential, .* no tensor .* Did you mean 'unused\.0', its first convolution\?"),
+        (["body.0", "head"], r"'head', a Linear, cannot carry a mechanism"),
     ],
 )
 def test_layers_that_cannot_carry_one(where: Any, message: str) -> None:
-    assert_refused(PlainNet(), SiteTypeError, message, where=where)
+    net = PlainNet()
+    net.unused = nn.Sequential(nn.Conv2d(3, 5, 1))
+    assert_refused(net, SiteTypeError, message, where=where)
+
+
+def test_inside_a_window_there_are_no_frames() -> None:
+    net = timm.create_model("swin_tiny_patch4_window7_224", depths=(1, 1), embed_dim=8, num_heads=(1, 1), img_size=56)
+    assert_refused(net, SiteTypeError, r"what goes through it is 20 x 49 x 8, no batch of frames", where=r".*qkv")
 
 
 @pytest.mark.usefixtures("as_users_run_it")

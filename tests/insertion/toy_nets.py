@@ -24,6 +24,24 @@ class PlainNet(nn.Module):
         return self.head(self.body(self.stem(x)).mean((2, 3)))
 
 
+class ResidualNet(nn.Module):
+    """A user's own network with residual branches, as people write them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 11, 3, stride=2, padding=1)
+        self.open = nn.ModuleList(nn.Conv2d(11, 13, 3, padding=1, groups=1) for _ in range(4))
+        self.close = nn.ModuleList(nn.Conv2d(13, 11, 1) for _ in range(4))
+        self.norm = nn.BatchNorm2d(11)
+        self.head = nn.Linear(11, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for opening, closing in zip(self.open, self.close, strict=True):
+            x = x + closing(opening(x).relu_())
+        return self.head(self.norm(x).mean((2, 3)))
+
+
 class VolumeNet(nn.Module):
     """A 3D network, (B, C, T, H, W)."""
 
@@ -47,6 +65,8 @@ class Toy:
     where: Any = None
     shape: tuple[int, ...] = (6, 3, 32, 32)
     options: dict[str, Any] = field(default_factory=dict)
+    every_mechanism: bool = False
+    """Whether to try all of them there; else a few."""
 
     def build(self, seed: int = 0) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
@@ -65,10 +85,14 @@ def from_timm(name: str, **options: Any) -> Callable[[], nn.Module]:
 
 STAGES = [f"layer{stage}.{block}.conv1" for stage in (1, 2, 3, 4) for block in (0, 1)]
 MOBILE = ["1.1", "2.1", "2.2", "3.1", "3.2", "3.3", "4.1", "4.2", "5.1", "5.2"]
+DENSE = ["1.denselayer1", "1.denselayer2", "2.denselayer1", "2.denselayer2", "2.denselayer3"]
 TOYS = {
     "resnet10t": Toy(make=from_timm("resnet10t", channels=(8, 8, 16, 16)), sites=STAGES[::2], channels=[64, 8, 8, 16]),
     "resnet18": Toy(
-        make=from_timm("resnet18", channels=(16, 16, 32, 32)), sites=STAGES, channels=[64, 16, 16, 16, 16, 32, 32, 32]
+        every_mechanism=True,
+        make=from_timm("resnet18", channels=(16, 16, 32, 32)),
+        sites=STAGES,
+        channels=[64, 16, 16, 16, 16, 32, 32, 32],
     ),
     "resnet26": Toy(
         make=from_timm("resnet26", channels=(8, 8, 16, 16)), sites=STAGES, channels=[64, 32, 32, 32, 32, 64, 64, 64]
@@ -82,7 +106,48 @@ TOYS = {
         make=PlainNet, sites=["stem.0", "body.0"], channels=[3, 11], where=r"(stem|body)\.0", shape=(6, 3, 7, 5)
     ),
     "3d": Toy(
-        make=VolumeNet, sites=["norm", "second"], channels=[11, 11], where=["second", "norm"], shape=(2, 3, 3, 7, 11)
+        every_mechanism=True,
+        make=VolumeNet,
+        sites=["norm", "second"],
+        channels=[11, 11],
+        where=["second", "norm"],
+        shape=(2, 3, 3, 7, 11),
+    ),
+    "residual": Toy(
+        make=ResidualNet, sites=[f"open.{block}" for block in range(4)], channels=[11] * 4, shape=(6, 3, 7, 5)
+    ),
+    "convnext": Toy(
+        make=from_timm("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 16, 16), ls_init_value=None),
+        sites=[f"stages.{stage}.blocks.0.conv_dw" for stage in range(4)],
+        channels=[8, 8, 16, 16],
+        shape=(6, 3, 64, 64),
+    ),
+    "vit": Toy(  # a class token
+        every_mechanism=True,
+        make=from_timm("vit_tiny_patch16_224", img_size=(48, 32), embed_dim=12, depth=4, num_heads=3),
+        sites=[f"blocks.{block}.norm1" for block in range(4)],
+        channels=[12] * 4,
+        shape=(6, 3, 48, 32),
+    ),
+    "vit with registers": Toy(
+        make=from_timm("vit_small_patch14_reg4_dinov2", img_size=42, embed_dim=12, depth=4, num_heads=3),
+        sites=[f"blocks.{block}.norm1" for block in range(4)],
+        channels=[12] * 4,
+        shape=(6, 3, 42, 42),
+    ),
+    "swin": Toy(  # (N, H, W, C)
+        make=from_timm("swin_tiny_patch4_window7_224", img_size=112, depths=(2, 2), embed_dim=12, num_heads=(1, 2)),
+        sites=[f"layers.{stage}.blocks.{block}.norm1" for stage in (0, 1) for block in (0, 1)],
+        channels=[12, 12, 24, 24],
+        shape=(6, 3, 112, 112),
+    ),
+    "densenet": Toy(
+        make=from_timm("densenet121", growth_rate=6, block_config=(2, 3)),
+        sites=[
+            f"features.denseblock{b}.denselayer{k}.norm1" for b, count in ((1, 2), (2, 3)) for k in range(1, count + 1)
+        ],
+        channels=[12, 18, 12, 18, 24],
+        shape=(6, 3, 32, 32),
     ),
     "batch norm": Toy(
         make=PlainNet, sites=["body.1"], channels=[13], where=["body.1"], shape=(6, 3, 7, 5), options={"reduction": 3}

@@ -142,7 +142,7 @@ def test_probabilities_of_decoded_clips() -> None:
         ),
         (ConfigError, {"backbone": "%&/"}, r"timm has no model called '%&/'\. timm\.list_models\(\) has them all\."),
         (SpecError, {"mechanism": "m2b"}, r"There is no mechanism called 'm2b'"),
-        (NoSitesError, {"backbone": "resnetv2_18"}, r"No residual block that we know .* is in ResNetV2"),
+        (NoSitesError, {"where": "nothing"}, r"found nothing: it matches no module"),
         (ConfigError, {"num_frames": 1}, r"num_frames must be at least 2"),
         (ConfigError, {"position": "behind"}, r"position must be \"before\" or \"after\""),
     ],

@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from tiny import VISIBLE, clips, tiny
 from torch import Tensor, nn
 
-from m2a.errors import ClipShapeError, ConfigError, SiteTypeError
+from m2a.errors import ClipShapeError, ConfigError, NoSitesError, SiteTypeError
 from m2a.insertion import find_sites, get_num_frames, insert, remove
-from m2a.insertion.frames import frames_at
 from m2a.measurement import count_macs
 from m2a.mechanisms import list_mechanisms
 from m2a.models import VideoClassifier, create_model, inflate, is_inflated, load
@@ -385,8 +384,8 @@ def test_how_many_frames_come_to_each_site(position: Any, num_frames: int, expec
     for module in net.modules():
         module.register_forward_hook(lambda module, *_: calls.append(module))
     state, rng = snapshot(net), torch.get_rng_state()
-    sites = find_sites(net, None, position).sites
-    assert frames_at(net, sites, position, num_frames) == expected
+    sites = find_sites(net, None, position, num_frames=num_frames).sites
+    assert [site.num_frames for site in sites] == expected
     assert calls == []  # nothing of the user's was run
     assert net.training
     assert torch.equal(torch.get_rng_state(), rng)
@@ -419,17 +418,20 @@ def test_where_a_network_cannot_be_tried_its_own_length_is_taken() -> None:
             return self.net(one) - self.net(other)
 
     net = Unusual()
-    sites = find_sites(net, None, "before").sites
-    assert frames_at(net, sites, "before", 7) == [7, 7, 7, 7]
-    insert(net, "m2a", num_frames=7, reduction=2)
+    with pytest.raises(NoSitesError, match=r"Unusual could not be followed from its input to its output \(TypeError: "):
+        insert(net, "m2a", num_frames=7, reduction=2)
+    report = insert(net, "m2a", num_frames=7, reduction=2, where=r"net\.layer\d\.0\.conv1")
+    assert len(report.sites) == 4
     assert net(torch.randn(1, 3, 7, 32, 32), torch.randn(1, 3, 7, 32, 32)).shape == (1, 5)
 
 
 def test_a_classifiers_axes_are_found_too_and_2d_networks_have_one_length() -> None:
     model = VideoClassifier(inflated("tiered stem"), 5, num_frames=7)
-    assert frames_at(model, find_sites(model, None, "before").sites, "before", 7) == [7, 7, 4, 2]
+    assert [site.num_frames for site in find_sites(model, num_frames=7).sites] == [7, 7, 4, 2]
     net = image_network("tiered stem")
-    assert frames_at(net, find_sites(net, None, "before").sites, "before", 7) == [7, 7, 7, 7]
+    assert [site.num_frames for site in find_sites(net, num_frames=7).sites] == [7, 7, 7, 7]
+    model = VideoClassifier(net, 5, num_frames=7)
+    assert [site.layout.axes for site in find_sites(model, num_frames=7).sites] == ["NCHW"] * 4
 
 
 def test_a_site_at_a_norm_that_runs_frame_by_frame_gets_clips() -> None:
@@ -441,8 +443,7 @@ def test_a_site_at_a_norm_that_runs_frame_by_frame_gets_clips() -> None:
     assert seen == [(2, 3, 8, 5, 6)]
     with pytest.raises(
         SiteTypeError,
-        match=r"'layer1\.0\.se\.fc1' is inside 'layer1\.0\.se', a PerFrameSEModule, which gets single frames: there "
-        r"are no clips in it\. Name a layer outside it, such as a Conv3d\.",
+        match=r"'layer1\.0\.se\.fc1', a Conv2d, cannot carry a mechanism: what goes through it is .*, no batch of fr",
     ):
         insert(inflated("squeeze and excitation"), "m2a", num_frames=5, where=["layer1.0.se.fc1"])
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from m2a.errors import ClipShapeError
-from m2a.insertion.sites import Layout, Position
+from m2a.insertion.layout import Layout
+from m2a.insertion.sites import Position
 
 
 @dataclass
@@ -47,13 +47,5 @@ class SiteHook:
 
     def _apply(self, layer: nn.Module, x: Tensor) -> Tensor:
         mechanism = layer.get_submodule("mechanism")
-        if self.layout == "BCTHW":
-            return mechanism(x.transpose(1, 2)).transpose(1, 2)
-        num_frames = self.frames.value
-        if x.shape[0] % num_frames:
-            raise ClipShapeError(
-                f"{x.shape[0]} frames came to {self.name!r}, which is not a multiple of num_frames = {num_frames}. "
-                f"Fold whole clips into the batch, (B * {num_frames}, C, H, W), or set the clip length with "
-                "m2a.insertion.set_num_frames(model, T)."
-            )
-        return mechanism(x.unflatten(0, (-1, num_frames))).flatten(0, 1)
+        clips_BTCHW = self.layout.clips(x, self.frames.value, self.name)
+        return self.layout.features(mechanism(clips_BTCHW), x)

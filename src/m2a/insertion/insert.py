@@ -16,7 +16,6 @@ from torch import nn
 
 from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError
 from m2a.insertion.fold import FrameCount, SiteHook
-from m2a.insertion.frames import frames_at
 from m2a.insertion.report import InsertionReport
 from m2a.insertion.sites import Position, find_sites
 from m2a.mechanisms import TemporalAdaptive, create_mechanism, parse_spec
@@ -42,11 +41,12 @@ def insert(
     random state are left as they were; weights of the mechanism are drawn from a copy of that state.
 
     Args:
-        model: any module; timm's ResNets and MobileNetV2 have default sites.
+        model: any module that takes a batch of images or clips.
         spec: the mechanism (`m2a.list_mechanisms()`, `"motion:attention"`, `"a+b"`).
         num_frames: T, the number of consecutive entries of the batch that make a clip; of a 3D network, the frames of
             the clips that it will be given.
-        where: other sites than the default ones: a regular expression matching whole module names, or a list of names.
+        where: other sites than the first layer of each residual branch: a regular expression matching whole module
+            names, or a list of names.
         position: "before" the layer (Table II's multiply-adds, and as released) or "after" it (the paper's text).
         reduction: R of the gate.
         options: of the mechanism, such as `boundary="zero"`.
@@ -68,13 +68,12 @@ def insert(
             f"The model carries a mechanism at {len(present)} sites already ({present[0]!r}, ...). Call "
             'm2a.remove(model) first; to use two together stack them in one spec, such as "m2a+tsm".'
         )
-    found = find_sites(model, where, position)
+    found = find_sites(model, where, position, num_frames=num_frames)
     before = sum(p.numel() for p in model.parameters())
-    lengths = frames_at(model, found.sites, position, num_frames)
     with torch.random.fork_rng(devices=[]):  # building on the CPU: other devices' states are not touched
         mechanisms = [
-            create_mechanism(spec, channels=site.channels, num_frames=length, reduction=reduction, **options)
-            for site, length in zip(found.sites, lengths, strict=True)
+            create_mechanism(spec, channels=site.channels, num_frames=site.num_frames, reduction=reduction, **options)
+            for site in found.sites
         ]
     frames = FrameCount(num_frames)
     for site, mechanism in zip(found.sites, mechanisms, strict=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,10 +13,16 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from m2a.errors import NoSitesError, SiteTypeError
-from m2a.insertion.presets import LONG_STAGE, PRESETS, Preset
+from m2a.insertion.features import Features, NoFeaturesError, features_at
+from m2a.insertion.layout import Axes, Layout
+from m2a.insertion.residuals import find_blocks
+from m2a.insertion.trace import Trace, UntraceableError, trace
 
 Position = Literal["before", "after"]
-Layout = Literal["NCHW", "BCTHW"]
+
+LONG_STAGE = 23
+"""A network with so many sites in a stage (ResNet-101) takes every second one of each stage, as TSM and M2A were
+released."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +33,8 @@ class Site:
     layer: nn.Module
     channels: int
     layout: Layout
+    num_frames: int
+    """Frames of a clip that are left there: fewer where a 3D network strides time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,74 +45,130 @@ class Found:
     skipped: dict[str, str]
 
 
-def find_sites(model: nn.Module, where: str | Sequence[str] | None, position: Position) -> Found:
-    """The sites of `model`: by the presets of its family, or those that `where` names.
+def find_sites(
+    model: nn.Module, where: str | Sequence[str] | None = None, position: Position = "before", *, num_frames: int = 8
+) -> Found:
+    """The sites of `model`: the first layer of each residual branch, or those that `where` names.
+
+    A copy of the model without data is run once; the model itself is neither run nor changed.
 
     Args:
-        where: None for the presets; a regular expression that must match a module's whole name
+        where: None for the default sites; a regular expression that must match a module's whole name
             (`r"layer[34]\\.\\d+\\.conv1"`); or a list of module names.
+        num_frames: of a clip.
 
     Raises:
-        NoSitesError: nothing matched; the message says why and what to try.
-        SiteTypeError: a layer was named that has no channel axis we know.
+        NoSitesError: nothing was found; the message says why and what to try.
+        SiteTypeError: a layer was named that has no features of folded frames or clips.
     """
-    if where is None:
-        return _by_preset(model, position)
-    names = _matching(model, where) if isinstance(where, str) else _listed(model, where)
-    modules = dict(model.named_modules())
-    for name in names:
-        _check_not_inside_a_frame(modules, name)
-    return Found(sites=tuple(_site(modules[name], name, position) for name in names), skipped={})
+    names = None if where is None else _matching(model, where) if isinstance(where, str) else _listed(model, where)
+    try:
+        record = trace(model, num_frames=num_frames)
+    except UntraceableError as error:
+        if names is not None:
+            layers = dict(model.named_modules())
+            return Found(
+                sites=tuple(_site_by_type(name, layers[name], position, num_frames) for name in names), skipped={}
+            )
+        raise NoSitesError(
+            f"{type(model).__name__} could not be followed from its input to its output ({error}), which is how sites "
+            "are found: with a batch of images (N, C, H, W), or of clips, alone. Name convolutions or batch norms "
+            "yourself with where=."
+        ) from error
+    if names is None:
+        return _by_default(model, record, position, num_frames)
+    layers = dict(model.named_modules())
+    return Found(
+        sites=tuple(_named_site(name, layers[name], record, position, num_frames) for name in names), skipped={}
+    )
 
 
-def _by_preset(model: nn.Module, position: Position) -> Found:
-    stages: dict[str, list[Site]] = defaultdict(list)
+def _by_default(model: nn.Module, record: Trace, position: Position, num_frames: int) -> Found:
+    layers = dict(model.named_modules())
+    order = {name: index for index, name in enumerate(layers)}
     skipped: dict[str, str] = {}
-    for name, block in model.named_modules():
-        preset = _preset_of(block)
-        if preset is None:
-            continue
-        site_name = f"{name}.{preset.first_conv}" if name else preset.first_conv
-        if preset.when and not getattr(block, preset.when, False):
-            skipped[site_name] = preset.when_reason
-            continue
-        stages[name.rpartition(".")[0]].append(_site(getattr(block, preset.first_conv), site_name, position))
-    sites: list[Site] = []
-    for stage, members in stages.items():
-        step = 2 if len(members) >= LONG_STAGE else 1
-        sites += members[::step]
-        if step == 2:
-            reason = f"{stage} has {len(members)} blocks; every second one is taken"
-            skipped |= {site.name: reason for site in members[1::2]}
+    sites: list[tuple[str, Site]] = []  # with the stage
+    for block in find_blocks(record):
+        reasons: dict[str, str] = {}
+        for name in block.layers:
+            try:
+                features = features_at(record, name, position)
+            except NoFeaturesError as error:
+                reasons[name] = str(error)
+            else:
+                sites.append((block.stage, _site(name, layers[name], features, num_frames)))
+                break
+        else:
+            skipped |= dict([next(iter(reasons.items()))])
+    sites = _thinned(sites, skipped)
     if not sites:
-        raise NoSitesError(_nothing_by_preset(model, skipped))
-    return Found(sites=tuple(sites), skipped=skipped)
+        raise NoSitesError(_nothing_found(model, skipped))
+    return Found(sites=tuple(sorted((site for _, site in sites), key=lambda site: order[site.name])), skipped=skipped)
 
 
-def _preset_of(block: nn.Module) -> Preset | None:
-    for preset in PRESETS:
-        if (
-            type(block).__name__ == preset.block
-            and hasattr(block, preset.first_conv)
-            and hasattr(block, preset.last_conv)
-        ):
-            return preset
-    return None
+def _thinned(sites: list[tuple[str, Site]], skipped: dict[str, str]) -> list[tuple[str, Site]]:
+    """Every second one of each stage, when one of the stages is long."""
+    longest = max(Counter(stage for stage, _ in sites).values(), default=0)
+    if longest < LONG_STAGE:
+        return sites
+    seen: Counter[str] = Counter()
+    kept = []
+    for stage, site in sites:
+        if seen[stage] % 2 == 0:
+            kept.append((stage, site))
+        else:
+            skipped[site.name] = f"a stage has {longest} blocks; every second one of each stage is taken"
+        seen[stage] += 1
+    return kept
 
 
-def _nothing_by_preset(model: nn.Module, skipped: dict[str, str]) -> str:
+def _site(name: str, layer: nn.Module, features: Features, num_frames: int) -> Site:
+    return Site(
+        name=name,
+        layer=layer,
+        channels=features.channels,
+        layout=features.layout,
+        num_frames=features.num_frames or num_frames,
+    )
+
+
+def _named_site(name: str, layer: nn.Module, record: Trace, position: Position, num_frames: int) -> Site:
+    try:
+        return _site(name, layer, features_at(record, name, position), num_frames)
+    except NoFeaturesError as error:
+        inner = next((n for n, m in layer.named_modules() if n and isinstance(m, nn.Conv2d | nn.Conv3d)), None)
+        hint = f" Did you mean {name + '.' + inner!r}, its first convolution?" if inner else ""
+        raise SiteTypeError(f"{name!r}, a {type(layer).__name__}, cannot carry a mechanism: {error}.{hint}") from error
+
+
+def _site_by_type(name: str, layer: nn.Module, position: Position, num_frames: int) -> Site:
+    """A site in a model that cannot be followed, by what is known of the layer."""
+    match layer:
+        case nn.Conv2d() | nn.Conv3d():
+            channels = layer.in_channels if position == "before" else layer.out_channels
+        case _BatchNorm():
+            channels = layer.num_features
+        case _:
+            raise SiteTypeError(
+                f"{name!r} is a {type(layer).__name__}; in a model that cannot be followed from its input to its "
+                "output, a mechanism can stand at a Conv2d, Conv3d or BatchNorm, whose channels are known."
+            )
+    axes: Axes = "BCTHW" if isinstance(layer, nn.Conv3d | nn.BatchNorm3d) else "NCHW"
+    return Site(name=name, layer=layer, channels=channels, layout=Layout(axes=axes), num_frames=num_frames)
+
+
+def _nothing_found(model: nn.Module, skipped: dict[str, str]) -> str:
     if skipped:
         name, reason = next(iter(skipped.items()))
         return (
-            f"Every one of the {len(skipped)} blocks found in {type(model).__name__} was left out ({name}: {reason}). "
+            f"Every one of the {len(skipped)} places found in {type(model).__name__} was left out ({name}: {reason}). "
             "Name layers yourself with where=."
         )
-    known = ", ".join(preset.block for preset in PRESETS)
     convs = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)]
     example = f" Its convolutions are {_some(convs)}; for instance where=[{convs[-1]!r}]." if convs else ""
     return (
-        f"No residual block that we know ({known}) is in {type(model).__name__}, so the sites cannot be chosen for "
-        f"you. Name them with where=, a regular expression or a list of module names.{example}"
+        f"{type(model).__name__} has neither residual branches nor a convolution behind its first, so the sites cannot "
+        f"be chosen for you. Name them with where=, a regular expression or a list of module names.{example}"
     )
 
 
@@ -136,38 +200,6 @@ def _listed(model: nn.Module, wanted: Sequence[str]) -> list[str]:
                 f"where names {name!r}, which this model does not have. Near it: {_some(near or names)}."
             )
     return sorted(set(wanted), key=names.index)
-
-
-def _site(layer: nn.Module, name: str, position: Position) -> Site:
-    match layer:
-        case nn.Conv2d() | nn.Conv3d():
-            channels = layer.in_channels if position == "before" else layer.out_channels
-            layout: Layout = "NCHW" if isinstance(layer, nn.Conv2d) else "BCTHW"
-        case _BatchNorm():  # BatchNorm2d, timm's BatchNormAct2d and the like, which in an inflated network take clips
-            channels = layer.num_features
-            layout = "BCTHW" if isinstance(layer, nn.BatchNorm3d) or _takes_clips(layer) else "NCHW"
-        case _:
-            inner = next((n for n, m in layer.named_modules() if n and isinstance(m, nn.Conv2d | nn.Conv3d)), None)
-            hint = f" Did you mean {name + '.' + inner!r}, its first convolution?" if inner else ""
-            raise SiteTypeError(
-                f"{name!r} is a {type(layer).__name__}; a mechanism can stand at a Conv2d, Conv3d or BatchNorm, whose "
-                f"channels are known.{hint}"
-            )
-    return Site(name=name, layer=layer, channels=channels, layout=layout)
-
-
-def _takes_clips(layer: nn.Module) -> bool:
-    """Whether it is a 2D layer of an inflated network, which folds and unfolds the frames by itself."""
-    return getattr(layer, "takes_clips", False)
-
-
-def _check_not_inside_a_frame(modules: Mapping[str, nn.Module], name: str) -> None:
-    owners = [name[:end] for end, letter in enumerate(name) if letter == "." and _takes_clips(modules[name[:end]])]
-    if owners:
-        raise SiteTypeError(
-            f"{name!r} is inside {owners[0]!r}, a {type(modules[owners[0]]).__name__}, which gets single frames: there "
-            "are no clips in it. Name a layer outside it, such as a Conv3d."
-        )
 
 
 def _some(names: Sequence[str], limit: int = 4) -> str:

@@ -127,7 +127,6 @@ class PerFrame:
     """
 
     frame_stride: int
-    takes_clips = True
 
     def forward(self, x_BCTHW: Float[Tensor, "B *C T H W"]) -> Tensor:
         x_BTCHW = x_BCTHW[..., :: self.frame_stride, :, :].movedim(-3, 1)

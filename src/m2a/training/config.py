@@ -33,7 +33,7 @@ class TrainConfig:
     """What to do about clips that an annotation file names and the disk does not have."""
 
     backbone: str = "resnet18"
-    """Any timm model that has default sites, such as resnet18, resnet50, mobilenetv2_100."""
+    """A timm model, such as resnet18, mobilenetv2_100, convnext_tiny, vit_small_patch16_224."""
     mechanism: str = "m2a"
     """The mechanism: none, m2a, m2a-motion, m2a-attention, tsm, or a stack such as m2a+tsm."""
     mechanism_options: dict[str, str | int | float] = field(default_factory=dict)

@@ -1,0 +1,96 @@
+"""What kind of features go into a module or come out of it, told from the recorded pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from m2a.insertion.layout import Layout, grid_of
+from m2a.insertion.trace import Step, Trace
+
+_CHANNELS_FIRST = frozenset(
+    {"convolution", "native_batch_norm", "_native_batch_norm_legit_no_training", "native_group_norm"}
+)
+_CHANNELS_LAST = frozenset({"native_layer_norm", "addmm", "mm", "bmm", "baddbmm"})
+_MOST_PREFIX_TOKENS = 16
+
+
+class NoFeaturesError(Exception):
+    """The module's tensors are no feature maps of frames; the message says what they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """The features at one place."""
+
+    channels: int
+    layout: Layout
+    num_frames: int | None
+    """T, where they have an axis for it."""
+
+
+def features_at(record: Trace, module: str, position: str) -> Features:
+    """The features in front of a module ("before") or behind it ("after"). Raises NoFeaturesError."""
+    passage = record.passages.get(module)
+    step = None if passage is None else passage.given if position == "before" else passage.made
+    if passage is None or step is None:
+        raise NoFeaturesError("no tensor that depends on the image goes through it alone")
+    shape = step.shape
+    if len(shape) not in (3, 4, 5) or shape[0] != record.batch:
+        raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, no batch of frames")
+    if len(shape) == 5:
+        return Features(channels=shape[1], layout=Layout(axes="BCTHW"), num_frames=shape[2])
+    if record.clips:
+        raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, single frames of a 3D network")
+    last = _channels_last(record, module, passage.given, shape)
+    if len(shape) == 4:
+        layout = Layout(axes="NHWC" if last else "NCHW")
+        return Features(channels=shape[3] if last else shape[1], layout=layout, num_frames=None)
+    if not last:
+        raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, tokens behind channels")
+    return _tokens(record, shape)
+
+
+def _tokens(record: Trace, shape: tuple[int, ...]) -> Features:
+    length, channels = shape[1:]
+    if length < 2:
+        raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, a single token")
+    for prefix in range(_MOST_PREFIX_TOKENS + 1):
+        grid = grid_of(length - prefix, record.image) if length > prefix else None
+        if grid is not None:
+            layout = Layout(axes="NLC", prefix=prefix, grid=grid)
+            return Features(channels=channels, layout=layout, num_frames=None)
+    raise NoFeaturesError(f"its {length} tokens make no map of the image's shape")
+
+
+def _channels_last(record: Trace, module: str, given: Step, shape: tuple[int, ...]) -> bool:
+    """From the first layer at work inside the module: of which axis it takes the channels, and whether the axes were
+    exchanged on the way to it. Without a layer inside: tokens have their channels last, maps first."""
+    for step in _inside(record, module):
+        if step.operation in _CHANNELS_FIRST:
+            return False
+        if step.operation in _CHANNELS_LAST:
+            exchanged = len(shape) == 4 and _permuted(step, given)
+            return not exchanged
+    return len(shape) == 3
+
+
+def _inside(record: Trace, module: str) -> Iterator[Step]:
+    return (step for step in record.steps if step.module == module or step.module.startswith(f"{module}."))
+
+
+def _permuted(step: Step, given: Step) -> bool:
+    """Whether (N, C, H, W) became (N, H, W, C) between what was given and the step."""
+    current = step
+    while current.sources and current is not given:
+        current = current.sources[0]
+        if current.operation == "permute" and current.sources:
+            n, c, h, w = (*current.sources[0].shape, 0, 0, 0, 0)[:4]
+            if current.shape == (n, h, w, c) and current is not given:
+                return True
+    return False
+
+
+def _spelled(shape: tuple[int, ...], batch: int) -> str:
+    sides = ["N" if shape[:1] == (batch,) and index == 0 else str(side) for index, side in enumerate(shape)]
+    return " x ".join(sides) or "a single number"

@@ -1,0 +1,76 @@
+"""How the features at a site lie in memory, and clips made of them. Views only, but for class tokens.
+
+Shapes: N = B * T folded frames, L tokens of a frame, p of which come before its map (class and register tokens).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from m2a.errors import ClipShapeError
+
+Axes = Literal["NCHW", "NHWC", "NLC", "BCTHW"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The axes at a site. Of tokens, how many come before the map, and the map's height and width as inserted."""
+
+    axes: Axes
+    prefix: int = 0
+    grid: tuple[int, int] = (1, 1)
+
+    def clips(self, x: Tensor, num_frames: int, site: str) -> Tensor:
+        """(B, T, C, H, W), without the prefix tokens. Raises ClipShapeError when the batch holds no whole clips."""
+        if self.axes == "BCTHW":
+            return x.transpose(1, 2)
+        if x.shape[0] % num_frames:
+            raise ClipShapeError(
+                f"{x.shape[0]} frames came to {site!r}, which is not a multiple of num_frames = {num_frames}. "
+                f"Fold whole clips into the batch, (B * {num_frames}, C, H, W), or set the clip length with "
+                "m2a.insertion.set_num_frames(model, T)."
+            )
+        if self.axes == "NLC":
+            height, width = self._grid(x.shape[1] - self.prefix, site)
+            x = x[:, self.prefix :].unflatten(1, (height, width))
+        frames = x if self.axes == "NCHW" else x.permute(0, 3, 1, 2)
+        return frames.unflatten(0, (-1, num_frames))
+
+    def features(self, clips_BTCHW: Tensor, like: Tensor) -> Tensor:
+        """Back into the layout of `like`, with its prefix tokens."""
+        if self.axes == "BCTHW":
+            return clips_BTCHW.transpose(1, 2)
+        frames_NCHW = clips_BTCHW.flatten(0, 1)
+        if self.axes == "NCHW":
+            return frames_NCHW
+        frames_NHWC = frames_NCHW.permute(0, 2, 3, 1)
+        if self.axes == "NHWC":
+            return frames_NHWC
+        tokens_NLC = frames_NHWC.flatten(1, 2)
+        return torch.cat([like[:, : self.prefix], tokens_NLC], dim=1) if self.prefix else tokens_NLC
+
+    def _grid(self, tokens: int, site: str) -> tuple[int, int]:
+        """The map's height and width: as inserted, or another size of the same shape."""
+        height, width = self.grid
+        if tokens == height * width:
+            return self.grid
+        scaled = grid_of(tokens, self.grid)
+        if scaled is None:
+            raise ClipShapeError(
+                f"{tokens} tokens came to {site!r}; they make no map of the shape {height} x {width} that it had when "
+                "the mechanism was inserted. Give images of that shape, larger or smaller."
+            )
+        return scaled
+
+
+def grid_of(tokens: int, shape: tuple[int, int]) -> tuple[int, int] | None:
+    """Height and width of a map of so many tokens whose sides are in proportion to `shape`; None if there is none."""
+    height, width = shape
+    rows = round((tokens * height / width) ** 0.5)
+    if rows < 1 or tokens % rows or rows * width != tokens // rows * height:
+        return None
+    return rows, tokens // rows

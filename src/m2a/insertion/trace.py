@@ -1,0 +1,180 @@
+"""What a network makes of its input, step by step, recorded from one pass of a copy without data.
+
+The copy's tensors are on torch's meta device: nothing is computed, nothing of the model is run or changed. Each step
+says which operation made a tensor, out of which others, and in which module.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+BATCH = 5  # of the recorded pass; a tensor whose first axis is of another size is no batch of feature maps
+_SIZES = (224, 256, 64, 32)  # tried in turn where the model does not say
+
+
+@dataclass(eq=False, slots=True)
+class Step:
+    """One operation that depends on the input, and the tensor it made."""
+
+    operation: str
+    """torch's name without overload and underscore: "convolution", "add", ..."""
+    module: str
+    """Name of the innermost module at work."""
+    shape: tuple[int, ...]
+    sources: list[Step]
+    kernel: int = 1
+    """Largest side of a convolution's kernel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """What went through a module the first time: its first tensor in, its first tensor out."""
+
+    given: Step
+    made: Step | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One recorded pass."""
+
+    steps: list[Step]
+    """In order; the first is the input."""
+    passages: Mapping[str, Passage]
+    """By module name."""
+    image: tuple[int, int]
+    """Height and width of the input."""
+    batch: int
+    """First axis of folded frames, or of clips."""
+    clips: bool
+    """Whether the network is 3D: its features have an axis for time."""
+
+
+class UntraceableError(Exception):
+    """The model could not be copied, or took no input that was tried."""
+
+
+def trace(model: nn.Module, *, num_frames: int = 8) -> Trace:
+    """Records one pass of a copy of `model`. A network whose first convolution is 3D is given clips of `num_frames`
+    frames, `(BATCH, C, T, H, W)`, others images `(BATCH, C, H, W)`; what does not take them, `(BATCH, T, C, H, W)`.
+
+    Raises UntraceableError.
+    """
+    first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)), None)
+    config = getattr(model, "pretrained_cfg", None) or {}
+    channels = config.get("input_size", (first.in_channels if first is not None else 3,))[0]
+    # the axes in front of height and width, what they make of the first axis, and whether features have a time axis
+    inputs: list[tuple[tuple[int, ...], int, bool]] = [
+        ((channels, num_frames), BATCH, True),
+        ((num_frames, channels), BATCH, True),
+    ]
+    if not isinstance(first, nn.Conv3d):
+        inputs = [((channels,), BATCH, False), ((num_frames, channels), BATCH * num_frames, False)]
+    reasons = []
+    for (height, width), (front, batch, clips) in product(_image_sizes(model), inputs):
+        try:
+            return _record(without_data(model), (BATCH, *front, height, width), batch, clips)
+        except Exception as error:  # whatever a model that is not ours raises
+            said = str(error).strip().splitlines() or [""]
+            reasons.append(f"{type(error).__name__}: {said[0]}")
+    raise UntraceableError(reasons[0])
+
+
+def without_data(model: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose tensors hold nothing, so that none is copied, and that calls no hook."""
+    kept = (value for module in model.modules() for value in tree_leaves(list(vars(module).values())))  # caches, say
+    others = (value for value in kept if isinstance(value, Tensor))
+    empty = {id(tensor): _empty(tensor) for tensor in (*model.parameters(), *model.buffers(), *others)}
+    ghost = copy.deepcopy(model, empty)
+    for module in ghost.modules():
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    return ghost.eval()
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    blank = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(blank, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else blank
+
+
+def _image_sizes(model: nn.Module) -> Iterator[tuple[int, int]]:
+    embedding = getattr(getattr(model, "patch_embed", None), "img_size", None) or getattr(model, "image_size", None)
+    if embedding is not None:
+        yield (embedding, embedding) if isinstance(embedding, int) else tuple(embedding)
+    config = getattr(model, "pretrained_cfg", None) or {}
+    if "input_size" in config:
+        yield tuple(config["input_size"][-2:])
+    yield from ((size, size) for size in _SIZES)
+
+
+@dataclass
+class _Recorder(TorchDispatchMode):
+    steps: list[Step] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)  # those at work, the innermost last
+    tensors: list[Tensor] = field(default_factory=list)  # kept, so that no two have one id
+    latest: dict[int, Step] = field(default_factory=dict)  # by tensor; an operation in place makes a new step
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        found = (self.latest.get(id(value)) for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor))
+        sources = list(dict.fromkeys(step for step in found if step is not None))
+        if sources:
+            operation = func.__name__.partition(".")[0].rstrip("_")
+            kernel = max(args[1].shape[2:]) if operation == "convolution" else 1
+            for value in tree_leaves(out):
+                if isinstance(value, Tensor):
+                    self.add(value, operation, sources, kernel)
+        return out
+
+    def add(self, tensor: Tensor, operation: str, sources: list[Step], kernel: int = 1) -> Step:
+        module = self.modules[-1] if self.modules else ""
+        step = Step(operation, module, tuple(tensor.shape), sources, kernel)
+        self.steps.append(step)
+        self.tensors.append(tensor)
+        self.latest[id(tensor)] = step
+        return step
+
+    def of(self, values: Any) -> Step | None:
+        """The step that made the first tensor of `values` that depends on the input."""
+        found = (self.latest.get(id(value)) for value in tree_leaves(values) if isinstance(value, Tensor))
+        return next((step for step in found if step is not None), None)
+
+
+def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool) -> Trace:
+    recorder = _Recorder()
+    passages: dict[str, Passage] = {}
+    names = {module: name for name, module in ghost.named_modules()}
+
+    def entering(module: nn.Module, args: Any) -> None:
+        recorder.modules.append(names[module])
+        given = recorder.of(args)
+        if given is not None and names[module] not in passages:
+            passages[names[module]] = Passage(given=given, made=None)
+
+    def leaving(module: nn.Module, args: Any, output: Any) -> None:
+        name = recorder.modules.pop()
+        passage = passages.get(name)
+        if passage is not None and passage.made is None:
+            passages[name] = Passage(given=passage.given, made=recorder.of(output))
+
+    for module in ghost.modules():
+        module.register_forward_pre_hook(entering)
+        module.register_forward_hook(leaving)
+    dtype = next((p.dtype for p in ghost.parameters() if p.is_floating_point()), None)
+    image = torch.empty(shape, device="meta", dtype=dtype)
+    recorder.add(image, "input", [])
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
+        ghost(image)
+    return Trace(steps=recorder.steps, passages=passages, image=(shape[-2], shape[-1]), batch=batch, clips=clips)
