@@ -74,7 +74,7 @@ def test_two_seeds_leave_two_results(ran: tuple[Path, Outcome]) -> None:
         assert result["changes"] == {}
         assert result["weights"] == "none"
         assert result["best_epoch"] == 1
-        assert result["data"]["clips"] == {"train": 12, "validation": 8}
+        assert result["data"]["clips"] == {"train": 12, "validation": 6}
         assert (result["data"]["drawing"]["generator"], result["data"]["drawing"]["size"]) == (1, 32)
         assert result["command"].startswith("m2a paper run I/m2a --data synthetic --scale tiny")
         assert 0 < result["seconds"] < 600

@@ -75,13 +75,14 @@ def test_names_that_match_nothing(where: Any, message: str) -> None:
             ["head"],
             r"'head', a Linear, cannot carry a mechanism: what goes through it is N x 13, no batch of frames\.$",
         ),
-        (["unused"], r"'unused', a Sequential, .* no tensor .* Did you mean 'unused\.0', its first convolution\?"),
+        (["unused"], r"'unused', a Conv2d, cannot carry a mechanism: no tensor that depends on the image goes through"),
         (["body.0", "head"], r"'head', a Linear, cannot carry a mechanism"),
+        (["body"], r"'body', a Sequential, .* name one of them\. Did you mean 'body\.0', its first convolution\?"),
     ],
 )
 def test_layers_that_cannot_carry_one(where: Any, message: str) -> None:
     net = PlainNet()
-    net.unused = nn.Sequential(nn.Conv2d(3, 5, 1))
+    net.unused = nn.Conv2d(3, 5, 1)
     assert_refused(net, SiteTypeError, message, where=where)
 
 

@@ -93,6 +93,13 @@ def test_mechanisms_take_the_layers_dtype_and_memory_format() -> None:
     assert net(torch.randn(6, 3, 32, 32, dtype=torch.float64)).dtype == torch.float64
 
 
+def test_at_a_block_and_at_a_layer_without_weights_it_takes_the_weights_dtype_too() -> None:
+    net = TOYS["resnet18"].build().double()
+    insert(net, "m2a", num_frames=3, where=["layer1.0", "maxpool"])
+    assert all(p.dtype == torch.float64 for p in net.parameters())
+    assert net(torch.randn(6, 3, 32, 32, dtype=torch.float64)).isfinite().all()
+
+
 def test_frames_are_those_next_to_each_other() -> None:
     """A network of one convolution: the mechanism at it sees (B, T, ...) of the folded batch."""
     net = nn.Sequential(nn.Conv2d(8, 5, 1))

@@ -73,7 +73,7 @@ def run(
     names:
         Rows such as I/m2a, and whole tables such as I; m2a paper list shows them.
     scale:
-        paper (as it is), small (a few minutes a row on 2 cores) or tiny (seconds).
+        paper (as it is), small (about five minutes a row on 2 cores) or tiny (seconds).
     seeds:
         Several seeds, such as 0 1 2, in place of --seed.
     results:

@@ -77,7 +77,7 @@ def insert(
         ]
     frames = FrameCount(num_frames)
     for site, mechanism in zip(found.sites, mechanisms, strict=True):
-        _match(mechanism, site.layer)
+        _match(mechanism, site.layer, model)
         site.layer.add_module(MECHANISM, mechanism.train(site.layer.training))
         SiteHook(name=site.name, layout=site.layout, frames=frames).register(site.layer, position)
     return InsertionReport(
@@ -150,9 +150,11 @@ def _site_hook(hook: Any) -> SiteHook | None:
     return owner if isinstance(owner, SiteHook) else None
 
 
-def _match(mechanism: nn.Module, layer: nn.Module) -> None:
-    """Puts the mechanism on the layer's device, in its dtype and memory format."""
-    weight = next((p for p in layer.parameters(recurse=False) if p.is_floating_point()), None)
+def _match(mechanism: nn.Module, layer: nn.Module, model: nn.Module) -> None:
+    """Puts the mechanism on the layer's device, in its dtype and memory format; of a layer without weights, on those
+    of the model's first."""
+    parameters = itertools.chain(layer.parameters(), model.parameters())
+    weight = next((p for p in parameters if p.is_floating_point()), None)
     if weight is None:
         return
     mechanism.to(device=weight.device, dtype=weight.dtype)

@@ -37,6 +37,8 @@ wraps around, as in the paper's text; the released code pads (`mechanism_options
 ACTIONS: tuple[str, ...] = (
     "Approaching something with your camera",
     "Moving away from something with your camera",
+    "Moving something up",
+    "Moving something down",
     "Turning the camera left while filming something",
     "Turning the camera right while filming something",
 )
@@ -84,12 +86,12 @@ SCALES: Mapping[str, Scale] = {
         ),
         Scale(
             name="small",
-            summary="64 pixels from random weights, a few minutes a row on 2 processor cores",
-            options={**_FROM_SCRATCH, "size": 64, "epochs": 3},
+            summary="64 pixels from random weights, about five minutes a row on 2 processor cores",
+            options={**_FROM_SCRATCH, "size": 64, "epochs": 4},
             backbone_options=_FULL_BRANCHES,
             drawing={
                 "num_train": 1_200,
-                "num_validation": 200,
+                "num_validation": 240,
                 "classes": ACTIONS,
                 "size": 64,
                 "num_frames": 12,
@@ -103,7 +105,7 @@ SCALES: Mapping[str, Scale] = {
             backbone_options=_FULL_BRANCHES,
             drawing={
                 "num_train": 12,
-                "num_validation": 8,
+                "num_validation": 6,
                 "classes": ACTIONS,
                 "size": 32,
                 "num_frames": 8,
