@@ -406,7 +406,7 @@ def test_a_mechanism_that_is_bound_to_its_frames_is_built_for_those_that_come() 
     assert net(torch.randn(2, 3, 8, 32, 32)).isfinite().all()
 
 
-def test_where_a_network_cannot_be_tried_its_own_length_is_taken() -> None:
+def test_where_a_network_cannot_be_followed_its_sites_are_named_and_its_own_length_is_taken() -> None:
     class Unusual(nn.Module):
         """Takes two clips."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from m2a.errors import ConfigError
 
@@ -111,7 +111,7 @@ _TDN_PARTS = (
 _INSIDE_NON_LOCAL = ((r"(layer[1-4]\.\d+)\.block\.(.+)", r"\1.\2"),)
 _TDN_LAYERS = ((r"layer([1-4])_bak\.(.+)", r"layer\1.\2"),)
 
-SOURCES: Mapping[SourceName, Source] = {
+SOURCES: Mapping[str, Source] = {
     "m2a": Source("gebob19/M2A", _m2a, _TSM_PARTS, _INSIDE_NON_LOCAL),
     "tsm": Source("mit-han-lab/temporal-shift-module", _tsm, _TSM_PARTS, _INSIDE_NON_LOCAL),
     "tam": Source("liu-zhy/temporal-adaptive-module", _tam, (_NON_LOCAL,), _INSIDE_NON_LOCAL),
@@ -122,7 +122,7 @@ SOURCES: Mapping[SourceName, Source] = {
 
 def find_source(name: str) -> Source:
     """Raises ConfigError for a source that is not known."""
-    if name not in get_args(SourceName):
+    if name not in SOURCES:
         known = ", ".join(f'"{known}" ({source.project})' for known, source in SOURCES.items())
         raise ConfigError(f"source must be one of {known}; got {name!r}.")
-    return SOURCES[name]  # type: ignore[index]
+    return SOURCES[name]

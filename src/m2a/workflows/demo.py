@@ -17,18 +17,14 @@ from m2a.data.synthetic import SyntheticSummary, synthesize
 from m2a.errors import ConfigError
 from m2a.evaluation import Prediction, predict
 from m2a.measurement import commit, hardware, versions
+from m2a.recipes.scales import ACTIONS as LARGE_MOTIONS
 from m2a.reporting import Prediction as ShownPrediction
 from m2a.reporting import results_table, write_report
 from m2a.training.config import QUICK, TrainConfig
 from m2a.workflows.run import RunResult, read_set, strip_of, strips_of, train
 
 ACTIONS: tuple[str, ...] = (
-    "Approaching something with your camera",
-    "Moving away from something with your camera",
-    "Moving something up",
-    "Moving something down",
-    "Turning the camera left while filming something",
-    "Turning the camera right while filming something",
+    *LARGE_MOTIONS,
     "Turning the camera upwards while filming something",
     "Turning the camera downwards while filming something",
     "Moving something towards the camera",
