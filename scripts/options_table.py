@@ -13,10 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from m2a.training.config import RECIPES, DataFormat, Optimizer, Precision, Schedule, TrainConfig
+from m2a.training.config import RECIPES, Consensus, DataFormat, Init, Optimizer, Precision, Schedule, TrainConfig
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
-_CHOICES = {"Optimizer": Optimizer, "Schedule": Schedule, "Precision": Precision, "DataFormat": DataFormat}
+_CHOICES = {
+    "Optimizer": Optimizer, "Schedule": Schedule, "Precision": Precision, "DataFormat": DataFormat,
+    "Consensus": Consensus, "Init": Init,
+}  # fmt: skip
 
 _HEAD = """\
 # Training options

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from m2a.models import create_model as create_model
     from m2a.models import inflate as inflate
     from m2a.models import load as load
+    from m2a.models import parameter_groups as parameter_groups
 
 _HOMES = {
     "InsertionReport": "m2a.insertion",
@@ -42,6 +43,7 @@ _HOMES = {
     "insert": "m2a.insertion",
     "list_mechanisms": "m2a.mechanisms",
     "load": "m2a.models",
+    "parameter_groups": "m2a.models",
     "remove": "m2a.insertion",
     "set_num_frames": "m2a.insertion",
 }
@@ -60,6 +62,7 @@ __all__ = [
     "list_mechanisms",
     "load",
     "mechanisms",
+    "parameter_groups",
     "remove",
     "set_num_frames",
 ]

@@ -38,6 +38,10 @@ class AlreadyInsertedError(InsertionError):
     """The model carries mechanisms already."""
 
 
+class WrappedModelError(InsertionError):
+    """The model is compiled, scripted, wrapped for several devices, or has no weights yet, and so cannot be changed."""
+
+
 class NotInsertedError(InsertionError):
     """The model carries no mechanism, so there is none to remove or change."""
 

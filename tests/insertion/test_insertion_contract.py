@@ -179,3 +179,15 @@ def test_training_reaches_the_mechanisms(toy: Toy, spec: str) -> None:
     (net(toy.input()) ** 2).sum().backward()
     missing = [name for name, p in net.named_parameters() if ".mechanism." in name and p.grad is None]
     assert missing == []
+
+
+def test_it_can_start_as_the_network_was(toy: Toy, spec: str) -> None:
+    net, x = toy.build(), toy.input()
+    state, expected = snapshot(net), net(x)
+    place(toy, net, spec, init="identity")
+    torch.testing.assert_close(net(x), expected, rtol=0, atol=1e-6)  # a convolution may see another memory format
+    assert all(torch.equal(net.state_dict()[key], value) for key, value in state.items())
+    for name, parameter in net.named_parameters():
+        if name.endswith(".mechanism.scale"):
+            nn.init.constant_(parameter, 0.5)
+    assert torch.equal(net(x), expected) == (spec == "none")

@@ -93,11 +93,6 @@ def test_labels_and_classes_must_be_as_many() -> None:
         tiny(num_classes=0)
 
 
-def test_a_network_without_a_classifier_to_take_off() -> None:
-    with pytest.raises(ConfigError, match=r"VideoClassifier needs a timm model .* got a Sequential\. Wrap yours in a"):
-        VideoClassifier(nn.Sequential(nn.Conv2d(3, 5, 1)), 5)
-
-
 @pytest.mark.parametrize(
     ("backbone", "mean", "std", "size"),
     [
@@ -140,7 +135,7 @@ def test_probabilities_of_decoded_clips() -> None:
             {"backbone": "resnet81"},
             r"timm has no model called 'resnet81'\. Near it: .*resnet18.*\. timm\.list",
         ),
-        (ConfigError, {"backbone": "%&/"}, r"timm has no model called '%&/'\. timm\.list_models\(\) has them all\."),
+        (ConfigError, {"backbone": "%&/"}, r"timm has no model called '%&/'\. timm\.list_models\(\) has them all; t"),
         (SpecError, {"mechanism": "m2b"}, r"There is no mechanism called 'm2b'"),
         (NoSitesError, {"where": "nothing"}, r"found nothing: it matches no module"),
         (ConfigError, {"num_frames": 1}, r"num_frames must be at least 2"),

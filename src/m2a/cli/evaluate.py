@@ -12,6 +12,7 @@ def evaluate(
     data: Path | None = None,
     split: str = "validation",
     out: Path | None = None,
+    image_weights: Path | None = None,
     batch_size: int = 16,
     workers: int | None = None,
     device: str | None = None,
@@ -26,13 +27,15 @@ def evaluate(
     Parameters
     ----------
     run:
-        A run's folder, or a saved model (a folder, or owner/name on the hub).
+        A run's folder, or a saved model or adapter (a folder, or owner/name on the hub).
     data:
         Another data set than the run's own; needed for a model alone.
     split:
         Which split of it: train, validation or test.
     out:
         Folder for the results.
+    image_weights:
+        For an adapter: the image checkpoint it was trained beside, when it is not where it was.
     batch_size:
         Clips in a batch.
     workers:
@@ -57,6 +60,7 @@ def evaluate(
         data=data,
         split=split,
         out=out,
+        image_weights=image_weights,
         batch_size=batch_size,
         device=device,
         bf16=bf16,

@@ -55,23 +55,26 @@ def backbones(
     *,
     check: bool = False,
     mechanism: Annotated[str, Parameter(name="--mechanism")] = "m2a",
+    every_mechanism: bool = False,
     workers: int = 1,
     out: Path | None = None,
     json: bool = False,
 ) -> None:
-    """List timm's architectures; with --check, whether each takes a mechanism at its default sites.
+    """List the architectures of timm and torchvision; with --check, whether each takes a mechanism.
 
-    A check builds the architecture without data, inserts the mechanism, runs it forward and backward and removes it:
-    about a second each.
+    A check builds the architecture without data, inserts the mechanism at the default sites, runs it forward and
+    backward and removes it: about a second each.
 
     Parameters
     ----------
     pattern:
-        A shell pattern such as "convnext*".
+        A shell pattern such as "convnext*" or "torchvision/*".
     check:
         Check each one.
     mechanism:
         What to insert.
+    every_mechanism:
+        With --check, insert every other mechanism too, into the smallest architecture of each family.
     workers:
         Processes to check in.
     out:
@@ -79,19 +82,18 @@ def backbones(
     json:
         Print JSON.
     """
-    import timm
-
     from m2a.cli.output import CONSOLE, print_json
+    from m2a.measurement import list_backbones
 
-    names = timm.list_models(pattern)
+    names = list_backbones(pattern)
     if not names:
-        raise ConfigError(f"timm has no model that matches {pattern!r}. Try m2a list backbones '*net*'.")
+        raise ConfigError(f"No architecture matches {pattern!r}. Try m2a list backbones '*net*'.")
     if not check:
-        if out is not None:
-            raise ConfigError("--out takes the result of a check; give --check too.")
+        if out is not None or every_mechanism:
+            raise ConfigError("--out and --every-mechanism are for a check; give --check too.")
         print_json(names) if json else CONSOLE.print("\n".join(names), highlight=False)
         return
-    content = _checked(names, mechanism, workers, quiet=json)
+    content = _checked(names, mechanism, workers, every_mechanism=every_mechanism, quiet=json)
     if out is not None:
         _write(out, content)
     if json:
@@ -100,31 +102,45 @@ def backbones(
     CONSOLE.print(f"{content['working']} of {content['architectures']} architectures take {mechanism}", highlight=False)
 
 
-def _checked(names: list[str], mechanism: str, workers: int, *, quiet: bool) -> dict[str, Any]:
-    from m2a.cli.output import CONSOLE
+def _checked(names: list[str], mechanism: str, workers: int, *, every_mechanism: bool, quiet: bool) -> dict[str, Any]:
     from m2a.measurement import check_backbones, versions
+    from m2a.measurement.compatibility import every_mechanism as all_mechanisms
+    from m2a.measurement.compatibility import smallest_of_families
 
-    rows = []
-    for row in check_backbones(names, mechanism, workers=workers):
-        rows.append(row)
-        if not quiet:
-            said = f"{row.sites} sites, {', '.join(row.layouts)}, {row.first} ..." if row.works else row.reason
-            mark = "works" if row.works else "FAILS"
-            CONSOLE.print(f"{row.backbone}: {mark}, {said}", highlight=False, markup=False)
-    return {
+    rows = [_said(row, quiet=quiet) for row in check_backbones(names, mechanism, workers=workers)]
+    content: dict[str, Any] = {
         "mechanism": mechanism,
         "architectures": len(rows),
         "working": sum(row.works for row in rows),
         "versions": versions(),
         "rows": [row.to_dict() for row in rows],
     }
+    if every_mechanism:
+        smallest = [row.backbone for row in smallest_of_families(rows)]
+        content["families"] = [
+            _said(row, quiet=quiet).to_dict() for row in check_backbones(smallest, all_mechanisms(), workers=workers)
+        ]
+    return content
+
+
+def _said(row: Any, *, quiet: bool) -> Any:
+    from m2a.cli.output import CONSOLE
+
+    if not quiet:
+        said = f"{row.sites} sites, {', '.join(row.layouts)}, {row.first} ..." if row.works else row.reason
+        mark = "works" if row.works else "FAILS"
+        CONSOLE.print(f"{row.backbone} with {row.mechanism}: {mark}, {said}", highlight=False, markup=False)
+    return row
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """One architecture a line, so that two results can be compared line by line."""
+    """One architecture a line, so that two results can be compared line by line; fields that say nothing left out."""
     from json import dumps
 
-    head = {key: value for key, value in content.items() if key != "rows"}
-    lines = ",\n".join(dumps({k: v for k, v in row.items() if k != "mechanism"}) for row in content["rows"])
+    parts = {key: value for key, value in content.items() if key in ("rows", "families")}
+    text = dumps({key: value for key, value in content.items() if key not in parts})[:-1]
+    for name, rows in parts.items():
+        lines = (dumps({key: value for key, value in row.items() if value not in ("", [])}) for row in rows)
+        text += f', "{name}": [\n' + ",\n".join(lines) + "\n]"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(dumps(head)[:-1] + ', "rows": [\n' + lines + "\n]}\n", encoding="utf-8")
+    path.write_text(text + "}\n", encoding="utf-8")

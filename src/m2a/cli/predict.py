@@ -11,6 +11,7 @@ from cyclopts import Parameter
 def predict(
     *videos: Path,
     model: str,
+    image_weights: Path | None = None,
     top_k: int = 5,
     device: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
@@ -22,7 +23,9 @@ def predict(
     videos:
         Video files of any kind that FFmpeg opens, or folders of .jpg frames.
     model:
-        A folder that m2a train wrote (RUN/model), or owner/name on the hub.
+        A folder that m2a train wrote (RUN/model, RUN/adapter), or owner/name on the hub.
+    image_weights:
+        For an adapter: the image checkpoint it was trained beside, when it is not where it was.
     top_k:
         How many labels to show.
     device:
@@ -40,7 +43,7 @@ def predict(
 
     if not videos:
         raise ConfigError("Which videos? Name at least one: m2a predict VIDEO... --model RUN/model")
-    network = load(model).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    network = load(model, image_weights=image_weights).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     predictions = [predict_one(network, video, top_k=top_k) for video in videos]
     if json:
         print_json([prediction.to_dict() for prediction in predictions])

@@ -36,8 +36,11 @@ class SiteHook:
     def before(self, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (self._apply(layer, args[0]), *args[1:])
 
-    def after(self, layer: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-        return self._apply(layer, output)
+    def after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return self._apply(layer, output)
+        changed = (self._apply(layer, output[0]), *output[1:])
+        return type(output)(*changed) if hasattr(output, "_fields") else type(output)(changed)  # a named tuple, or not
 
     def register(self, layer: nn.Module, position: Position) -> None:
         if position == "before":

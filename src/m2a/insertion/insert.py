@@ -18,7 +18,9 @@ from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError
 from m2a.insertion.fold import FrameCount, SiteHook
 from m2a.insertion.report import InsertionReport
 from m2a.insertion.sites import Position, find_sites
+from m2a.insertion.wrapped import check_plain
 from m2a.mechanisms import TemporalAdaptive, create_mechanism, parse_spec
+from m2a.mechanisms.identity import Init
 
 MECHANISM = "mechanism"
 """Name of the child that carries a mechanism."""
@@ -32,6 +34,7 @@ def insert(
     where: str | Sequence[str] | None = None,
     position: Position = "before",
     reduction: int = 8,
+    init: Init = "paper",
     **options: Any,
 ) -> InsertionReport:
     """Gives an image (or 3D) network a mechanism at its sites, in place.
@@ -49,6 +52,8 @@ def insert(
             names, or a list of names.
         position: "before" the layer (Table II's multiply-adds, and as released) or "after" it (the paper's text).
         reduction: R of the gate.
+        init: "paper" starts the mechanisms with the weights as published, "identity" as exact identities: the network
+            then computes at first what it computed without.
         options: of the mechanism, such as `boundary="zero"`.
 
     Raises:
@@ -56,6 +61,7 @@ def insert(
         NoSitesError: no layer matched.
         SiteTypeError: a named layer cannot carry a mechanism.
         AlreadyInsertedError: the model carries mechanisms already.
+        WrappedModelError: the model is compiled, scripted or wrapped (DDP, FSDP, DataParallel), or has lazy layers.
         ConfigError: num_frames or position makes no sense.
     """
     parse_spec(spec)
@@ -63,6 +69,7 @@ def insert(
         raise ConfigError(f"num_frames must be at least 2 to see motion; got {num_frames}.")
     if position not in ("before", "after"):
         raise ConfigError(f'position must be "before" or "after" the layer; got {position!r}.')
+    check_plain(model)
     if present := [name for name, _ in _carriers(model)]:
         raise AlreadyInsertedError(
             f"The model carries a mechanism at {len(present)} sites already ({present[0]!r}, ...). Call "
@@ -72,7 +79,14 @@ def insert(
     before = sum(p.numel() for p in model.parameters())
     with torch.random.fork_rng(devices=[]):  # building on the CPU: other devices' states are not touched
         mechanisms = [
-            create_mechanism(spec, channels=site.channels, num_frames=site.num_frames, reduction=reduction, **options)
+            create_mechanism(
+                spec,
+                channels=site.channels,
+                num_frames=site.num_frames,
+                reduction=reduction,
+                init=init,
+                **options,
+            )
             for site in found.sites
         ]
     frames = FrameCount(num_frames)
@@ -95,8 +109,9 @@ def insert(
 def remove(model: nn.Module) -> nn.Module:
     """Takes every mechanism out of `model` again, in place, and returns it as it was before `insert`.
 
-    Raises NotInsertedError when there is none.
+    Raises NotInsertedError when there is none, WrappedModelError as `insert` does.
     """
+    check_plain(model)
     carriers = list(_carriers(model))
     if not carriers:
         raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; there is nothing to remove.")

@@ -37,7 +37,8 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """What went through a module the first time: its first tensor in, its first tensor out."""
+    """What went through a module the first time: its first argument, and what it gave, or the first of several. Both
+    are tensors that depend on the input."""
 
     given: Step
     made: Step | None
@@ -116,6 +117,16 @@ def _image_sizes(model: nn.Module) -> Iterator[tuple[int, int]]:
     yield from ((size, size) for size in _SIZES)
 
 
+def first_tensor(output: Any) -> Tensor | None:
+    """Of what a model gives: a tensor, the first of a tuple, a dict or a dataclass, or None."""
+    values: Any = output
+    if isinstance(output, Mapping):
+        values = list(output.values())  # of a dict of a kind of its own, too
+    elif hasattr(output, "__dict__") and not isinstance(output, Tensor):
+        values = vars(output)
+    return next((value for value in tree_leaves(values) if isinstance(value, Tensor)), None)
+
+
 @dataclass
 class _Recorder(TorchDispatchMode):
     steps: list[Step] = field(default_factory=list)
@@ -147,9 +158,10 @@ class _Recorder(TorchDispatchMode):
         return step
 
     def of(self, values: Any) -> Step | None:
-        """The step that made the first tensor of `values` that depends on the input."""
-        found = (self.latest.get(id(value)) for value in tree_leaves(values) if isinstance(value, Tensor))
-        return next((step for step in found if step is not None), None)
+        """The step that made a tensor, or the first of several; None where that is none or does not depend on the
+        input."""
+        value = values[0] if isinstance(values, tuple | list) and values else values
+        return self.latest.get(id(value)) if isinstance(value, Tensor) else None
 
 
 def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool) -> Trace:
@@ -167,7 +179,8 @@ def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool) -
         name = recorder.modules.pop()
         passage = passages.get(name)
         if passage is not None and passage.made is None:
-            passages[name] = Passage(given=passage.given, made=recorder.of(output))
+            made = recorder.of(output if name else first_tensor(output))
+            passages[name] = Passage(given=passage.given, made=made)
 
     for module in ghost.modules():
         module.register_forward_pre_hook(entering)

@@ -3,6 +3,7 @@
 from m2a.measurement.compatibility import Compatibility as Compatibility
 from m2a.measurement.compatibility import check_backbone as check_backbone
 from m2a.measurement.compatibility import check_backbones as check_backbones
+from m2a.measurement.compatibility import list_backbones as list_backbones
 from m2a.measurement.environment import commit as commit
 from m2a.measurement.environment import hardware as hardware
 from m2a.measurement.environment import versions as versions
@@ -17,5 +18,6 @@ __all__ = [
     "count_macs",
     "count_parameters",
     "hardware",
+    "list_backbones",
     "versions",
 ]

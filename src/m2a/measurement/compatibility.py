@@ -1,13 +1,13 @@
-"""Which of timm's architectures take a mechanism: each is built, given one at its default sites, run forward and
-backward, and given back."""
+"""Which architectures of timm and torchvision take a mechanism: each is built, given one at its default sites, run
+forward and backward, and given back."""
 
 from __future__ import annotations
 
+import fnmatch
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -17,6 +17,10 @@ from torch import Tensor, nn
 
 from m2a.errors import M2AError
 from m2a.insertion import find_sites, insert, remove
+from m2a.measurement.macs import count_parameters
+from m2a.mechanisms import list_mechanisms
+from m2a.models import list_torchvision
+from m2a.models.backbones import TORCHVISION, create_backbone
 
 _NUM_FRAMES = 2
 _BATCH = 4
@@ -28,9 +32,11 @@ class Compatibility:
 
     backbone: str
     family: str
-    """timm's module."""
+    """timm's module, or "torchvision"."""
     mechanism: str
     works: bool
+    parameters: int = 0
+    """Of the network without classifier and mechanism."""
     sites: int = 0
     first: str = ""
     """Name of the first site."""
@@ -44,15 +50,44 @@ class Compatibility:
 
 
 def check_backbones(
-    names: Iterable[str] | None = None, mechanism: str = "m2a", *, workers: int = 1
+    names: Iterable[str] | None = None, mechanisms: str | Sequence[str] = "m2a", *, workers: int = 1
 ) -> Iterator[Compatibility]:
-    """Checks each architecture, by default all of timm's, in so many processes; results come in the order of names."""
-    names = timm.list_models() if names is None else names
+    """Checks each architecture, by default all of `list_backbones`, with each mechanism, in so many processes; results
+    come in the order of mechanisms, and of names for each."""
+    names = list_backbones() if names is None else list(names)
+    specs = [mechanisms] if isinstance(mechanisms, str) else mechanisms
+    cases = [(name, spec) for spec in specs for name in names]
     if workers == 1:
-        yield from (check_backbone(name, mechanism) for name in names)
+        yield from (check_backbone(*case) for case in cases)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        yield from pool.map(partial(check_backbone, mechanism=mechanism), names)
+        yield from pool.map(check_backbone, *zip(*cases, strict=True))
+
+
+def list_backbones(pattern: str = "*") -> list[str]:
+    """Names that `create_model` takes: timm's architectures, and torchvision's for classifying images; those that a
+    shell pattern matches."""
+    return [*timm.list_models(pattern), *fnmatch.filter(list_torchvision(), pattern)]
+
+
+def every_mechanism() -> list[str]:
+    """All that have a name, attention over patches, and a stack."""
+    return [*list_mechanisms(), "m2a:patch4", "m2a+tsm"]
+
+
+def smallest_of_families(rows: Iterable[Compatibility]) -> list[Compatibility]:
+    """Of each family the architecture with fewest parameters that has its name from a paper (timm's `test_*` are for
+    its tests)."""
+    smallest: dict[str, Compatibility] = {}
+    for row in rows:
+        kept = smallest.get(row.family)
+        if kept is None or _rank(row) < _rank(kept):
+            smallest[row.family] = row
+    return list(smallest.values())
+
+
+def _rank(row: Compatibility) -> tuple[bool, int, str]:
+    return row.backbone.startswith("test_"), row.parameters, row.backbone
 
 
 def _one_thread() -> None:
@@ -61,22 +96,21 @@ def _one_thread() -> None:
 
 
 def check_backbone(name: str, mechanism: str = "m2a") -> Compatibility:
-    """Builds an architecture of timm, inserts `mechanism` at its default sites, runs it forward and backward, and
-    removes it.
+    """Builds an architecture of timm or torchvision, inserts `mechanism` at its default sites, runs it forward and
+    backward, and removes it.
 
     On torch's meta device, that is without data: shapes and gradients' paths are checked, no numbers. An error, of timm
     or of ours, is told in `reason`.
     """
-    found: dict[str, Any] = {
-        "backbone": name,
-        "family": timm.model_entrypoint(name).__module__.rpartition(".")[2],
-        "mechanism": mechanism,
-    }
+    of_torchvision = name.startswith(TORCHVISION)
+    family = "torchvision" if of_torchvision else timm.model_entrypoint(name).__module__.rpartition(".")[2]
+    found: dict[str, Any] = {"backbone": name, "family": family, "mechanism": mechanism}
     step = "build"
     try:
         with torch.device("meta"):
-            network: Any = timm.create_model(name, num_classes=0)
+            network = create_backbone(name)
         network.to("meta").eval()
+        found["parameters"] = count_parameters(network)
         channels, height, width = network.pretrained_cfg["input_size"]
         images = torch.empty(_BATCH, channels, height, width, device="meta")
         step = "run it without a mechanism"

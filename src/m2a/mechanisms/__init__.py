@@ -4,6 +4,7 @@ from m2a.mechanisms.catalogue import describe_mechanisms as describe_mechanisms
 from m2a.mechanisms.catalogue import list_mechanisms as list_mechanisms
 from m2a.mechanisms.create import create_mechanism as create_mechanism
 from m2a.mechanisms.gate import Gate as Gate
+from m2a.mechanisms.identity import IdentityStart as IdentityStart
 from m2a.mechanisms.m2a import FrameAttention as FrameAttention
 from m2a.mechanisms.m2a import FrameDifference as FrameDifference
 from m2a.mechanisms.m2a import MotionAttention as MotionAttention
@@ -19,6 +20,7 @@ __all__ = [
     "FrameAttention",
     "FrameDifference",
     "Gate",
+    "IdentityStart",
     "MechanismSpec",
     "MotionAttention",
     "MotionExcitation",

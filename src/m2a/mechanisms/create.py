@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
 from m2a.errors import SpecError
 from m2a.mechanisms.catalogue import PartInfo, parts, register_part
 from m2a.mechanisms.gate import Gate, reduced_channels
+from m2a.mechanisms.identity import IdentityStart, Init
 from m2a.mechanisms.spec import Cell, MechanismSpec, Whole, parse_spec
 
 register_part(
@@ -24,7 +25,9 @@ for _kind in ("motion", "attention"):
     register_part(PartInfo(name="none", kind=_kind, summary=f"No {_kind}.", paper="", build=lambda **_: nn.Identity()))
 
 
-def create_mechanism(spec: str, *, channels: int, num_frames: int = 8, reduction: int = 8, **options: Any) -> nn.Module:
+def create_mechanism(
+    spec: str, *, channels: int, num_frames: int = 8, reduction: int = 8, init: Init = "paper", **options: Any
+) -> nn.Module:
     """Builds one mechanism, a function from a clip of features to a clip of features.
 
     Args:
@@ -33,18 +36,23 @@ def create_mechanism(spec: str, *, channels: int, num_frames: int = 8, reduction
         num_frames: T it will mostly see. Mechanisms read T from the tensor; only one that has T in the shape of its
             weights is bound to this number.
         reduction: R of the gate's 1x1 convolution C -> C / R.
+        init: "paper" starts with the weights as published; "identity" as the exact identity, see `IdentityStart`.
         options: of the parts in the spec, such as `boundary="zero"` for m2a's motion, `shift_div=8` for tsm.
 
     Raises:
-        SpecError: unknown name, broken grammar, or an option that no part of the spec takes.
+        SpecError: unknown name, broken grammar, an init or an option that no part of the spec takes.
     """
+    if init not in get_args(Init):
+        raise SpecError(f"init must be one of {', '.join(get_args(Init))}; got {init!r}.")
     parsed = parse_spec(spec)
     _check_options(parsed, options)
     layers = [
         _create_layer(layer, channels=channels, num_frames=num_frames, reduction=reduction, options=options)
         for layer in parsed.layers
     ]
-    return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
+    mechanism = layers[0] if len(layers) == 1 else nn.Sequential(*layers)
+    nothing = isinstance(mechanism, nn.Identity)
+    return mechanism if init == "paper" or nothing else IdentityStart(mechanism, channels)
 
 
 def _infos(parsed: MechanismSpec) -> list[PartInfo]:

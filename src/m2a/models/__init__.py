@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+from torch import nn
+
+from m2a.models.backbones import list_torchvision as list_torchvision
 from m2a.models.classifier import VideoClassifier as VideoClassifier
 from m2a.models.classifier import default_preprocessing as default_preprocessing
 from m2a.models.config import ModelConfig as ModelConfig
 from m2a.models.create import create_model as create_model
+from m2a.models.groups import parameter_groups as parameter_groups
 from m2a.models.inflation import inflate as inflate
 from m2a.models.inflation import is_inflated as is_inflated
 from m2a.models.weights import load_image_weights as load_image_weights
@@ -18,21 +22,29 @@ __all__ = [
     "default_preprocessing",
     "inflate",
     "is_inflated",
+    "list_torchvision",
     "load",
     "load_image_weights",
+    "parameter_groups",
     "read_state_dict",
 ]
 
 
-def load(path_or_hub_name: str | Path) -> VideoClassifier:
+def load(
+    path_or_hub_name: str | Path, *, backbone: nn.Module | None = None, image_weights: str | Path | None = None
+) -> VideoClassifier:
     """A saved `VideoClassifier`, labels and preprocessing included, in evaluation mode.
 
     Args:
-        path_or_hub_name: a folder that `save_pretrained` or `m2a train` wrote, or a model on the Hugging Face hub.
+        path_or_hub_name: a folder that `save_pretrained`, `save_adapter` or `m2a train` wrote, or a model on the
+            Hugging Face hub.
+        backbone: for a model around a network of your own: that network, built as it was for `create_model`. Changed in
+            place.
+        image_weights: for an adapter: the image checkpoint it was trained beside, when it is not where it was.
 
     Raises:
-        NotFoundError, WeightsUnavailableError, CheckpointError: see `m2a.models.saving.load`.
+        NotFoundError, WeightsUnavailableError, CheckpointError, ConfigError: see `m2a.models.saving.load`.
     """
     from m2a.models import saving
 
-    return saving.load(str(path_or_hub_name), VideoClassifier)
+    return saving.load(str(path_or_hub_name), backbone=backbone, image_weights=image_weights)

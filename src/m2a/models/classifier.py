@@ -18,8 +18,11 @@ from torch import Tensor, nn
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ClipShapeError, ConfigError
 from m2a.insertion import InsertionReport, get_num_frames, set_num_frames
-from m2a.models import saving
+from m2a.models import adapters, saving
+from m2a.models.backbones import fixed_size
 from m2a.models.config import ModelConfig
+from m2a.models.consensus import Consensus, create_consensus
+from m2a.models.frame_features import pooled, without_classifier
 from m2a.models.inflation import is_inflated
 
 _HUB_TAGS = ["m2a", "video-classification", "action-recognition"]
@@ -51,22 +54,27 @@ class VideoClassifier(
     pipeline_tag="video-classification",
     model_card_template=_MODEL_CARD,
 ):
-    """`(B, T, 3, H, W) -> (B, K)`: backbone on every frame, dropout, a linear layer, mean over frames (TSN's average
-    consensus).
+    """`(B, T, 3, H, W) -> (B, K)`: backbone on every frame, dropout, a linear layer, consensus over frames (TSN).
 
     Args:
-        backbone: a timm model, usually one that `m2a.insert` has been at, or one that `m2a.inflate` made 3D; its own
-            classifier is taken off.
+        backbone: any network that takes images (N, 3, H, W), or 3D clips (B, 3, T, H, W), and gives features or class
+            scores; usually one that `m2a.insert` has been at. Its classifier is taken off, in place: by timm's
+            `reset_classifier(0)`, or, when the network ends in a linear layer, that layer is replaced by an identity.
+            Of maps and tokens of features the mean is taken, of a tuple or a dict of outputs the first.
         num_classes: K.
         num_frames: T. Defaults to what `m2a.insert` was told, else 8. Clips of another length are refused until it is
             set: `model.num_frames = 16`.
         dropout: in front of the linear layer.
+        consensus: "avg", the mean of the frames' scores, or "attention", a mean with learned weights.
+        freeze_backbone: train mechanisms, consensus and linear layer alone: the backbone's weights get no gradient, and
+            its batch norms and dropout stay as in evaluation, whatever `train()` says.
         labels: names of the classes, in the order of the outputs.
         preprocessing: how clips are sampled, cropped and normalised; defaults to the backbone's own constants.
         config: how to build this model again; without it the model cannot be saved by `save_pretrained`.
 
     Raises:
-        ConfigError: labels and num_classes disagree, or the backbone cannot give up its classifier.
+        ConfigError: labels and num_classes disagree, the consensus is unknown, or the backbone gives no row of features
+            for each image.
     """
 
     def __init__(
@@ -76,6 +84,8 @@ class VideoClassifier(
         *,
         num_frames: int | None = None,
         dropout: float = 0.5,
+        consensus: Consensus = "avg",
+        freeze_backbone: bool = False,
         labels: Sequence[str] | None = None,
         preprocessing: Preprocessing | None = None,
         config: ModelConfig | None = None,
@@ -88,14 +98,20 @@ class VideoClassifier(
         self.config = config
         self.insertion: InsertionReport | None = None  # what `create_model` inserted
         self.labels = tuple(labels) if labels is not None else None
-        self.backbone = _without_classifier(backbone)
+        output = without_classifier(backbone)
+        self.backbone: Any = backbone
+        self._takes_clips = output.takes_clips
         num_frames = num_frames or get_num_frames(backbone) or 8
         self.preprocessing = preprocessing or default_preprocessing(backbone, num_frames=num_frames)
         self.num_frames = num_frames
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self.backbone.num_features, num_classes)
+        self.head = nn.Linear(output.num_features, num_classes)
         nn.init.normal_(self.head.weight, std=0.001)  # as TSN and its family start
         nn.init.zeros_(self.head.bias)
+        self.consensus = create_consensus(consensus, output.num_features)
+        self.backbone_frozen = freeze_backbone
+        if freeze_backbone:
+            adapters.freeze(self)
 
     @property
     def num_frames(self) -> int:
@@ -115,16 +131,30 @@ class VideoClassifier(
 
     def forward(self, clips_BTCHW: Float[Tensor, "B T 3 H W"]) -> Float[Tensor, "B K"]:
         """Scores (before softmax) of normalised clips. Raises ClipShapeError for another rank or length."""
-        return self.frame_scores(clips_BTCHW).mean(dim=1)
+        features_BSF = self.frame_features(clips_BTCHW)
+        return self.consensus(self.head(self.dropout(features_BSF)), features_BSF)
 
     def frame_scores(self, clips_BTCHW: Float[Tensor, "B T 3 H W"]) -> Float[Tensor, "B S K"]:
-        """Scores of every frame, before the average; of an inflated backbone, of the S frames that its temporal strides
-        leave."""
+        """Scores of every frame, before the consensus; of an inflated backbone, of the S frames that its temporal
+        strides leave, and of another 3D network, of the whole clip (S = 1)."""
+        return self.head(self.dropout(self.frame_features(clips_BTCHW)))
+
+    def frame_features(self, clips_BTCHW: Float[Tensor, "B T 3 H W"]) -> Float[Tensor, "B S F"]:
+        """The backbone's features of every frame, of the same S frames as `frame_scores`."""
         self._check(clips_BTCHW)
         if is_inflated(self.backbone):
-            return self.head(self.dropout(self.backbone.frame_features(clips_BTCHW.transpose(1, 2))))
-        features_NF = self.backbone(clips_BTCHW.flatten(0, 1))
-        return self.head(self.dropout(features_NF)).unflatten(0, clips_BTCHW.shape[:2])
+            return self.backbone.frame_features(clips_BTCHW.transpose(1, 2))
+        if self._takes_clips:
+            return pooled(self.backbone(clips_BTCHW.transpose(1, 2)), len(clips_BTCHW)).unsqueeze(1)
+        frames_NCHW = clips_BTCHW.flatten(0, 1)
+        return pooled(self.backbone(frames_NCHW), len(frames_NCHW)).unflatten(0, clips_BTCHW.shape[:2])
+
+    def train(self, mode: bool = True) -> VideoClassifier:
+        """As torch's; a frozen backbone stays in evaluation mode, but for the mechanisms inside."""
+        super().train(mode)
+        if self.backbone_frozen:
+            adapters.keep_still(self, mode)
+        return self
 
     def _check(self, clips_BTCHW: Tensor) -> None:
         if clips_BTCHW.ndim != 5:
@@ -143,35 +173,30 @@ class VideoClassifier(
         clips = self.preprocessing.normalize(clips_uint8_BTCHW.to(weight.device))
         return self(clips.to(weight.dtype)).float().softmax(-1)
 
+    def save_adapter(self, folder: str | Path) -> None:
+        """Writes what was trained beside a frozen backbone, mechanisms, consensus and linear layer, to
+        `adapter.safetensors` and `config.json`. `m2a.load(folder)` puts it onto the same image weights again.
+
+        Raises ConfigError when the backbone is not frozen: the adapter alone would not give this model back.
+        """
+        adapters.save(self, Path(folder))
+
     def _save_pretrained(self, save_directory: Path) -> None:
         saving.save(self, save_directory)
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> VideoClassifier:
-        return saving.load(model_id, cls, **options)
+        return saving.load(model_id, **options)
 
 
 def default_preprocessing(backbone: nn.Module, *, num_frames: int, size: int | None = None) -> Preprocessing:
     """The backbone's own normalisation constants and input size (timm's `pretrained_cfg`), ImageNet's where it has
     none."""
     cfg = getattr(backbone, "pretrained_cfg", None) or {}
+    native = fixed_size(backbone) or cfg.get("input_size", (3, 224, 224))
     return Preprocessing(
         num_frames=num_frames,
-        size=size or cfg.get("input_size", (3, 224, 224))[-1],
+        size=size or native[-1],
         mean=tuple(cfg.get("mean", (0.485, 0.456, 0.406))),
         std=tuple(cfg.get("std", (0.229, 0.224, 0.225))),
     )
-
-
-def _without_classifier(backbone: nn.Module) -> Any:
-    if not hasattr(backbone, "reset_classifier") or not hasattr(backbone, "num_features"):
-        raise ConfigError(
-            f"VideoClassifier needs a timm model (reset_classifier, num_features); got a {type(backbone).__name__}. "
-            "Wrap yours in a module that has both: num_features, and reset_classifier(0) that makes forward return "
-            "(N, num_features)."
-        )
-    state = torch.random.get_rng_state()  # timm draws a new classifier; we want none, nor its draws
-    network: Any = backbone
-    network.reset_classifier(0)
-    torch.random.set_rng_state(state)
-    return network

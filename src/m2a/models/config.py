@@ -8,6 +8,8 @@ from typing import Any
 
 from m2a.errors import CheckpointError
 from m2a.insertion.sites import Position
+from m2a.mechanisms.identity import Init
+from m2a.models.consensus import Consensus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +17,7 @@ class ModelConfig:
     """The recipe of a `VideoClassifier`. Weights, labels and preprocessing are kept beside it."""
 
     backbone: str
-    """A timm model name."""
+    """A timm model's name, torchvision/<name>, or the class of the author's own network."""
     num_classes: int
     mechanism: str = "m2a"
     """A mechanism spec; "none" averages frames."""
@@ -29,6 +31,14 @@ class ModelConfig:
     """Keyword arguments for `timm.create_model`."""
     inflate: bool = False
     """The backbone is made a 3D network before anything is inserted."""
+    init: Init = "paper"
+    """What the mechanisms start as."""
+    consensus: Consensus = "avg"
+    freeze_backbone: bool = False
+    pretrained: bool | str = False
+    """Where image weights came from: True for timm's or torchvision's own, or a file."""
+    own_backbone: bool = False
+    """The backbone is a network of the author's, which is given to `m2a.load`."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
+from torch import Tensor, nn
 
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError, WeightsUnavailableError
+from m2a.models import adapters
 from m2a.models.config import ModelConfig
 from m2a.models.weights import load_whole, read_state_dict
 
@@ -25,44 +27,106 @@ _FORMAT = 1
 
 def save(model: VideoClassifier, folder: Path) -> None:
     """Writes `model.safetensors` and `config.json`. Raises ConfigError for a model that `create_model` did not make."""
+    content = describe(model)
+    write_tensors(model.state_dict(), folder / SAFETENSORS_SINGLE_FILE)
+    write_config(content, folder)
+
+
+def describe(model: VideoClassifier) -> dict[str, Any]:
+    """The content of `config.json`. Raises ConfigError for a model that `create_model` did not make."""
     if model.config is None:
         raise ConfigError(
             "This VideoClassifier was put together by hand, so config.json could not say how to build it again. Make "
             "it with m2a.create_model, or pass config=m2a.models.ModelConfig(...) to VideoClassifier."
         )
-    content = {
+    return {
         "format": _FORMAT,
         "library": f"m2a {version('m2a')}",
         "model": model.config.to_dict() | {"num_frames": model.num_frames},
         "class_names": list(model.labels) if model.labels is not None else None,
         "clips": model.preprocessing.to_dict(),
     }
-    tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
-    content_bytes = safetensors.torch.save(tensors, metadata={"format": "pt"})
-    (folder / SAFETENSORS_SINGLE_FILE).write_bytes(content_bytes)  # save_file makes files only the owner can read
+
+
+def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """Writes safetensors, which have no shared memory: tied weights are written under each of their names."""
+    seen: set[int] = set()
+    tensors = {}
+    for key, value in state.items():
+        tensors[key] = value.contiguous().clone() if value.data_ptr() in seen else value.contiguous()
+        seen.add(value.data_ptr())
+    path.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))  # save_file's only the owner can read
+
+
+def write_config(content: Mapping[str, Any], folder: Path) -> None:
+    """Writes `config.json`."""
     (folder / CONFIG_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def load(model_id: str, kind: type[VideoClassifier], **hub: Any) -> Any:
-    """Reads what `save` wrote, from a folder or from the Hugging Face hub.
+def load(
+    model_id: str, *, backbone: nn.Module | None = None, image_weights: str | Path | None = None, **hub: Any
+) -> VideoClassifier:
+    """Reads what `save` or `adapters.save` wrote, from a folder or from the Hugging Face hub.
 
     Raises:
         NotFoundError: a path that does not exist, or a folder that holds no model.
         WeightsUnavailableError: the hub does not have it or cannot be reached.
-        CheckpointError: the files are damaged or from a newer version.
+        CheckpointError: the files are damaged or from a newer version, or image weights are not those of the adapter.
+        ConfigError: `backbone` or `image_weights` is needed, or given and of no use.
     """
     from m2a.models.create import build  # it imports VideoClassifier, which imports this module
 
-    config_path, weights_path = (_locate(model_id, name, hub) for name in (CONFIG_NAME, SAFETENSORS_SINGLE_FILE))
-    content = _read_config(config_path)
-    labels = content["class_names"]
+    content = _read_config(_locate(model_id, CONFIG_NAME, hub))
+    config = ModelConfig.from_dict(content["model"])
+    is_adapter = "adapter" in content
+    weights_path = _locate(model_id, adapters.ADAPTER if is_adapter else SAFETENSORS_SINGLE_FILE, hub)
+    _check_given(model_id, config, backbone, image_weights, is_adapter)
+    preprocessing = Preprocessing.from_dict(content["clips"])
+    pretrained: bool | str | Path = False
+    if is_adapter and backbone is None:
+        pretrained = image_weights or _image_weights(model_id, config)
     model = build(
-        ModelConfig.from_dict(content["model"]),
-        labels=labels,
-        preprocessing=Preprocessing.from_dict(content["clips"]),
+        config,
+        backbone,
+        pretrained=pretrained,
+        size=preprocessing.size,
+        labels=content["class_names"],
+        preprocessing=preprocessing,
     )
-    load_whole(model, read_state_dict(weights_path), weights_path)
+    if is_adapter:
+        adapters.load(model, content, read_state_dict(weights_path), weights_path)
+    else:
+        load_whole(model, read_state_dict(weights_path), weights_path)
     return model.eval()
+
+
+def _check_given(
+    model_id: str, config: ModelConfig, backbone: nn.Module | None, image_weights: object, is_adapter: bool
+) -> None:
+    if config.own_backbone and backbone is None:
+        raise ConfigError(
+            f"{model_id} was made around a network of its author's, a {config.backbone}, which its files cannot build. "
+            "Build it, without m2a.insert, and pass it on: m2a.load(path, backbone=network)."
+        )
+    if backbone is not None and not config.own_backbone:
+        raise ConfigError(f"{model_id} has the backbone {config.backbone!r}, which is built from its name.")
+    if image_weights is not None and not is_adapter:
+        raise ConfigError(f"{model_id} is a whole model, which has its image weights; leave image_weights out.")
+    if image_weights is not None and backbone is not None:
+        raise ConfigError("Give either a backbone with its weights in it, or image_weights.")
+
+
+def _image_weights(model_id: str, config: ModelConfig) -> bool | str:
+    """The weights an adapter was trained beside, as its config names them."""
+    if config.pretrained is True or (config.pretrained and Path(config.pretrained).is_file()):
+        return config.pretrained
+    known = (
+        f"They were {config.pretrained}, which is not here." if config.pretrained else "Its config does not name them."
+    )
+    raise NotFoundError(
+        f"{model_id} is an adapter, which needs the image weights it was trained beside. {known} Pass them on: "
+        "m2a.load(path, image_weights=FILE)."
+    )
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from m2a.errors import CheckpointError, NotFoundError
+from m2a.models.frame_features import find_classifier
 
 _NESTED = ("state_dict", "model", "state_dict_ema", "model_ema")
 
@@ -98,7 +99,8 @@ def load_whole(model: nn.Module, state: Mapping[str, Tensor], source: str | Path
 
 
 def _classifier_names(network: nn.Module) -> tuple[str, ...]:
-    names: Any = (getattr(network, "pretrained_cfg", None) or {}).get("classifier") or ("fc", "classifier", "head.fc")
+    config: Any = getattr(network, "pretrained_cfg", None) or {}
+    names = config.get("classifier") or find_classifier(network) or ("fc", "classifier", "head.fc")
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
 
 

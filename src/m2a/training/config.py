@@ -16,6 +16,8 @@ from m2a.errors import ConfigError, NotFoundError
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "one-cycle", "constant"]
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
+Consensus = Literal["avg", "attention"]
+Init = Literal["paper", "identity"]
 DataFormat = Literal["auto", "something-something-v1", "class-folders"]
 
 
@@ -33,7 +35,7 @@ class TrainConfig:
     """What to do about clips that an annotation file names and the disk does not have."""
 
     backbone: str = "resnet18"
-    """A timm model, such as resnet18, mobilenetv2_100, convnext_tiny, vit_small_patch16_224."""
+    """A timm model, such as resnet18, mobilenetv2_100, convnext_tiny, vit_small_patch16_224; or torchvision/<name>."""
     mechanism: str = "m2a"
     """The mechanism: none, m2a, m2a-motion, m2a-attention, tsm, or a stack such as m2a+tsm."""
     mechanism_options: dict[str, str | int | float] = field(default_factory=dict)
@@ -44,8 +46,15 @@ class TrainConfig:
     """Make a ResNet a 3D network (I3D): 3x3x3 kernels, temporal strides."""
     reduction: int = 8
     """The gate works on 1/reduction of the channels."""
+    init: Init = "paper"
+    """What mechanisms start as: paper (weights as published) or identity (the image network as it was)."""
+    freeze_backbone: bool = False
+    """Train the mechanisms and the last layer alone, and save them as an adapter too."""
+    consensus: Consensus = "avg"
+    """How frames' scores become the clip's: avg, or attention (a mean with learned weights)."""
     pretrained: str = "imagenet"
-    """Image weights to start from: imagenet (downloaded by timm), none, or the path of a .safetensors or .pth file."""
+    """Image weights to start from: imagenet (downloaded on first use), none, or the path of a .safetensors or .pth
+    file."""
     num_frames: int = 8
     """Frames sampled from a clip."""
     size: int | None = None
@@ -63,6 +72,12 @@ class TrainConfig:
     """sgd (with momentum) or adamw."""
     lr: float = 0.02
     """Learning rate; the peak of a one-cycle schedule."""
+    lr_mechanism: float = 1.0
+    """Learning rate of the mechanisms, as a multiple of lr."""
+    lr_backbone: float = 1.0
+    """Learning rate of the image network, as a multiple of lr."""
+    lr_head: float = 1.0
+    """Learning rate of the last layer, as a multiple of lr."""
     momentum: float = 0.9
     """Momentum of sgd."""
     weight_decay: float = 5e-4
@@ -110,7 +125,8 @@ class TrainConfig:
     def run_folder(self) -> Path:
         """`out`, or its default."""
         mechanism = self.mechanism.replace(":", "-").replace("+", "-")
-        return self.out or Path("runs") / f"{self.data.resolve().name}-{self.backbone}-{mechanism}"
+        backbone = self.backbone.replace("/", "-").replace(":", "-")
+        return self.out or Path("runs") / f"{self.data.resolve().name}-{backbone}-{mechanism}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `config.yaml` has them."""
@@ -197,12 +213,15 @@ def _validate(config: TrainConfig) -> None:
     for name, least in at_least.items():
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}; got {getattr(config, name)}.")
-    if config.lr <= 0:
-        raise ConfigError(f"lr must be above 0; got {config.lr}.")
+    for name in ("lr", "lr_mechanism", "lr_backbone", "lr_head"):
+        if getattr(config, name) <= 0:
+            frozen = " To leave the image network as it is, use freeze_backbone." if name == "lr_backbone" else ""
+            raise ConfigError(f"{name} must be above 0; got {getattr(config, name)}.{frozen}")
     for name in ("dropout", "warmup", "label_smoothing"):
         if not 0 <= getattr(config, name) < 1:
             raise ConfigError(f"{name} must lie in 0 to 1 (1 excluded); got {getattr(config, name)}.")
-    choices = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision, "format": DataFormat}
+    choices: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
+    choices |= {"format": DataFormat, "consensus": Consensus, "init": Init}
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")

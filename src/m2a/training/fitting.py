@@ -86,6 +86,9 @@ def _model(config: TrainConfig, clips: ClipSet) -> VideoClassifier:
         dropout=config.dropout,
         reduction=config.reduction,
         inflate=config.inflate,
+        init=config.init,
+        consensus=config.consensus,
+        freeze_backbone=config.freeze_backbone,
         backbone_options=config.backbone_options,
         **options,
     )
@@ -175,7 +178,7 @@ def _resume_from(config: TrainConfig) -> str:
         raise NotFoundError(f"There is nothing to resume: {last} does not exist. Leave --resume out to start the run.")
     before = TrainConfig.load(folder / "config.yaml")
     fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
-    fixed += ["inflate", "optimizer", "schedule", "batch_size", "accumulate"]
+    fixed += ["inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule", "batch_size", "accumulate"]
     if before.schedule == "one-cycle":
         fixed += ["epochs", "lr", "warmup"]  # its steps are laid out over the whole run
     for name in fixed:

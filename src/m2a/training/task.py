@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from m2a.data.batch import Batch
 from m2a.errors import DataError
-from m2a.models import VideoClassifier
+from m2a.models import VideoClassifier, parameter_groups
 from m2a.training.config import TrainConfig
 
 
@@ -64,7 +64,13 @@ class ClassificationTask(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         config = self.config
-        groups = _parameter_groups(self.model, config.weight_decay, config.decay_all)
+        groups = parameter_groups(
+            self.model,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            lr_scales={"mechanism": config.lr_mechanism, "backbone": config.lr_backbone, "head": config.lr_head},
+            decay_all=config.decay_all,
+        )
         if config.optimizer == "sgd":
             optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
         else:
@@ -76,7 +82,7 @@ class ClassificationTask(L.LightningModule):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": stepped, "interval": "epoch"}}
         cycle = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=config.lr,
+            max_lr=[group["lr"] for group in groups],
             total_steps=max(int(self.trainer.estimated_stepping_batches), 2),
             pct_start=config.warmup,
             cycle_momentum=False,
@@ -86,12 +92,3 @@ class ClassificationTask(L.LightningModule):
     def _note(self, batch: Batch) -> None:
         for bad in batch.bad:
             self.skipped.setdefault(bad.path, bad.reason)
-
-
-def _parameter_groups(model: torch.nn.Module, weight_decay: float, decay_all: bool) -> list[dict[str, Any]]:
-    """Weight decay for weights with two axes or more; none for biases and norms, unless all are asked for."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": weight_decay if decay_all else 0.0},
-    ]

@@ -49,6 +49,10 @@ def train(config: TrainConfig, *, console: Console | None = None) -> RunResult:
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
     console.print(f"epoch {fitted.best_epoch} was the best; its model is in {folder / 'model'}", highlight=False)
+    if config.freeze_backbone:
+        fitted.model.save_adapter(folder / "adapter")
+        size = sum(file.stat().st_size for file in (folder / "adapter").iterdir()) / 1e3
+        console.print(f"the part that was trained is in {folder / 'adapter'} ({size:,.0f} kB)", highlight=False)
     result = evaluate_model(
         fitted.model,
         clips,
@@ -100,12 +104,13 @@ def evaluate_run(
     data: str | Path | None = None,
     split: str = "validation",
     out: str | Path | None = None,
+    image_weights: str | Path | None = None,
     format: str = "auto",  # noqa: A002 - the word users look for
     console: Console | None = None,
     **options: Any,
 ) -> RunResult:
     """Evaluates a run's folder or a saved model. A run knows its data; a model alone needs `data`. Results go to `out`,
-    by default the run's folder for its own data and validation split.
+    by default the run's folder for its own data and validation split. `image_weights` is for an adapter.
 
     Raises NotFoundError and ConfigError when the model or the data cannot be told.
     """
@@ -114,7 +119,7 @@ def evaluate_run(
     run = TrainConfig.load(path / "config.yaml") if (path / "config.yaml").is_file() else None
     if run is not None and not (path / "model").is_dir():
         raise NotFoundError(f"{path} holds a run without a model; it did not finish. Go on with m2a train --resume.")
-    model = load(path / "model" if run is not None else path)
+    model = load(path / "model" if run is not None else path, image_weights=image_weights)
     if data is None and run is None:
         raise ConfigError(f"{path} is a model without a run, which does not know its data. Name it with --data.")
     if out is None:

@@ -1,0 +1,93 @@
+"""Training a mechanism beside an image network that stays as it is, and keeping only what was trained.
+
+An adapter is `adapter.safetensors`, the mechanisms, the consensus and the linear layer, beside a `config.json` as of a
+whole model with the image network's fingerprint in it: an adapter is only put onto the weights it was trained with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from m2a.errors import CheckpointError, ConfigError
+from m2a.insertion.insert import MECHANISM
+from m2a.models.weights import load_whole
+
+if TYPE_CHECKING:
+    from m2a.models.classifier import VideoClassifier
+
+ADAPTER = "adapter.safetensors"
+
+
+def is_of_mechanism(name: str) -> bool:
+    """Whether a parameter, a buffer or a module belongs to a mechanism, by its name in the backbone."""
+    return MECHANISM in name.split(".")
+
+
+def freeze(model: VideoClassifier) -> None:
+    """Takes the gradient from the backbone's own parameters, and puts its own modules into evaluation mode."""
+    for name, parameter in model.backbone.named_parameters():
+        if not is_of_mechanism(name):
+            parameter.requires_grad_(False)
+    keep_still(model, model.training)
+
+
+def keep_still(model: VideoClassifier, mode: bool) -> None:
+    """The backbone in evaluation mode, its mechanisms in `mode`."""
+    model.backbone.eval()
+    for name, module in model.backbone.named_modules():
+        if name.rpartition(".")[2] == MECHANISM:
+            module.train(mode)
+
+
+def save(model: VideoClassifier, folder: Path) -> None:
+    """See `VideoClassifier.save_adapter`."""
+    from m2a.models.saving import describe, write_config, write_tensors  # it imports this module
+
+    if not model.backbone_frozen or any(
+        p.requires_grad for name, p in model.backbone.named_parameters() if not is_of_mechanism(name)
+    ):
+        raise ConfigError(
+            "The backbone of this model is not frozen, so an adapter alone would not give the model back. Make it with "
+            "freeze_backbone=True, or save the whole model with save_pretrained."
+        )
+    content = describe(model)
+    content["adapter"] = {"image_network": fingerprint(model.backbone)}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tensors(adapter_state(model), folder / ADAPTER)
+    write_config(content, folder)
+
+
+def load(model: VideoClassifier, content: Mapping[str, Any], state: Mapping[str, Tensor], source: Path) -> None:
+    """Puts an adapter's tensors into a model on image weights. Raises CheckpointError when those are not the ones it
+    was trained with, or the tensors do not fit."""
+    if fingerprint(model.backbone) != content["adapter"]["image_network"]:
+        raise CheckpointError(
+            f"{source} was trained beside other image weights than these (by their SHA-256), and would be wrong here. "
+            "Give the file it was trained with as image_weights=."
+        )
+    missing = {key: value for key, value in model.state_dict().items() if key not in adapter_state(model)}
+    load_whole(model, {**missing, **state}, source)
+
+
+def adapter_state(model: VideoClassifier) -> dict[str, Tensor]:
+    """The tensors of an adapter."""
+    state = model.state_dict()
+    return {key: value for key, value in state.items() if not key.startswith("backbone.") or is_of_mechanism(key)}
+
+
+def fingerprint(backbone: nn.Module) -> str:
+    """SHA-256 of the image network's names, shapes and values, mechanisms and counters left out: wherever it lies and
+    in whichever memory format."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(backbone.state_dict().items()):
+        if is_of_mechanism(name) or name.endswith("num_batches_tracked"):  # older files have no counters
+            continue
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

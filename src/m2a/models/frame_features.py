@@ -1,0 +1,106 @@
+"""What a network gives for each frame: its classifier found and taken off, its output as one row of features a frame.
+
+Shapes: N images (or clips, of a 3D network), F features, L tokens, C channels, H, W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from m2a.errors import ClipShapeError, ConfigError
+from m2a.insertion.trace import BATCH, Step, Trace, UntraceableError, first_tensor, trace
+
+# A classifier's scores pass through these, and nothing else, on their way out of a network.
+_PASSING = frozenset(
+    {
+        "view", "_unsafe_view", "squeeze", "clone", "alias", "dropout", "native_dropout", "_to_copy",
+        "relu", "sigmoid", "_softmax", "_log_softmax", "mean", "_adaptive_avg_pool2d",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a network without its classifier takes and gives."""
+
+    num_features: int
+    takes_clips: bool
+    """Whether it is 3D, and given (B, C, T, H, W)."""
+
+
+def without_classifier(network: Any) -> Output:
+    """Takes the classifier off, in place: by timm's `reset_classifier(0)` where there is one, else the last linear
+    layer (or 1 x 1 convolution, as SqueezeNet has it) is replaced by an identity when the network's output is its
+    output. A network that ends otherwise keeps all its layers, and its output is taken for the features.
+
+    Raises ConfigError when the network cannot be run on images, or does not give one output for each.
+    """
+    if hasattr(network, "reset_classifier"):
+        state = torch.random.get_rng_state()  # timm draws a new classifier; we want none, nor its draws
+        network.reset_classifier(0)
+        torch.random.set_rng_state(state)
+    elif name := find_classifier(network):
+        network.set_submodule(name, nn.Identity())
+    record = _traced(network)
+    made = record.passages[""].made
+    if made is None or made.shape[0] != BATCH or len(made.shape) not in (2, 3, 4, 5):
+        got = "nothing" if made is None else tuple(made.shape)
+        raise ConfigError(
+            f"{type(network).__name__} gives {got} for {BATCH} {'clips' if record.clips else 'images'}; a backbone "
+            f"gives ({BATCH}, features), or maps or tokens of features."
+        )
+    if len(record.steps[0].shape) == 5 and not record.clips:
+        raise ConfigError(
+            f"{type(network).__name__} takes clips (N, T, C, H, W) by itself, so it is a video model already. Use "
+            "m2a.insert on it, without VideoClassifier."
+        )
+    channels = made.shape[1] if len(made.shape) in (2, 4, 5) else made.shape[2]
+    return Output(num_features=channels, takes_clips=record.clips)
+
+
+def find_classifier(network: nn.Module) -> str:
+    """Name of the layer whose output is the network's output, "" when it does not end in a linear layer."""
+    try:
+        step = _traced(network).passages[""].made
+    except ConfigError:
+        return ""
+    while step is not None and step.operation in _PASSING and len(step.sources) == 1:
+        step = step.sources[0]
+    return step.module if step is not None and _is_linear(step, network) else ""
+
+
+def _is_linear(step: Step, network: nn.Module) -> bool:
+    layer = network.get_submodule(step.module)
+    if step.operation in ("addmm", "mm"):
+        return isinstance(layer, nn.Linear)
+    return step.operation == "convolution" and step.kernel == 1 and isinstance(layer, nn.Conv2d) and layer.groups == 1
+
+
+def _traced(network: nn.Module) -> Trace:
+    try:
+        return trace(network)
+    except UntraceableError as error:
+        raise ConfigError(
+            f"{type(network).__name__} could not be run on images (N, C, H, W) to see what it gives: {error}."
+        ) from error
+
+
+def pooled(output: Any, num_images: int) -> Tensor:
+    """(N, F) of what a network gives: features as they are; the mean over maps (N, C, H, W) or (N, C, T, H, W) and
+    over tokens (N, L, C); of a tuple, a dict or the like, its first tensor.
+
+    Raises ClipShapeError when there is no row for each image.
+    """
+    first = first_tensor(output)
+    if first is None or first.ndim not in (2, 3, 4, 5) or first.shape[0] != num_images:
+        got = f"a {type(output).__name__} without tensors" if first is None else f"{tuple(first.shape)}"
+        raise ClipShapeError(
+            f"The backbone gave {got} for {num_images} images; it must give features ({num_images}, F)."
+        )
+    if first.ndim == 2:
+        return first
+    return first.mean(1) if first.ndim == 3 else first.flatten(2).mean(-1)

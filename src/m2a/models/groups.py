@@ -1,0 +1,80 @@
+"""The parameters of a model in the groups that an optimiser treats differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from m2a.errors import ConfigError
+from m2a.models.adapters import is_of_mechanism
+from m2a.models.classifier import VideoClassifier
+
+Part = Literal["mechanism", "backbone", "head"]
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def parameter_groups(
+    model: VideoClassifier,
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    lr_scales: Mapping[str, float] | None = None,
+    decay_all: bool = False,
+) -> list[dict[str, Any]]:
+    """Groups for any torch optimiser: mechanism, backbone and head (with the consensus), each with and without weight
+    decay. Frozen parameters are left out, and empty groups.
+
+    Biases, norms, other parameters with a single axis, and those that the backbone names in timm's
+    `no_weight_decay()` (position embeddings, say) do not decay.
+
+    Args:
+        model: of `create_model`.
+        lr: learning rate.
+        weight_decay: of the parameters that decay.
+        lr_scales: multiples of `lr` for parts, such as `{"backbone": 0.1}`; 1 where a part is not named.
+        decay_all: let everything decay.
+
+    Returns:
+        dicts with `params`, `lr`, `weight_decay` and `name` ("mechanism", "mechanism (no decay)", ...).
+
+    Raises ConfigError for an unknown part in `lr_scales`, and when nothing is left to train.
+    """
+    lr_scales = dict(lr_scales or {})
+    if unknown := sorted(set(lr_scales) - set(get_args(Part))):
+        raise ConfigError(f"lr_scales has {', '.join(unknown)}; the parts are {', '.join(get_args(Part))}.")
+    still = _without_decay(model)
+    members: dict[tuple[str, bool], list[nn.Parameter]] = {(p, d): [] for p in get_args(Part) for d in (True, False)}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            members[_part(name), decay_all or (parameter.ndim > 1 and name not in still)].append(parameter)
+    if not any(members.values()):
+        raise ConfigError("Every parameter of the model is frozen, so there is nothing to train.")
+    return [
+        {
+            "name": part if decays else f"{part} (no decay)",
+            "params": parameters,
+            "lr": lr * lr_scales.get(part, 1.0),
+            "weight_decay": weight_decay if decays else 0.0,
+        }
+        for (part, decays), parameters in members.items()
+        if parameters
+    ]
+
+
+def _part(name: str) -> Part:
+    if not name.startswith("backbone."):
+        return "head"
+    return "mechanism" if is_of_mechanism(name) else "backbone"
+
+
+def _without_decay(model: VideoClassifier) -> set[str]:
+    """Names of parameters that do not decay although they have several axes."""
+    named: Iterable[str] = getattr(model.backbone, "no_weight_decay", tuple)()
+    found = {f"backbone.{name}" for name in named}
+    for module_name, module in model.named_modules():
+        if isinstance(module, _NORMS):
+            found |= {f"{module_name}.{name}" for name, _ in module.named_parameters(recurse=False)}
+    return found
