@@ -63,9 +63,7 @@ def test_sites_of_torchvisions_families(name: str) -> None:
 
 def summary(net: torch.nn.Module) -> tuple[int, str, int, str]:
     sites = find_sites(net).sites
-    layout = sites[0].layout
-    axes = f"{layout.axes}+{layout.prefix}" if layout.prefix else layout.axes
-    return len(sites), sites[0].name, sites[0].channels, axes
+    return len(sites), sites[0].name, sites[0].channels, str(sites[0].layout)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def insert(
         num_frames=num_frames,
         sites=[site.name for site in found.sites],
         channels=[site.channels for site in found.sites],
+        layouts=[str(site.layout) for site in found.sites],
         position=position,
         skipped=found.skipped,
         parameters_before=before,

@@ -24,6 +24,9 @@ class Layout:
     prefix: int = 0
     grid: tuple[int, int] = (1, 1)
 
+    def __str__(self) -> str:
+        return f"{self.axes}+{self.prefix}" if self.prefix else self.axes
+
     def clips(self, x: Tensor, num_frames: int, site: str) -> Tensor:
         """(B, T, C, H, W), without the prefix tokens. Raises ClipShapeError when the batch holds no whole clips."""
         if self.axes == "BCTHW":

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from m2a.errors import M2AError
-from m2a.insertion import find_sites, insert, remove
+from m2a.insertion import insert, remove
 from m2a.measurement.macs import count_parameters
 from m2a.mechanisms import list_mechanisms
 from m2a.models import list_torchvision
@@ -116,13 +116,9 @@ def check_backbone(name: str, mechanism: str = "m2a") -> Compatibility:
         step = "run it without a mechanism"
         before = _shape(network(images))
         step = "insert"
-        sites = find_sites(network).sites
-        found |= {
-            "sites": len(sites),
-            "first": sites[0].name,
-            "layouts": tuple(sorted({_spelled(site.layout.axes, site.layout.prefix) for site in sites})),
-        }
-        insert(network, mechanism, num_frames=_NUM_FRAMES)
+        report = insert(network, mechanism, num_frames=_NUM_FRAMES)
+        layouts = tuple(sorted(set(report.layouts)))
+        found |= {"sites": len(report.sites), "first": report.sites[0], "layouts": layouts}
         step = "run"
         out = network(images)
         if _shape(out) != before:
@@ -140,10 +136,6 @@ def check_backbone(name: str, mechanism: str = "m2a") -> Compatibility:
         said = (str(error).strip().splitlines() or [""])[0]
         return Compatibility(works=False, reason=f"{step}: {type(error).__name__}: {said}", **found)
     return Compatibility(works=True, **found)
-
-
-def _spelled(axes: str, prefix: int) -> str:
-    return f"{axes}+{prefix}" if prefix else axes
 
 
 def _first(out: Any) -> Tensor:

@@ -1,0 +1,51 @@
+"""The committed matrix of backbones, tried anew on the smallest architecture of each family."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+
+from m2a.measurement import check_backbone, list_backbones
+from m2a.measurement.compatibility import every_mechanism
+
+ROOT = Path(__file__).parents[2]
+RESULT = json.loads((ROOT / "docs" / "results" / "backbones.json").read_text(encoding="utf-8"))
+ROWS = {row["backbone"]: row for row in RESULT["rows"]}
+SMALLEST = list(dict.fromkeys(row["backbone"] for row in RESULT["families"]))
+SAME_TIMM = RESULT["versions"]["timm"] == timm.__version__
+TRIED_ANEW = [name for name in SMALLEST if ROWS[name]["parameters"] < 100e6]  # the others take seconds each
+
+
+@pytest.mark.parametrize("name", TRIED_ANEW)
+def test_the_smallest_of_each_family_is_as_recorded(name: str) -> None:
+    recorded: dict[str, Any] = {"reason": "", "first": "", "layouts": []} | ROWS[name]
+    assert check_backbone(name).to_dict() == recorded
+
+
+def test_nineteen_in_twenty_of_timm_work() -> None:
+    of_timm = [row for row in RESULT["rows"] if row["family"] != "torchvision"]
+    assert sum(row["works"] for row in of_timm) >= 0.95 * len(of_timm)
+    assert all(row["works"] or row["reason"] for row in RESULT["rows"])
+
+
+@pytest.mark.skipif(not SAME_TIMM, reason="another release of timm has other architectures")
+def test_no_architecture_is_missing() -> None:
+    assert list(ROWS) == list_backbones()
+
+
+def test_every_mechanism_was_tried_in_every_family() -> None:
+    assert {ROWS[name]["family"] for name in SMALLEST} == {row["family"] for row in RESULT["rows"]}
+    tried = {(row["backbone"], row["mechanism"]) for row in RESULT["families"]}
+    assert tried == {(name, spec) for name in SMALLEST for spec in every_mechanism()}
+    assert all(row["works"] or row["reason"] for row in RESULT["families"])
+
+
+def test_the_page_shows_the_result() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "backbones_table.py"))
+    shown = (ROOT / "docs" / "backbones.md").read_text(encoding="utf-8")
+    assert shown == script["page"](RESULT), "docs/backbones.md is stale: run `python scripts/backbones_table.py`"
