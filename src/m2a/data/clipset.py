@@ -23,6 +23,10 @@ class ClipFile:
     path: Path
     """A video file, or a folder of JPEG frames."""
     label: str
+    group: str = ""
+    """What clips of one recording have in common (UCF101's g01, a subject); clips of a group belong into one split."""
+    window: tuple[int, int] | None = None
+    """Of a clip that is part of a longer recording: its first frame, from 0, and its number of frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
