@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 import yaml
 from command import LABELS, Outcome, tiny
 
@@ -42,6 +44,35 @@ def test_training_from_the_runs_own_config(m2a: Command, trained: Path, tmp_path
     assert json.loads(outcome.out)["mechanism"] == "tsm"
     ours, theirs = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (again, trained))
     assert {key for key in ours if ours[key] != theirs[key]} == {"out", "mechanism"}
+
+
+def test_an_adapter_from_training_to_prediction(m2a: Command, video_set: Path, tmp_path: Path) -> None:
+    net = timm.create_model("resnet10t", channels=(16, 16, 32, 32))
+    torch.save(net.state_dict(), tmp_path / "image.pth")
+    flags = tiny(pretrained=tmp_path / "image.pth", init="identity")
+    run = tmp_path / "run"
+    outcome = m2a("train", "--data", video_set, "--out", run, "--freeze-backbone", *flags)
+    assert outcome.code == 0, outcome.err
+    assert "the part that was trained is in" in outcome.message
+    assert (run / "adapter" / "adapter.safetensors").stat().st_size < (
+        run / "model" / "model.safetensors"
+    ).stat().st_size
+    video = next(video_set.rglob("*.mp4"))
+    whole, part = (
+        json.loads(m2a("predict", video, "--model", run / name, "--json").out) for name in ("model", "adapter")
+    )
+    assert part == whole
+    (tmp_path / "image.pth").rename(tmp_path / "moved.pth")
+    outcome = m2a("predict", video, "--model", run / "adapter", "--json")
+    assert outcome.code == 1
+    assert "which is not here" in outcome.message
+    outcome = m2a("predict", video, "--model", run / "adapter", "--image-weights", tmp_path / "moved.pth", "--json")
+    assert json.loads(outcome.out) == whole
+    scores = m2a(
+        "evaluate", run / "adapter", "--image-weights", tmp_path / "moved.pth", "--data", video_set, "--out",
+        tmp_path / "again", "--workers", 0, "--json",
+    )  # fmt: skip
+    assert json.loads(scores.out)["top1"] == json.loads((run / "evaluation.json").read_text())["top1"]
 
 
 def test_training_on_something_something_layout(m2a: Command, frames_set: Path, tmp_path: Path) -> None:
@@ -91,6 +122,23 @@ def test_macs_and_list(m2a: Command) -> None:
     assert "m2a-motion" in listed["mechanisms"]
     assert {"tea", "tdn"} < set(listed["motions"])
     assert {"tam", "patch4"} < set(listed["attentions"])
+
+
+def test_backbones_are_listed_and_checked(m2a: Command, tmp_path: Path) -> None:
+    assert json.loads(m2a("list", "backbones", "torchvision/vgg1?", "--json").out) == [
+        f"torchvision/vgg{depth}" for depth in (11, 13, 16, 19)
+    ]
+    outcome = m2a(
+        "list", "backbones", "test_re*", "--check", "--every-mechanism", "--out", tmp_path / "new" / "checked.json"
+    )
+    assert outcome.code == 0, outcome.err
+    assert "1 of 1 architectures take m2a" in outcome.out
+    checked = json.loads((tmp_path / "new" / "checked.json").read_text())
+    assert (checked["architectures"], checked["working"]) == (1, 1)
+    assert checked["rows"][0]["first"] == "layer1.0.conv1"
+    assert {row["mechanism"] for row in checked["families"]} > {"none", "m2a", "tam", "m2a+tsm"}
+    assert "No architecture matches 'nothing*'" in m2a("list", "backbones", "nothing*").message
+    assert "are for a check; give --check too" in m2a("list", "backbones", "vgg11", "--every-mechanism").message
 
 
 def test_synthesize(m2a: Command, tmp_path: Path) -> None:

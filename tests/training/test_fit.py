@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from rich.console import Console
 
@@ -18,6 +19,7 @@ from m2a.data import ClipFile, ClipSet, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError, WeightsUnavailableError
 from m2a.evaluation import evaluate
+from m2a.models import load
 from m2a.training import TrainConfig, fit
 from m2a.training.task import ClassificationTask
 
@@ -211,6 +213,51 @@ def test_pretrained_names_imagenet_or_a_file(clips: ClipSet, tmp_path: Path, mon
         with pytest.raises(WeightsUnavailableError):
             fit(options(clips, tmp_path / "run", pretrained=given), clips, console=silent())
     assert asked == [True, False, "image.pth"]
+
+
+def image_weights(folder: Path) -> Path:
+    """An image checkpoint whose batch norms have seen something."""
+    net = timm.create_model("resnet10t", channels=(8, 8, 16, 16), zero_init_last=False)
+    net.train()(torch.randn(8, 3, 32, 32))
+    torch.save(net.state_dict(), folder / "image.pth")
+    return folder / "image.pth"
+
+
+def test_a_frozen_backbone_is_as_it_was_and_an_adapter_gives_the_model_back(clips: ClipSet, tmp_path: Path) -> None:
+    weights = image_weights(tmp_path)
+    config = options(
+        clips, tmp_path / "run", pretrained=str(weights), freeze_backbone=True, init="identity", consensus="attention"
+    )
+    model = fit(config, clips, console=silent()).model
+    image, state = torch.load(weights), model.backbone.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in image.items() if not key.startswith("fc."))
+    scales = [value for key, value in state.items() if key.endswith(".mechanism.scale")]
+    assert len(scales) == 4
+    assert all(float(scale.abs().max()) > 0 for scale in scales)
+    model.save_adapter(tmp_path / "adapter")
+    x = torch.randn(2, 3, 3, 32, 32)
+    torch.testing.assert_close(load(tmp_path / "adapter")(x), model(x))  # channels-last in training
+
+
+def test_going_on_with_a_frozen_backbone_equals_one_go(clips: ClipSet, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"freeze_backbone": True, "pretrained": str(image_weights(tmp_path))}
+    fit(options(clips, tmp_path / "whole", **changes), clips, console=silent())
+    fit(options(clips, tmp_path / "run", epochs=1, **changes), clips, console=silent())
+    fit(options(clips, tmp_path / "run", resume=True, **changes), clips, console=silent())
+    assert_same_end(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "one-cycle"])
+def test_parts_have_learning_rates_of_their_own(clips: ClipSet, tmp_path: Path, schedule: Any) -> None:
+    """Of the image network so small a one that it stays where it is."""
+    weights = image_weights(tmp_path)
+    changes: dict[str, Any] = {"lr_backbone": 1e-9, "lr_head": 10.0, "weight_decay": 0.0, "milestones": (1,)}
+    config = options(clips, tmp_path / "run", pretrained=str(weights), schedule=schedule, epochs=1, **changes)
+    model = fit(config, clips, console=silent()).model
+    image, state = torch.load(weights), dict(model.backbone.named_parameters())
+    for key in ("conv1.0.weight", "layer4.0.conv2.weight"):
+        torch.testing.assert_close(state[key].detach(), image[key], rtol=0, atol=1e-8)
+    assert float(model.head.bias.detach().abs().max()) > 1e-3
 
 
 def damaged(clip: ClipFile, folder: Path) -> ClipFile:

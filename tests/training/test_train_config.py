@@ -64,6 +64,7 @@ def test_options_given_as_text_become_values() -> None:
         ({}, "runs/somethings-resnet18-m2a"),
         ({"mechanism": "m2a:none+tsm"}, "runs/somethings-resnet18-m2a-none-tsm"),
         ({"out": Path("here")}, "here"),
+        ({"backbone": "torchvision/resnet18"}, "runs/somethings-torchvision-resnet18-m2a"),
     ],
 )
 def test_the_runs_folder(changes: dict[str, Any], folder: str) -> None:
@@ -81,6 +82,10 @@ def test_the_runs_folder(changes: dict[str, Any], folder: str) -> None:
         ({"reduction": 0}, r"reduction must be at least 1; got 0\."),
         ({"seed": -1}, r"seed must be at least 0; got -1\."),
         ({"lr": 0.0}, r"lr must be above 0; got 0\.0\."),
+        ({"lr_head": 0.0}, r"lr_head must be above 0; got 0\.0\.$"),
+        ({"lr_backbone": 0.0}, r"lr_backbone must be above 0; .* leave the image network as it is, use freeze_back"),
+        ({"consensus": "max"}, r"consensus must be one of avg, attention; got 'max'\."),
+        ({"init": "zero"}, r"init must be one of paper, identity; got 'zero'\."),
         ({"dropout": 1.0}, r"dropout must lie in 0 to 1 \(1 excluded\); got 1\.0\."),
         ({"warmup": -0.1}, r"warmup must lie in 0 to 1 \(1 excluded\); got -0\.1\."),
         ({"label_smoothing": 2.0}, r"label_smoothing must lie in 0 to 1 \(1 excluded\); got 2\.0\."),

@@ -216,6 +216,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         warnings.filterwarnings("ignore", message=".*`training_step` returned `None`.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # a frozen backbone
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         try:
             yield
