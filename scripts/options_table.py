@@ -13,12 +13,22 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from m2a.training.config import RECIPES, Consensus, DataFormat, Init, Optimizer, Precision, Schedule, TrainConfig
+from m2a.training.config import (
+    RECIPES,
+    Consensus,
+    DataFormat,
+    Init,
+    Optimizer,
+    Precision,
+    Sampling,
+    Schedule,
+    TrainConfig,
+)
 
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
 _CHOICES = {
     "Optimizer": Optimizer, "Schedule": Schedule, "Precision": Precision, "DataFormat": DataFormat,
-    "Consensus": Consensus, "Init": Init,
+    "Consensus": Consensus, "Init": Init, "Sampling": Sampling,
 }  # fmt: skip
 
 _HEAD = """\

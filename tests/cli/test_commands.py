@@ -96,9 +96,10 @@ def test_evaluate_a_saved_model_in_a_table(m2a: Command, trained: Path, video_se
 
 
 def test_evaluate_never_overwrites_the_runs_results(m2a: Command, trained: Path, video_set: Path) -> None:
-    outcome = m2a("evaluate", trained, "--data", video_set)
-    assert outcome.code == 1
-    assert "Name a folder for the results with --out" in outcome.message
+    for flags in (("--data", video_set), ("--num-crops", 3)):
+        outcome = m2a("evaluate", trained, *flags)
+        assert outcome.code == 1
+        assert "Name a folder for the results with --out" in outcome.message
 
 
 def test_predict_names_every_label(m2a: Command, trained: Path, video_set: Path, frames_set: Path) -> None:

@@ -8,11 +8,23 @@ import pytest
 import torch
 from clip_files import cut, write_frames, write_video
 
-from m2a.data import BadClip, Batch, ClipDataset, ClipFile, Preprocessing, Sample, collate, make_loader
+from m2a.data import (
+    Augmentation,
+    BadClip,
+    Batch,
+    ClipDataset,
+    ClipFile,
+    Preprocessing,
+    Sample,
+    collate,
+    make_loader,
+    open_clip,
+)
 from m2a.errors import ConfigError, DataError
 
 LABELS = ("Swipe left", "Hold", "Swipe right", "Turn clockwise")
 SMALL = Preprocessing(num_frames=3, size=13)
+EVERYTHING = Augmentation(flip=True, reverse=True, color_jitter=0.4, rand_augment=9)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +97,7 @@ def test_a_batch_of_nothing_but_unreadable_clips(clips: tuple[ClipFile, ...]) ->
 
 def test_what_is_drawn_does_not_depend_on_the_workers(clips: tuple[ClipFile, ...]) -> None:
     state = torch.get_rng_state()
-    alone, together = (list(epoch_of(make(clips, flip=True, seed=3), workers)) for workers in (0, 2))
+    alone, together = (list(epoch_of(make(clips, augmentation=EVERYTHING, seed=3), workers)) for workers in (0, 2))
     assert torch.equal(torch.get_rng_state(), state)
     assert len(alone) == len(together) == 6
     for one, other in zip(alone, together, strict=True):
@@ -114,7 +126,9 @@ def test_each_epoch_clip_and_seed_draws_its_own(clips: tuple[ClipFile, ...]) -> 
 def test_flips_take_the_label_with_them(clips: tuple[ClipFile, ...]) -> None:
     whole = Preprocessing(num_frames=3, size=48, scales=(1.0,))
     for index, labels in ((0, {0, 2}), (1, {1}), (3, {3})):
-        plain, flipping = (make(clips, preprocessing=whole, flip=flip) for flip in (False, True))
+        plain, flipping = (
+            make(clips, preprocessing=whole, augmentation=Augmentation(flip=flip)) for flip in (False, True)
+        )
         mirrored = []
         for epoch in range(24):
             plain.set_epoch(epoch)
@@ -128,6 +142,46 @@ def test_flips_take_the_label_with_them(clips: tuple[ClipFile, ...]) -> None:
             assert (after.label != before.label) == (mirrored[-1] and index == 0)
         assert any(mirrored) == (index != 3)  # clockwise has no partner, so it is never mirrored
         assert not all(mirrored)
+
+
+def test_reversed_clips_take_the_label_with_them(clips: tuple[ClipFile, ...]) -> None:
+    whole = Preprocessing(num_frames=3, size=48, scales=(1.0,))
+    labels = ("Opening something", "Hold", "Closing something")
+    opening = ClipFile(id="0", path=clips[0].path, label="Opening something")
+    holding = ClipFile(id="1", path=clips[1].path, label="Hold")
+    plain, reversing = (
+        make((opening, holding), labels=labels, preprocessing=whole, augmentation=Augmentation(reverse=reverse))
+        for reverse in (False, True)
+    )
+    backwards = []
+    for epoch in range(24):
+        plain.set_epoch(epoch)
+        reversing.set_epoch(epoch)
+        before, after = plain[0], reversing[0]
+        assert isinstance(before, Sample)
+        assert isinstance(after, Sample)
+        backwards.append(torch.equal(before.clip.flip(0), after.clip))
+        assert backwards[-1] or torch.equal(before.clip, after.clip)
+        assert after.label == (2 if backwards[-1] else 0)
+        still = plain[1], reversing[1]
+        assert isinstance(still[0], Sample)
+        assert isinstance(still[1], Sample)
+        assert torch.equal(still[0].clip, still[1].clip)
+    assert 4 < sum(backwards) < 20
+
+
+def test_views_of_a_clip(clips: tuple[ClipFile, ...]) -> None:
+    one, six = make(clips, train=False)[3], make(clips, train=False, num_clips=2, num_crops=3)[3]
+    assert isinstance(one, Sample)
+    assert isinstance(six, Sample)
+    assert six.clip.shape == (6, 3, 3, 13, 13)
+    with open_clip(clips[3].path) as reader:
+        for view in range(2):
+            frames = reader.read(SMALL.sample_test(reader.num_frames, view=view, views=2))
+            for crop, pixels in enumerate(SMALL.test_crops(frames, 3)):
+                assert torch.equal(six.clip[3 * view + crop], pixels)
+    batch = collate([make(clips, train=False, num_clips=2)[index] for index in (3, 2)])
+    assert batch.clips.shape == (2, 2, 3, 3, 13, 13)
 
 
 def test_order_and_last_batch(clips: tuple[ClipFile, ...]) -> None:
@@ -146,7 +200,13 @@ def test_a_label_that_is_not_in_the_list(clips: tuple[ClipFile, ...]) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"train": False, "flip": True}, ConfigError, "flip=True mirrors clips at random, which is for train=True"),
+        (
+            {"train": False, "augmentation": EVERYTHING},
+            ConfigError,
+            "augmentation changes clips at random, which is for",
+        ),
+        ({"train": False, "num_crops": 0}, ConfigError, "num_clips=1 and num_crops=0 must both be at least 1"),
+        ({"num_clips": 2}, ConfigError, "several views of a clip are for testing; drop num_clips and num_crops"),
         ({"seed": -1}, ConfigError, "seed is -1; it must be 0 or more"),
         ({"labels": ("Hold", "Hold")}, DataError, "labels are there twice: Hold; each may appear once"),
     ],

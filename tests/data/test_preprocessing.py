@@ -112,3 +112,18 @@ def test_normalize_keeps_the_order_in_memory() -> None:
     plain = Preprocessing().normalize(rows_of_pixels.contiguous())
     assert plain.is_contiguous()
     assert torch.equal(plain, out)
+
+
+@pytest.mark.parametrize(("height", "width"), [(37, 61), (61, 37), (41, 41)])
+def test_three_crops_see_the_whole_longer_side(height: int, width: int) -> None:
+    side = min(height, width)
+    given = Preprocessing(num_frames=2, size=side, resize=side)
+    clip = torch.arange(height * width, dtype=torch.int64).view(1, 1, height, width).expand(2, 3, -1, -1) % 251
+    clip = clip.to(torch.uint8)
+    first, middle, last = given.test_crops(clip, 3)
+    assert torch.equal(first, clip[..., :side, :side])
+    assert torch.equal(last, clip[..., height - side :, width - side :])
+    assert torch.equal(middle, clip[..., (height - side) // 2 :, (width - side) // 2 :][..., :side, :side])
+    assert torch.equal(given.test_crops(clip, 1)[0], given.test_transform(clip))
+    with pytest.raises(ConfigError, match=r"num_crops is 0; it must be at least 1"):
+        given.test_crops(clip, 0)

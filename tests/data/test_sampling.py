@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from m2a.data import segment_indices
+from m2a.data import drawn_indices, segment_indices, view_indices
 from m2a.errors import ConfigError
 
 
@@ -76,3 +76,58 @@ def test_the_draw_depends_on_the_generator_alone() -> None:
 def test_counts_below_one(total: int, num_frames: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         segment_indices(total, num_frames)
+
+
+def test_a_uniform_draw_keeps_its_distances() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        indices = drawn_indices(43, 5, random=rng, sampling="uniform")
+        steps = set(np.diff(indices).tolist())
+        assert steps <= {8, 9}  # 43 / 5
+        assert 0 <= indices[0] <= 8
+    starts = {drawn_indices(40, 5, random=rng, sampling="uniform")[0] for _ in range(300)}
+    assert starts == set(range(8))
+
+
+def test_a_dense_draw_is_a_window() -> None:
+    rng = np.random.default_rng(3)
+    draws = [drawn_indices(23, 5, random=rng, sampling="dense", stride=3) for _ in range(400)]
+    assert {tuple(np.diff(draw)) for draw in draws} == {(3, 3, 3, 3)}
+    assert {draw[0] for draw in draws} == set(range(23 - 12))  # up to the last one that fits
+    short = drawn_indices(11, 5, random=rng, sampling="dense", stride=3)
+    assert short == sorted(short)
+    assert 0 <= short[0] <= short[-1] <= 10
+
+
+@pytest.mark.parametrize("total", [1, 2, 7, 13, 29, 64, 101])
+@pytest.mark.parametrize("views", [1, 2, 3, 10])
+def test_views_are_the_centres_of_finer_segments(total: int, views: int) -> None:
+    got = [view_indices(total, 7, view=view, views=views) for view in range(views)]
+    together = [got[view][k] for k in range(7) for view in range(views)]
+    assert together == segment_indices(total, 7 * views)
+
+
+def test_dense_views_are_spread_over_the_clip() -> None:
+    def views(total: int, count: int) -> list[list[int]]:
+        return [view_indices(total, 4, sampling="dense", stride=2, view=v, views=count) for v in range(count)]
+
+    assert views(17, 1) == [[5, 7, 9, 11]]
+    assert views(7, 1) == [[0, 2, 4, 6]]
+    assert views(27, 3) == [[3, 5, 7, 9], [10, 12, 14, 16], [17, 19, 21, 23]]
+    assert views(6, 1) == [segment_indices(6, 4)]  # too short for a window
+    for total in range(7, 40):
+        for view in views(total, 10):
+            assert 0 <= view[0] <= view[-1] < total
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"view": 2, "views": 2}, r"view is 2 of 2 views; views are numbered from 0"),
+        ({"view": -1}, r"view is -1 of 1 views"),
+        ({"stride": 0}, r"stride is 0; it must be at least 1"),
+    ],
+)
+def test_views_that_there_are_none_of(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        view_indices(10, 4, **changes)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from m2a.data import ClipFile, ClipSet, read_clip, read_clips
+from m2a.data import ClipFile, ClipSet, open_clip, read_clip, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import ConfigError, DataError, NotFoundError, UnreadableClipError
 from m2a.evaluation import Evaluation, evaluate, load_clip, predict
@@ -234,6 +234,24 @@ def test_a_prediction_of_frames_and_of_a_video(clips: ClipSet, model: VideoClass
     assert plain["path"] == str(video)
     assert plain["top"][0] == {"label": of_video.guesses[0].label, "probability": of_video.guesses[0].probability}
     assert load_clip(model, video).shape == (3, 3, 32, 32)
+
+
+def test_views_are_averaged(clips: ClipSet, model: VideoClassifier) -> None:
+    model.preprocessing = replace(model.preprocessing, resize=40)
+    members = clips.split("validation")[:3]
+    result = evaluate(model, members, device="cpu", num_clips=2, num_crops=3, batch_size=2)
+    assert result.views == (2, 3)
+    assert result.summary()["views"] == "2 x 3"
+    for row, clip in enumerate(members):
+        expected = torch.zeros(4)
+        with open_clip(clip.path) as reader:
+            for view in range(2):
+                frames = reader.read(model.preprocessing.sample_test(reader.num_frames, view=view, views=2))
+                for pixels in model.preprocessing.test_crops(frames, 3):
+                    expected += model.predict_probabilities(pixels[None])[0] / 6
+        torch.testing.assert_close(result.probabilities[row], expected, rtol=0, atol=1e-5)
+        guess = predict(model, clip.path, num_clips=2, num_crops=3, top_k=1).guesses[0]
+        assert guess.probability == pytest.approx(float(expected.max()), abs=1e-5)
 
 
 def test_what_cannot_be_predicted(clips: ClipSet, model: VideoClassifier, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from m2a.data import ClipFile, ClipSet, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError, WeightsUnavailableError
 from m2a.evaluation import evaluate
-from m2a.models import load
+from m2a.models import create_model, load
 from m2a.training import TrainConfig, fit
 from m2a.training.task import ClassificationTask
 
@@ -358,3 +358,30 @@ def two_ways(root: Path) -> ClipSet:
         labels=("brighter", "darker"),
         splits={"train": tuple(members[:12]), "validation": tuple(members[12:])},
     )
+
+
+def test_a_run_with_every_augmentation(clips: ClipSet, tmp_path: Path) -> None:
+    out = io.StringIO()
+    changes: dict[str, Any] = {"flip": True, "reverse": True, "color_jitter": 0.4, "rand_augment": 9}
+    changes |= {"mixup": 0.8, "cutmix": 1.0, "sampling": "dense", "stride": 2, "label_smoothing": 0.1}
+    model = fit(options(clips, tmp_path / "run", **changes), clips, console=Console(file=out, width=200)).model
+    assert "1 pair swaps labels when a clip is played backwards:" in out.getvalue()
+    assert (model.preprocessing.sampling, model.preprocessing.stride) == ("dense", 2)
+    assert all(0 < float(row["train_loss"]) < 10 for row in metrics(tmp_path / "run"))
+    fit(options(clips, tmp_path / "again", **changes), clips, console=silent())
+    assert metrics(tmp_path / "again") == metrics(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0)])
+def test_mixed_clips_have_mixed_labels(clips: ClipSet, tmp_path: Path, mixup: float, cutmix: float) -> None:
+    config = options(clips, tmp_path, mixup=mixup, cutmix=cutmix)
+    model = create_model("resnet10t", num_classes=2, num_frames=3, backbone_options=config.backbone_options)
+    task = ClassificationTask(model, config)
+    still = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1).expand(2, 3, 3, 17, 17)
+    mixed, shares = task.mix(still, torch.tensor([0, 1]))
+    assert mixed.shape == still.shape
+    torch.testing.assert_close(mixed[:, :1].expand_as(mixed), mixed)  # alike in all frames
+    torch.testing.assert_close(shares[:, 1], mixed.mean((1, 2, 3, 4)), rtol=0, atol=1e-6)
+    torch.testing.assert_close(shares.sum(1), torch.ones(2))
+    same = ClassificationTask(model, options(clips, tmp_path)).mix(still, torch.tensor([0, 1]))
+    assert same[0] is still

@@ -16,6 +16,8 @@ def evaluate(
     batch_size: int = 16,
     workers: int | None = None,
     device: str | None = None,
+    num_clips: int = 1,
+    num_crops: int = 1,
     bf16: bool = False,
     skip_bad: bool = False,
     json: bool = False,
@@ -42,6 +44,10 @@ def evaluate(
         Processes that decode clips; by default one a core but one, at most 8.
     device:
         cpu, cuda, ...; by default cuda where there is one.
+    num_clips:
+        Samples of each clip's frames, spread over it; probabilities are averaged.
+    num_crops:
+        Crops of each sample, spread over the longer side; 3 sees all of it.
     bf16:
         Compute in bfloat16.
     skip_bad:
@@ -63,6 +69,8 @@ def evaluate(
         image_weights=image_weights,
         batch_size=batch_size,
         device=device,
+        num_clips=num_clips,
+        num_crops=num_crops,
         bf16=bf16,
         skip_bad=skip_bad,
         workers=default_workers() if workers is None else workers,

@@ -13,6 +13,8 @@ def predict(
     model: str,
     image_weights: Path | None = None,
     top_k: int = 5,
+    num_clips: int = 1,
+    num_crops: int = 1,
     device: str | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
@@ -28,6 +30,10 @@ def predict(
         For an adapter: the image checkpoint it was trained beside, when it is not where it was.
     top_k:
         How many labels to show.
+    num_clips:
+        Samples of the video's frames, spread over it; probabilities are averaged.
+    num_crops:
+        Crops of each sample, spread over the longer side; 3 sees all of it.
     device:
         cpu, cuda, ...; by default cuda where there is one.
     json:
@@ -44,7 +50,9 @@ def predict(
     if not videos:
         raise ConfigError("Which videos? Name at least one: m2a predict VIDEO... --model RUN/model")
     network = load(model, image_weights=image_weights).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    predictions = [predict_one(network, video, top_k=top_k) for video in videos]
+    predictions = [
+        predict_one(network, video, top_k=top_k, num_clips=num_clips, num_crops=num_crops) for video in videos
+    ]
     if json:
         print_json([prediction.to_dict() for prediction in predictions])
         return

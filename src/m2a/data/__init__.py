@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .annotations import read_clips as read_clips
+    from .augment import Augmentation as Augmentation
     from .batch import BadClip as BadClip
     from .batch import Batch as Batch
     from .batch import Sample as Sample
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
     from .readers import ClipReader as ClipReader
     from .readers import open_clip as open_clip
     from .readers import read_clip as read_clip
+    from .reversal import describe_reversals as describe_reversals
+    from .reversal import reversal_map as reversal_map
+    from .sampling import drawn_indices as drawn_indices
     from .sampling import segment_indices as segment_indices
+    from .sampling import view_indices as view_indices
 
 _HOMES = {
+    "Augmentation": "augment",
     "BadClip": "batch",
     "Batch": "batch",
     "ClipDataset": "dataset",
@@ -38,15 +44,20 @@ _HOMES = {
     "Sample": "batch",
     "collate": "batch",
     "describe_flips": "labels",
+    "describe_reversals": "reversal",
+    "drawn_indices": "sampling",
     "flip_map": "labels",
     "make_loader": "dataset",
     "mirror_label": "labels",
     "open_clip": "readers",
     "read_clip": "readers",
     "read_clips": "annotations",
+    "reversal_map": "reversal",
     "segment_indices": "sampling",
+    "view_indices": "sampling",
 }
 __all__ = [
+    "Augmentation",
     "BadClip",
     "Batch",
     "ClipDataset",
@@ -57,13 +68,17 @@ __all__ = [
     "Sample",
     "collate",
     "describe_flips",
+    "describe_reversals",
+    "drawn_indices",
     "flip_map",
     "make_loader",
     "mirror_label",
     "open_clip",
     "read_clip",
     "read_clips",
+    "reversal_map",
     "segment_indices",
+    "view_indices",
 ]
 
 

@@ -15,7 +15,8 @@ from torch import Tensor
 class Sample:
     """One clip, ready for `Preprocessing.normalize`."""
 
-    clip: UInt8[Tensor, "T 3 S S"]
+    clip: UInt8[Tensor, "*V T 3 S S"]
+    """Of several views, V of them."""
     label: int
     """Class index; after a flip, the mirrored class's."""
     index: int
@@ -35,7 +36,7 @@ class BadClip:
 class Batch:
     """The clips of a batch that can be read, and the names of those that cannot; B may be 0."""
 
-    clips: UInt8[Tensor, "B T 3 S S"]
+    clips: UInt8[Tensor, "B *V T 3 S S"]
     labels: Int64[Tensor, " B"]
     indices: Int64[Tensor, " B"]
     """Positions in the data set."""
@@ -68,7 +69,7 @@ def collate(samples: Sequence[Sample | BadClip]) -> Batch:
     good = [sample for sample in samples if isinstance(sample, Sample)]
     bad = [sample for sample in samples if isinstance(sample, BadClip)]
     if good:
-        clips = torch.stack([sample.clip.permute(0, 2, 3, 1) for sample in good]).permute(0, 1, 4, 2, 3)
+        clips = torch.stack([sample.clip.movedim(-3, -1) for sample in good]).movedim(-1, -3)
     else:
         clips = torch.empty((0, 0, 3, 0, 0), dtype=torch.uint8)
     labels = torch.tensor([sample.label for sample in good], dtype=torch.int64)

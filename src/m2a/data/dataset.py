@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import ConfigError, DataError, UnreadableClipError
+from .augment import Augmentation, Augmenter
 from .batch import BadClip as BadClip
 from .batch import Batch as Batch
 from .batch import Sample as Sample
 from .batch import collate as collate
 from .clipset import ClipFile, first_few
-from .labels import flip_map
 from .preprocessing import Preprocessing
 from .readers import read_clip
 
@@ -23,9 +25,10 @@ from .readers import read_clip
 class ClipDataset(Dataset[Sample | BadClip]):
     """Labelled clips, decoded and cropped when asked for.
 
-    For training frames and crops are drawn at random, and with `flip` half of the clips are mirrored, their labels
-    with them (`flip_map`); clips whose mirrored label is not in the set stay as they are. What is drawn for a clip
-    depends on the seed, the epoch and the clip's position alone, whichever worker reads it.
+    For training frames and crops are drawn at random, and clips changed as `augmentation` says, mirrored ones with
+    their labels. What is drawn for a clip depends on the seed, the epoch and the clip's position alone, whichever
+    worker reads it. For testing a clip may be looked at in several views, `num_clips` in time by `num_crops` in space;
+    they come as `(num_clips * num_crops, T, 3, S, S)`, or without the first axis when it is one view.
     """
 
     def __init__(
@@ -35,7 +38,9 @@ class ClipDataset(Dataset[Sample | BadClip]):
         labels: Sequence[str],
         preprocessing: Preprocessing,
         train: bool,
-        flip: bool = False,
+        augmentation: Augmentation | None = None,
+        num_clips: int = 1,
+        num_crops: int = 1,
         seed: int = 0,
     ) -> None:
         self.clips = tuple(clips)
@@ -43,10 +48,14 @@ class ClipDataset(Dataset[Sample | BadClip]):
         self.preprocessing = preprocessing
         self.train = train
         self.seed = seed
-        _validate(self.clips, self.labels, train=train, flip=flip, seed=seed)
+        self.num_clips = num_clips
+        self.num_crops = num_crops
+        augmentation = augmentation or Augmentation()
+        _validate(self.clips, self.labels, seed)
+        _validate_purpose(train, augmentation, num_clips, num_crops)
         classes = {label: index for index, label in enumerate(self.labels)}
         self.targets = tuple(classes[clip.label] for clip in self.clips)
-        self._flips = flip_map(self.labels) if flip else (None,) * len(self.labels)
+        self._augment = Augmenter(augmentation, self.labels)
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
 
     @property
@@ -69,17 +78,30 @@ class ClipDataset(Dataset[Sample | BadClip]):
             return BadClip(path=path, reason=error.reason, index=index)
 
     def _test_sample(self, path: Path, index: int) -> Sample:
-        clip = read_clip(path, self.preprocessing.sample_test)
-        return Sample(clip=self.preprocessing.test_transform(clip), label=self.targets[index], index=index)
+        clip = read_views(path, self.preprocessing, num_clips=self.num_clips, num_crops=self.num_crops)
+        return Sample(clip=clip, label=self.targets[index], index=index)
 
     def _train_sample(self, path: Path, index: int) -> Sample:
         rng = np.random.default_rng((self.seed, self.epoch, index))
         clip = read_clip(path, lambda total: self.preprocessing.sample_train(total, rng))
-        clip = self.preprocessing.train_transform(clip, rng)
-        label, mirrored = self.targets[index], self._flips[self.targets[index]]
-        if mirrored is not None and rng.random() < 0.5:
-            return Sample(clip=clip.flip(-1), label=mirrored, index=index)
+        clip, label = self._augment(self.preprocessing.train_transform(clip, rng), self.targets[index], rng)
         return Sample(clip=clip, label=label, index=index)
+
+
+def read_views(
+    path: str | Path, preprocessing: Preprocessing, *, num_clips: int = 1, num_crops: int = 1
+) -> UInt8[Tensor, "*V T 3 S S"]:
+    """The views of a clip for testing: `num_clips` samples of its frames, `num_crops` crops of each; without the first
+    axis when there is one. The clip is decoded once."""
+    frames = preprocessing.num_frames
+
+    def sample(total: int) -> list[int]:
+        views = (preprocessing.sample_test(total, view=view, views=num_clips) for view in range(num_clips))
+        return [index for view in views for index in view]
+
+    samples = read_clip(path, sample).split(frames)
+    crops = [crop for clip in samples for crop in preprocessing.test_crops(clip, num_crops)]
+    return crops[0] if len(crops) == 1 else torch.stack(crops)
 
 
 class EpochSampler(Sampler[int]):
@@ -139,9 +161,16 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _validate(clips: Sequence[ClipFile], labels: Sequence[str], *, train: bool, flip: bool, seed: int) -> None:
-    if flip and not train:
-        raise ConfigError("flip=True mirrors clips at random, which is for train=True; drop it for testing")
+def _validate_purpose(train: bool, augmentation: Augmentation, num_clips: int, num_crops: int) -> None:
+    if augmentation != Augmentation() and not train:
+        raise ConfigError("augmentation changes clips at random, which is for train=True; drop it for testing")
+    if num_clips < 1 or num_crops < 1:
+        raise ConfigError(f"num_clips={num_clips} and num_crops={num_crops} must both be at least 1")
+    if train and (num_clips, num_crops) != (1, 1):
+        raise ConfigError("several views of a clip are for testing; drop num_clips and num_crops for train=True")
+
+
+def _validate(clips: Sequence[ClipFile], labels: Sequence[str], seed: int) -> None:
     if seed < 0:
         raise ConfigError(f"seed is {seed}; it must be 0 or more")
     if len(set(labels)) < len(labels):

@@ -18,7 +18,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from ..errors import ConfigError
-from .sampling import segment_indices
+from .sampling import Sampling, check_sampling, drawn_indices, view_indices
 
 _INTERPOLATIONS = ("bilinear", "bicubic", "nearest-exact")
 
@@ -41,6 +41,10 @@ class Preprocessing:
     """`bilinear`, `bicubic` or `nearest-exact`."""
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     """Sides of the training crops, as fractions of the frame's short side, longest first."""
+    sampling: Sampling = "segments"
+    """Which frames of a clip are taken: `segments`, `uniform` or `dense`; see `m2a.data.sampling`."""
+    stride: int = 1
+    """Distance of the frames of a dense sample."""
 
     def __post_init__(self) -> None:
         for name in ("mean", "std", "scales"):
@@ -52,17 +56,34 @@ class Preprocessing:
         """Length in pixels of the short side before the centre crop of testing."""
         return self.resize if self.resize is not None else round(self.size * 256 / 224)
 
-    def sample_test(self, total: int) -> list[int]:
-        """The centres of `num_frames` equal segments of a clip of `total` frames."""
-        return segment_indices(total, self.num_frames)
+    def sample_test(self, total: int, *, view: int = 0, views: int = 1) -> list[int]:
+        """The frames of one view of a clip of `total` frames: of a single one, the centres of its segments, or the
+        window in its middle."""
+        return view_indices(total, self.num_frames, sampling=self.sampling, stride=self.stride, view=view, views=views)
 
     def sample_train(self, total: int, rng: np.random.Generator) -> list[int]:
-        """A random frame from each of `num_frames` equal segments of a clip of `total` frames."""
-        return segment_indices(total, self.num_frames, random=rng)
+        """Frames of a clip of `total` frames, drawn: from each of `num_frames` equal segments one, by default."""
+        return drawn_indices(total, self.num_frames, random=rng, sampling=self.sampling, stride=self.stride)
 
     def test_transform(self, clip: UInt8[Tensor, "T 3 H W"]) -> UInt8[Tensor, "T 3 S S"]:
         """Short side to `short_side`, then the centre of `size` x `size`."""
-        return F.center_crop(self._resize(clip, [self.short_side]), [self.size, self.size])
+        return self.test_crops(clip, 1)[0]
+
+    def test_crops(self, clip: UInt8[Tensor, "T 3 H W"], num_crops: int) -> list[UInt8[Tensor, "T 3 S S"]]:
+        """Short side to `short_side`, then `num_crops` crops of `size` x `size`, spread over the longer side: 1 is the
+        centre; 3 are its start, its middle and its end. Raises ConfigError for fewer than 1."""
+        if num_crops < 1:
+            raise ConfigError(f"num_crops is {num_crops}; it must be at least 1")
+        resized = self._resize(clip, [self.short_side])
+        if num_crops == 1:
+            return [F.center_crop(resized, [self.size, self.size])]
+        height, width = resized.shape[-2:]
+        crops = []
+        for index in range(num_crops):
+            top = _spread(height - self.size, index, num_crops) if height > width else (height - self.size) // 2
+            left = (width - self.size) // 2 if height > width else _spread(width - self.size, index, num_crops)
+            crops.append(resized[..., top : top + self.size, left : left + self.size])
+        return crops
 
     def train_transform(self, clip: UInt8[Tensor, "T 3 H W"], rng: np.random.Generator) -> UInt8[Tensor, "T 3 S S"]:
         """One of TSN's multi-scale crops, the same for all frames, at `size` x `size`."""
@@ -105,6 +126,11 @@ class Preprocessing:
         return F.resize(clip, list(shape), interpolation=InterpolationMode(self.interpolation), antialias=True)
 
 
+def _spread(room: int, index: int, count: int) -> int:
+    """The `index`th of `count` places from 0 to `room`, ends included."""
+    return round(room * index / (count - 1))
+
+
 def draw_crop(
     height: int, width: int, *, scales: Sequence[float], rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
@@ -128,6 +154,7 @@ def draw_crop(
 
 
 def _validate(given: Preprocessing) -> None:
+    check_sampling(given.sampling, given.stride)
     if given.num_frames < 1 or given.size < 1:
         raise ConfigError(f"num_frames={given.num_frames} and size={given.size} must both be at least 1")
     if given.short_side < given.size:

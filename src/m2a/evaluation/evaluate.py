@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
@@ -34,6 +34,8 @@ class Evaluation:
     probabilities: Float[Tensor, "N K"]
     skipped: tuple[BadClip, ...] = ()
     """Clips that could not be decoded and were left out."""
+    views: tuple[int, int] = (1, 1)
+    """How often each clip was looked at: samples of its frames, crops of each; probabilities are the mean."""
 
     @property
     def top1(self) -> float:
@@ -61,6 +63,7 @@ class Evaluation:
         """Plain values for `evaluation.json`."""
         return {
             "num_clips": len(self.clips),
+            "views": f"{self.views[0]} x {self.views[1]}",
             "skipped": [{"path": str(bad.path), "reason": bad.reason} for bad in self.skipped],
             "top1": self.top1,
             "top5": self.top5,
@@ -94,16 +97,20 @@ def evaluate(
     workers: int = 0,
     device: str | torch.device | None = None,
     bf16: bool = False,
+    num_clips: int = 1,
+    num_crops: int = 1,
     skip_bad: bool = False,
     console: Console | None = None,
 ) -> Evaluation:
-    """Predicts every clip once: frames from the centres of its segments, centre crop.
+    """Predicts every clip: frames from the centres of its segments, centre crop; or the mean of the probabilities of
+    several views.
 
     Args:
         model: with labels; it is set to evaluation mode and moved to `device`.
         clips: labelled clips, whose labels must be the model's.
         device: cuda where there is one, by default.
         bf16: compute in bfloat16 (autocast).
+        num_clips, num_crops: views of each clip in time and in space, such as 2 x 3 or 10 x 3.
         skip_bad: leave out clips that cannot be decoded, and say which, instead of stopping at them.
 
     Raises:
@@ -117,7 +124,14 @@ def evaluate(
     _check_labels(clips, model.labels)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model.to(device).eval()
-    dataset = ClipDataset(clips, labels=model.labels, preprocessing=model.preprocessing, train=False)
+    dataset = ClipDataset(
+        clips,
+        labels=model.labels,
+        preprocessing=model.preprocessing,
+        train=False,
+        num_clips=num_clips,
+        num_crops=num_crops,
+    )
     loader = make_loader(dataset, batch_size=batch_size, shuffle=False, workers=workers, seed=0)
     autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
     probabilities, targets, indices, bad = [], [], [], []
@@ -129,7 +143,7 @@ def evaluate(
                 raise DataError(_refusal(batch.bad[0]))
             if len(batch):
                 with autocast:
-                    probabilities.append(model.predict_probabilities(batch.clips).cpu())
+                    probabilities.append(predict_views(model, batch.clips).cpu())
                 targets.append(batch.labels)
                 indices += batch.indices.tolist()
             progress.advance(bar, len(batch) + len(batch.bad))
@@ -141,7 +155,15 @@ def evaluate(
         targets=torch.cat(targets),
         probabilities=torch.cat(probabilities),
         skipped=tuple(bad),
+        views=(num_clips, num_crops),
     )
+
+
+def predict_views(model: VideoClassifier, clips: UInt8[Tensor, "B *V T 3 S S"]) -> Float[Tensor, "B K"]:
+    """Probabilities of decoded clips; where there are several views of each, their mean."""
+    if clips.ndim == 5:
+        return model.predict_probabilities(clips)
+    return model.predict_probabilities(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]).mean(1)
 
 
 def _refusal(bad: BadClip) -> str:

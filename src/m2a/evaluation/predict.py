@@ -10,8 +10,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from m2a.data.readers import read_clip
+from m2a.data.dataset import read_views
 from m2a.errors import ConfigError, NotFoundError
+from m2a.evaluation.evaluate import predict_views
 from m2a.models import VideoClassifier
 
 
@@ -34,8 +35,11 @@ class Prediction:
         return {"path": str(self.path), "top": [asdict(guess) for guess in self.guesses]}
 
 
-def predict(model: VideoClassifier, path: str | Path, *, top_k: int = 5) -> Prediction:
-    """The `top_k` likeliest labels of a video file or a folder of JPEG frames, by the model's own preprocessing.
+def predict(
+    model: VideoClassifier, path: str | Path, *, top_k: int = 5, num_clips: int = 1, num_crops: int = 1
+) -> Prediction:
+    """The `top_k` likeliest labels of a video file or a folder of JPEG frames, by the model's own preprocessing; of
+    several views, `num_clips` in time and `num_crops` in space, the mean.
 
     Raises:
         NotFoundError: nothing is at `path`.
@@ -46,9 +50,9 @@ def predict(model: VideoClassifier, path: str | Path, *, top_k: int = 5) -> Pred
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
     if top_k < 1:
         raise ConfigError(f"top_k must be at least 1; got {top_k}.")
-    clip = load_clip(model, path)
+    clip = load_clip(model, path, num_clips=num_clips, num_crops=num_crops)
     model.eval()
-    scores = model.predict_probabilities(clip[None])[0].cpu()
+    scores = predict_views(model, clip[None])[0].cpu()
     best = torch.topk(scores, min(top_k, len(model.labels)))
     guesses = (
         Guess(label=model.labels[index], probability=value)
@@ -57,9 +61,11 @@ def predict(model: VideoClassifier, path: str | Path, *, top_k: int = 5) -> Pred
     return Prediction(path=Path(path), guesses=tuple(guesses))
 
 
-def load_clip(model: VideoClassifier, path: str | Path) -> UInt8[Tensor, "T 3 S S"]:
-    """The frames of a video as the model sees them, before normalisation."""
+def load_clip(
+    model: VideoClassifier, path: str | Path, *, num_clips: int = 1, num_crops: int = 1
+) -> UInt8[Tensor, "*V T 3 S S"]:
+    """The frames of a video as the model sees them, before normalisation; of several views, one after the other."""
     path = Path(path)
     if not path.exists():
         raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
-    return model.preprocessing.test_transform(read_clip(path, model.preprocessing.sample_test))
+    return read_views(path, model.preprocessing, num_clips=num_clips, num_crops=num_crops)

@@ -18,6 +18,7 @@ Schedule = Literal["step", "one-cycle", "constant"]
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
 Consensus = Literal["avg", "attention"]
 Init = Literal["paper", "identity"]
+Sampling = Literal["segments", "uniform", "dense"]
 DataFormat = Literal["auto", "something-something-v1", "class-folders"]
 
 
@@ -94,8 +95,23 @@ class TrainConfig:
     """Largest norm of the gradient; 0 for no limit."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes."""
+    sampling: Sampling = "segments"
+    """Which frames of a clip are taken: segments (one of each of num_frames equal parts), uniform (at equal distances)
+    or dense (stride apart)."""
+    stride: int = 1
+    """Distance in frames of the frames of a dense sample."""
     flip: bool = False
     """Mirror half of the training clips; left/right labels are swapped with their partner or their clips left alone."""
+    reverse: bool = False
+    """Play half of the training clips backwards whose reversed label (opening, closing) is in the set, with that."""
+    color_jitter: float = 0.0
+    """Largest relative change of a training clip's brightness, contrast and saturation; 0 for none."""
+    rand_augment: int = 0
+    """Magnitude of RandAugment on training clips, up to 30; 0 for none."""
+    mixup: float = 0.0
+    """Alpha of mixup of training clips and their labels; 0 for none."""
+    cutmix: float = 0.0
+    """Alpha of cutmix of training clips and their labels; 0 for none. With mixup too, one of them is drawn a batch."""
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     """Sides of the multi-scale training crops, as shares of the short side."""
 
@@ -209,7 +225,8 @@ def _plain(value: Any) -> Any:
 
 
 def _validate(config: TrainConfig) -> None:
-    at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "seed": 0}
+    at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "seed": 0, "stride": 1}
+    at_least |= {"mixup": 0, "cutmix": 0}
     for name, least in at_least.items():
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}; got {getattr(config, name)}.")
@@ -221,7 +238,7 @@ def _validate(config: TrainConfig) -> None:
         if not 0 <= getattr(config, name) < 1:
             raise ConfigError(f"{name} must lie in 0 to 1 (1 excluded); got {getattr(config, name)}.")
     choices: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
-    choices |= {"format": DataFormat, "consensus": Consensus, "init": Init}
+    choices |= {"format": DataFormat, "consensus": Consensus, "init": Init, "sampling": Sampling}
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")

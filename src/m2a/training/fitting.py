@@ -17,9 +17,11 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, Ri
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
+from m2a.data.augment import Augmentation
 from m2a.data.clipset import ClipSet
 from m2a.data.dataset import ClipDataset, make_loader
 from m2a.data.labels import describe_flips
+from m2a.data.reversal import describe_reversals
 from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError
 from m2a.models import VideoClassifier, create_model
 from m2a.training.callbacks import EpochTable
@@ -53,6 +55,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     last = _resume_from(config) if config.resume else None
     if last is None:
         _claim(folder)
+    _augmentation(config)  # refuses values that cannot work before anything is read
     train, validation = clips.split("train"), clips.split("validation")
     if not train or not validation:
         raise DataError(
@@ -60,6 +63,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         )
     if config.flip:
         console.print(describe_flips(clips.labels), highlight=False)
+    if config.reverse:
+        console.print(describe_reversals(clips.labels), highlight=False)
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +97,9 @@ def _model(config: TrainConfig, clips: ClipSet) -> VideoClassifier:
         backbone_options=config.backbone_options,
         **options,
     )
-    model.preprocessing = replace(model.preprocessing, scales=config.scales)
+    model.preprocessing = replace(
+        model.preprocessing, scales=config.scales, sampling=config.sampling, stride=config.stride
+    )
     if config.channels_last:
         _channels_last(model)
     if config.compile:
@@ -119,9 +126,18 @@ def _loaders(config: TrainConfig, clips: ClipSet, model: VideoClassifier, *, pin
         "seed": config.seed,
         "pin_memory": pin_memory,
     }
-    train = ClipDataset(clips.split("train"), train=True, flip=config.flip, **common)
+    train = ClipDataset(clips.split("train"), train=True, augmentation=_augmentation(config), **common)
     validation = ClipDataset(clips.split("validation"), train=False, **common)
     return make_loader(train, shuffle=True, **shared), make_loader(validation, shuffle=False, **shared)
+
+
+def _augmentation(config: TrainConfig) -> Augmentation:
+    return Augmentation(
+        flip=config.flip,
+        reverse=config.reverse,
+        color_jitter=config.color_jitter,
+        rand_augment=config.rand_augment,
+    )
 
 
 def _trainer(config: TrainConfig, folder: Path, console: Console, *, device: str) -> L.Trainer:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from m2a.data.batch import Batch
 from m2a.errors import DataError
@@ -28,6 +30,8 @@ class ClassificationTask(L.LightningModule):
         classes = model.num_classes
         self.top1 = MulticlassAccuracy(classes, top_k=1, average="micro")
         self.top5 = MulticlassAccuracy(classes, top_k=min(5, classes), average="micro")
+        mixes = {v2.MixUp: config.mixup, v2.CutMix: config.cutmix}
+        self._mixes = [kind(alpha=alpha, num_classes=classes) for kind, alpha in mixes.items() if alpha]
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(
@@ -38,10 +42,17 @@ class ClassificationTask(L.LightningModule):
         self._note(batch)
         if len(batch.labels) == 0:
             return None  # every clip of the batch was unreadable: no step
-        scores = self(batch)
-        loss = F.cross_entropy(scores, batch.labels, label_smoothing=self.config.label_smoothing)
+        clips, targets = self.mix(self.model.preprocessing.normalize(batch.clips), batch.labels)
+        loss = F.cross_entropy(self.model(clips), targets, label_smoothing=self.config.label_smoothing)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
         return loss
+
+    def mix(self, clips_BTCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Mixup or cutmix of a batch, if any: the same for all frames of a clip; labels become shares, (B, K)."""
+        if not self._mixes:
+            return clips_BTCHW, labels_B
+        mixed, shares_BK = v2.RandomChoice(self._mixes)(tv_tensors.Video(clips_BTCHW), labels_B)
+        return mixed.as_subclass(Tensor), shares_BK
 
     def validation_step(self, batch: Batch, _: int) -> None:
         self._note(batch)

@@ -123,7 +123,8 @@ def evaluate_run(
     if data is None and run is None:
         raise ConfigError(f"{path} is a model without a run, which does not know its data. Name it with --data.")
     if out is None:
-        if run is None or data is not None or split != "validation":
+        several = (options.get("num_clips", 1), options.get("num_crops", 1)) != (1, 1)
+        if run is None or data is not None or split != "validation" or several:
             raise ConfigError("Name a folder for the results with --out, so that the run's own are not overwritten.")
         out = path
     if data is None:

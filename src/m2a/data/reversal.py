@@ -1,0 +1,108 @@
+"""What a label is called when its clip is played backwards: "Opening something" becomes "Closing something".
+
+Which classes are each other's reversal is read from their names. The rules are few and careful: a class is reversed
+only when the reversed text is in the set too, and never when its action runs one way (throwing, pouring), is pretended,
+or when two classes would fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+# Each pair is tried alone, either way around. `{x}` and `{y}` stand for any words.
+_PAIRS: tuple[tuple[str, str], ...] = (
+    ("opening", "closing"),
+    ("open", "close"),
+    ("folding", "unfolding"),
+    ("plugging", "unplugging"),
+    ("zipping", "unzipping"),
+    ("loading", "unloading"),
+    ("attaching", "detaching"),
+    ("inserting", "removing"),
+    ("entering", "leaving"),
+    ("lifting", "lowering"),
+    ("raising", "lowering"),
+    ("up", "down"),
+    ("upwards", "downwards"),
+    ("upward", "downward"),
+    ("forward", "backward"),
+    ("forwards", "backwards"),
+    ("in", "out"),
+    ("clockwise", "counterclockwise"),
+    ("clockwise", "anticlockwise"),
+    ("standing up", "sitting down"),
+    ("approaching", "moving away from"),
+    ("towards", "away from"),
+    ("closer to", "away from"),
+    ("covering {x} with {y}", "uncovering {x}"),
+    ("putting {x} into {y}", "taking {x} out of {y}"),
+    ("putting {x} on a surface", "picking {x} up"),
+    ("putting {x} behind {y}", "pulling {x} from behind of {y}"),
+    ("pushing {x} from left to right", "pulling {x} from right to left"),
+    ("pushing {x} from right to left", "pulling {x} from left to right"),
+    ("pushing hand away", "pulling hand in"),
+    ("pushing two fingers away", "pulling two fingers in"),
+)
+_ONE_WAY = re.compile(r"throw|drop|fall|pour|spill|pok|hit|kick|collid|break|tear|bounc|pretend|trying|failing")
+_STILL = re.compile(r"point|look|show|hold|thumb")  # a direction in the label is that of a pose
+_VERB = re.compile(r"\b\w+ing\b")
+_BY_A_HAND = re.compile(r"push|pull|drag|shov")  # the hand is on one side of the thing
+
+
+def reversal_map(labels: Sequence[str]) -> tuple[int | None, ...]:
+    """The class index of each label when its clip is played backwards; None, do not reverse, where no other label is
+    its reversal, or more than one.
+
+    >>> reversal_map(["Opening something", "Closing something", "Holding something"])
+    (1, 0, None)
+    """
+    places = {_normal(label): index for index, label in enumerate(labels)}
+    found: list[int | None] = []
+    for label in labels:
+        partners = {places[text] for text in _reversals(_normal(label)) if text in places}
+        found.append(partners.pop() if len(partners) == 1 else None)
+    return tuple(
+        partner if partner is not None and partner != index and found[partner] == index else None
+        for index, partner in enumerate(found)
+    )
+
+
+def describe_reversals(labels: Sequence[str]) -> str:
+    """A readable account of `reversal_map`: which classes swap when a clip is played backwards."""
+    partners = reversal_map(labels)
+    pairs = [(a, b) for a, b in enumerate(partners) if b is not None and a < b]
+    count = len(labels) - 2 * len(pairs)
+    lines = [
+        f"{len(pairs)} {'pair swaps' if len(pairs) == 1 else 'pairs swap'} labels when a clip is played backwards:"
+    ]
+    lines += [f"  {labels[a]} <-> {labels[b]}" for a, b in pairs]
+    return "\n".join([*lines, f"{count} of {len(labels)} classes are never played backwards, for want of a partner"])
+
+
+def _reversals(label: str) -> Iterator[str]:
+    """Texts that could name the reversed action."""
+    if _ONE_WAY.search(label):
+        return
+    moves = bool(_VERB.search(label)) and not _STILL.search(label)
+    for one, other in _PAIRS:
+        if not moves and not _VERB.search(one) and one != "open":
+            continue
+        for before, after in ((one, other), (other, one)):
+            yield from _replaced(label, before, after)
+    if moves and not _BY_A_HAND.search(label) and re.search(r"\b(left|right)\b", label):
+        yield re.sub(r"\b(left|right)\b", lambda side: "right" if side[0] == "left" else "left", label)
+
+
+def _replaced(label: str, before: str, after: str) -> Iterator[str]:
+    pattern = re.escape(before).replace(r"\{x\}", "(?P<x>.+?)").replace(r"\{y\}", "(?P<y>.+)")
+    match = re.search(rf"(?<!\w){pattern}(?!\w)", label)
+    if match is None:
+        return
+    words = {"x": "something", "y": "something"} | match.groupdict()
+    yield label[: match.start()] + after.format(**words) + label[match.end() :]
+
+
+def _normal(label: str) -> str:
+    """In lower case, with single spaces between words."""
+    return " ".join(re.sub(r"[_\W]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)).lower().split())
