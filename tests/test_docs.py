@@ -127,6 +127,13 @@ def test_the_readme_shows_the_recorded_demo() -> None:
     assert script["table"](result) in readme, "README.md is stale: run `python scripts/demo_table.py`"
 
 
+def test_the_identity_start_is_shown_as_measured() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "identity_table.py"))
+    result = json.loads((ROOT / "docs" / "results" / "identity-start.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "decisions" / "identity-start.md").read_text(encoding="utf-8")
+    assert script["table"](result) in page, "identity-start.md is stale: run `python scripts/identity_table.py`"
+
+
 def test_a_wrong_command_is_noticed() -> None:
     assert complaint("m2a train --data clips --epochs 3  # a comment") is None
     assert complaint("m2a train", whole=False) is None
