@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -62,19 +61,20 @@ class ClipDataset(Dataset[Sample | BadClip]):
         return len(self.clips)
 
     def __getitem__(self, index: int) -> Sample | BadClip:
-        path = self.clips[index].path
         try:
-            return self._train_sample(path, index) if self.train else self._test_sample(path, index)
+            return self._train_sample(index) if self.train else self._test_sample(index)
         except UnreadableClipError as error:
-            return BadClip(path=path, reason=error.reason, index=index)
+            return BadClip(path=self.clips[index].path, reason=error.reason, index=index)
 
-    def _test_sample(self, path: Path, index: int) -> Sample:
-        clip = read_clip(path, self.preprocessing.sample_test)
+    def _test_sample(self, index: int) -> Sample:
+        file = self.clips[index]
+        clip = read_clip(file.path, self.preprocessing.sample_test, window=file.window)
         return Sample(clip=self.preprocessing.test_transform(clip), label=self.targets[index], index=index)
 
-    def _train_sample(self, path: Path, index: int) -> Sample:
+    def _train_sample(self, index: int) -> Sample:
+        file = self.clips[index]
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        clip = read_clip(path, lambda total: self.preprocessing.sample_train(total, rng))
+        clip = read_clip(file.path, lambda total: self.preprocessing.sample_train(total, rng), window=file.window)
         clip = self.preprocessing.train_transform(clip, rng)
         label, mirrored = self.targets[index], self._flips[self.targets[index]]
         if mirrored is not None and rng.random() < 0.5:
