@@ -115,9 +115,13 @@ def test_arguments(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="does not exist; give the folder that holds the data set"):
         read_clips(tmp_path / "nowhere")
     touch(tmp_path / "file")
-    with pytest.raises(DataError, match="is a file; give the folder that holds the data set"):
+    with pytest.raises(DataError, match="is a file, and not a list of clips that is known here; give such a list, or"):
         read_clips(tmp_path / "file")
-    with pytest.raises(ConfigError, match=r"format='ssv1' is not one of: auto, something-something-v1, class-folders"):
+    with pytest.raises(DataError, match="is a file; give the folder that holds the data set"):
+        read_clips(tmp_path / "file", format="jester")
+    with pytest.raises(
+        ConfigError, match=r"format='ssv1' is not one of: auto, something-something-v1, something-.*, class-folders"
+    ):
         read_clips(tmp_path, format="ssv1")
     with pytest.raises(ConfigError, match=r"missing='ignore' is not one of: error, skip"):
         read_clips(tmp_path, missing="ignore")

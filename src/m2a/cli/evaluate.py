@@ -10,6 +10,7 @@ def evaluate(
     /,
     *,
     data: Path | None = None,
+    format: str = "auto",  # noqa: A002 - the word users look for
     split: str = "validation",
     out: Path | None = None,
     image_weights: Path | None = None,
@@ -32,6 +33,8 @@ def evaluate(
         A run's folder, or a saved model or adapter (a folder, or owner/name on the hub).
     data:
         Another data set than the run's own; needed for a model alone.
+    format:
+        Layout of --data; auto tells by what is there.
     split:
         Which split of it: train, validation or test.
     out:
@@ -64,6 +67,7 @@ def evaluate(
     result = evaluate_run(
         run,
         data=data,
+        format=format,
         split=split,
         out=out,
         image_weights=image_weights,

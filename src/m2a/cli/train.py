@@ -24,9 +24,10 @@ def train(
 ) -> None:
     """Train a video classifier, evaluate it, and write a report.
 
-    The data is Something-Something V1 as it is unpacked, or a folder with one folder of clips per class. The run's
-    folder holds config.yaml, checkpoints, metrics.csv, evaluation.json, predictions.csv, model/ (what m2a predict
-    takes) and report.html.
+    The data is a data set as it is unpacked (Something-Something, Jester, Kinetics, UCF101, HMDB51, the lists of other
+    projects), or a folder with one folder of clips per class; docs/how-to/data-sets.md has all. The run's folder holds
+    config.yaml, checkpoints, metrics.csv, evaluation.json, predictions.csv, model/ (what m2a predict takes) and
+    report.html.
 
     Parameters
     ----------

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
 from .clipset import WHAT_A_CLIP_IS, ClipFile, ClipSet, first_few, is_clip, natural_key
-from .split_csv import SPLIT_NAMES, read_split_csv
+from .groups import straddling, ucf_group
+from .listing import SPLIT_NAMES
+from .reading import ReadOptions, held_out
+from .split_csv import read_split_csv
 
 FORMAT = "class-folders"
 
 
-def read_class_folders(root: Path, *, validation_fraction: float = 0.2, missing: str = "error") -> ClipSet:
+def detect_class_folders(root: Path) -> str | None:
+    """What speaks for clips in class folders."""
+    if (root / "split.csv").is_file():
+        return "split.csv"
+    loose = [child for child in _children(root) if child.is_file() and is_clip(child)]
+    if loose or any(is_clip(path) for folder in _folders(root) for path in _two_levels(folder)):
+        return "clips in folders"
+    return None
+
+
+def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
     """Reads `root/<split>/<class>/clip`, or `root/<class>/clip` with or without `root/split.csv`."""
-    _validate_fraction(validation_fraction)
     notes: list[str] = []
     found: dict[str, list[ClipFile]]
     if (root / "split.csv").is_file():
-        found = read_split_csv(root, missing=missing, notes=notes)
+        found = read_split_csv(root, options, notes)
     elif split_folders(root):
         found = _read_split_folders(root)
     else:
@@ -28,11 +38,9 @@ def read_class_folders(root: Path, *, validation_fraction: float = 0.2, missing:
     if not found.get("train"):
         raise DataError(f"{root} has no training clip; its splits are: {', '.join(found) or 'none'}")
     if not found.get("validation"):
-        found["train"], found["validation"] = hold_out(found["train"], fraction=validation_fraction)
-        notes.append(
-            f"no validation split: about {validation_fraction:.0%} of each class ({len(found['validation'])} clips) "
-            "are held out of training, chosen by their paths, so always the same ones"
-        )
+        found = {**found, **held_out(found["train"], options, notes)}
+    if warning := straddling(found):
+        notes.append(warning)
     labels = sorted({clip.label for clip in found["train"]})
     _check_labels(root, labels, found)
     order = [name for name in ("train", "validation", "test") if found.get(name)]
@@ -50,28 +58,6 @@ def split_folders(root: Path) -> dict[str, Path]:
                 raise DataError(f"{found[name]} and {folder} are both the {name} split; merge them")
             found[name] = folder
     return found if "train" in found else {}
-
-
-def hold_out(clips: Iterable[ClipFile], *, fraction: float) -> tuple[list[ClipFile], list[ClipFile]]:
-    """Splits clips into those kept and those held out, class by class.
-
-    A clip's side depends on the hash of its id alone, so adding clips does not move others. Only where that would
-    leave a class of two or more clips empty on one side does its nearest clip change sides.
-    """
-    classes: dict[str, list[tuple[float, ClipFile]]] = defaultdict(list)
-    for clip in clips:
-        digest = hashlib.sha256(clip.id.encode()).digest()
-        classes[clip.label].append((int.from_bytes(digest[:8], "big") / 2**64, clip))
-    kept: list[ClipFile] = []
-    held: list[ClipFile] = []
-    for ranked in classes.values():
-        by_hash = sorted(ranked, key=lambda pair: pair[0])
-        count = sum(value < fraction for value, _ in by_hash)
-        count = 0 if len(by_hash) < 2 else min(max(count, 1), len(by_hash) - 1)
-        ids = {clip.id for _, clip in by_hash[:count]}
-        kept += [clip for _, clip in ranked if clip.id not in ids]
-        held += [clip for _, clip in ranked if clip.id in ids]
-    return kept, held
 
 
 def _read_split_folders(root: Path) -> dict[str, list[ClipFile]]:
@@ -100,7 +86,10 @@ def _read_classes(folder: Path, root: Path, notes: list[str]) -> list[ClipFile]:
         ignored = [child.name for child in _children(class_folder) if child.is_dir() and child not in paths]
         if ignored:
             notes.append(f"{class_folder} holds folders without .jpg frames, left out: {first_few(ignored, 3)}")
-        clips += [ClipFile(id=path.relative_to(root).as_posix(), path=path, label=class_folder.name) for path in paths]
+        label = class_folder.name
+        for path in paths:
+            name = path.relative_to(root).as_posix()
+            clips.append(ClipFile(id=name, path=path, label=label, group=ucf_group(path.stem, label)))
     return clips
 
 
@@ -116,7 +105,8 @@ def _check_labels(root: Path, labels: list[str], found: Mapping[str, list[ClipFi
         raise DataError(f"{root} has {len(labels)} class ({first_few(labels)}); at least 2 are needed")
 
 
-def _validate_fraction(fraction: float) -> None:
+def validate_fraction(fraction: float) -> None:
+    """Raises where the share to hold out is none."""
     if not 0 < fraction < 1:
         raise ConfigError(f"validation_fraction is {fraction}; it must lie between 0 and 1, for example 0.2")
 
@@ -128,3 +118,9 @@ def _children(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     return [child for child in _children(folder) if child.is_dir()]
+
+
+def _two_levels(folder: Path) -> list[Path]:
+    """What lies in a folder and in its subfolders: a class's clips, or a split's."""
+    near = [child for child in folder.iterdir() if not child.name.startswith(".")]
+    return [*near, *(grandchild for child in near if child.is_dir() for grandchild in child.iterdir())]

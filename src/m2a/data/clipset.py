@@ -34,7 +34,7 @@ class ClipSet:
     """The clips of a data set, by split."""
 
     format: str
-    """`something-something-v1` or `class-folders`."""
+    """The layout's name: `something-something-v1`, `class-folders`, ...; `m2a.data.annotations.FORMATS` has them."""
     root: Path
     labels: tuple[str, ...]
     """Position is the class index."""
@@ -50,9 +50,17 @@ class ClipSet:
         return self.splits[name]
 
 
+_FLOW = re.compile(r"(?:flow[_-]?(?:[xyuv][_-]?)?|[xy][_-])\d+\.|\d+_[xy]\.", re.IGNORECASE)
+
+
 def is_frame(name: str) -> bool:
-    """Whether a file of this name is taken for a frame of a clip."""
-    return name.lower().endswith(FRAME_SUFFIXES) and not name.startswith(".")
+    """Whether a file of this name is taken for a frame of a clip: a JPEG, and no optical flow (`flow_x_00001.jpg`)."""
+    return name.lower().endswith(FRAME_SUFFIXES) and not name.startswith(".") and not is_flow(name)
+
+
+def is_flow(name: str) -> bool:
+    """Whether a file of this name is taken for optical flow, as data sets for two-stream networks hold it."""
+    return _FLOW.match(name) is not None
 
 
 def is_clip(path: Path) -> bool:

@@ -71,25 +71,39 @@ class ClipDataset(Dataset[Sample | BadClip]):
         return len(self.clips)
 
     def __getitem__(self, index: int) -> Sample | BadClip:
-        path = self.clips[index].path
         try:
-            return self._train_sample(path, index) if self.train else self._test_sample(path, index)
+            return self._train_sample(index) if self.train else self._test_sample(index)
         except UnreadableClipError as error:
-            return BadClip(path=path, reason=error.reason, index=index)
+            return BadClip(path=self.clips[index].path, reason=error.reason, index=index)
 
-    def _test_sample(self, path: Path, index: int) -> Sample:
-        clip = read_views(path, self.preprocessing, num_clips=self.num_clips, num_crops=self.num_crops)
+    def _test_sample(self, index: int) -> Sample:
+        file = self.clips[index]
+        views = {"num_clips": self.num_clips, "num_crops": self.num_crops}
+        clip = read_views(file.path, self.preprocessing, window=file.window, **views)
         return Sample(clip=clip, label=self.targets[index], index=index)
 
-    def _train_sample(self, path: Path, index: int) -> Sample:
+    def _train_sample(self, index: int) -> Sample:
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        clip = read_clip(path, lambda total: self.preprocessing.sample_train(total, rng))
-        clip, label = self._augment(self.preprocessing.train_transform(clip, rng), self.targets[index], rng)
+        return self.prepare(self.decode(index, rng), index, rng)
+
+    def decode(self, index: int, rng: np.random.Generator) -> UInt8[Tensor, "T 3 H W"]:
+        """The frames that training takes of a clip, as they are."""
+        file = self.clips[index]
+        return read_clip(file.path, lambda total: self.preprocessing.sample_train(total, rng), window=file.window)
+
+    def prepare(self, frames: UInt8[Tensor, "T 3 H W"], index: int, rng: np.random.Generator) -> Sample:
+        """The crop and the augmentation of a clip's frames for training."""
+        clip, label = self._augment(self.preprocessing.train_transform(frames, rng), self.targets[index], rng)
         return Sample(clip=clip, label=label, index=index)
 
 
 def read_views(
-    path: str | Path, preprocessing: Preprocessing, *, num_clips: int = 1, num_crops: int = 1
+    path: str | Path,
+    preprocessing: Preprocessing,
+    *,
+    window: tuple[int, int] | None = None,
+    num_clips: int = 1,
+    num_crops: int = 1,
 ) -> UInt8[Tensor, "*V T 3 S S"]:
     """The views of a clip for testing: `num_clips` samples of its frames, `num_crops` crops of each; without the first
     axis when there is one. The clip is decoded once."""
@@ -99,7 +113,7 @@ def read_views(
         views = (preprocessing.sample_test(total, view=view, views=num_clips) for view in range(num_clips))
         return [index for view in views for index in view]
 
-    samples = read_clip(path, sample).split(frames)
+    samples = read_clip(path, sample, window=window).split(frames)
     crops = [crop for clip in samples for crop in preprocessing.test_crops(clip, num_crops)]
     return crops[0] if len(crops) == 1 else torch.stack(crops)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import UnreadableClipError
 from .clip_reader import ClipReader
-from .clipset import is_frame, natural_key
+from .clipset import is_flow, is_frame, natural_key
 
 
 class FrameFolder(ClipReader):
@@ -21,11 +21,13 @@ class FrameFolder(ClipReader):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        names = [child.name for child in path.iterdir() if is_frame(child.name)]
+        everything = [child.name for child in path.iterdir()]
+        names = [name for name in everything if is_frame(name)]
         self._files = [path / name for name in sorted(names, key=natural_key)]
         self.num_frames = len(self._files)
         if not names:
-            raise UnreadableClipError(path, "there is no .jpg file in the folder")
+            flow = ", only optical flow" if any(is_flow(name) for name in everything) else ""
+            raise UnreadableClipError(path, f"there is no .jpg file in the folder{flow}")
 
     def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
         return {index: self._decode_one(self._files[index]) for index in wanted}

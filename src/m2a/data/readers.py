@@ -8,24 +8,58 @@ from pathlib import Path
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ..errors import UnreadableClipError
+from ..errors import DataError, UnreadableClipError
 from .clip_reader import ClipReader as ClipReader
 from .frame_folder import FrameFolder
 
 
-def open_clip(path: str | Path) -> ClipReader:
-    """Opens a video file or a folder of JPEG frames; raises `UnreadableClipError` where that cannot be done."""
+def open_clip(path: str | Path, *, window: tuple[int, int] | None = None) -> ClipReader:
+    """Opens a video file or a folder of JPEG frames; raises `UnreadableClipError` where that cannot be done.
+
+    With a `window`, its first frame and its number of frames, that part of it is the clip.
+    """
     path = Path(path)
     if path.is_dir():
-        return FrameFolder(path)
+        return _windowed(FrameFolder(path), window)
     if not path.exists():
         raise UnreadableClipError(path, "there is no such file or folder")
     from .video import VideoReader  # PyAV is loaded only where there is a video
 
-    return VideoReader(path)
+    return _windowed(VideoReader(path), window)
 
 
-def read_clip(path: str | Path, sample: Callable[[int], Sequence[int]]) -> UInt8[Tensor, "T 3 H W"]:
+def read_clip(
+    path: str | Path, sample: Callable[[int], Sequence[int]], *, window: tuple[int, int] | None = None
+) -> UInt8[Tensor, "T 3 H W"]:
     """Opens a clip, asks `sample` which frames of its `num_frames` are wanted, and reads those."""
-    with open_clip(path) as clip:
+    with open_clip(path, window=window) as clip:
         return clip.read(sample(clip.num_frames))
+
+
+class _Window(ClipReader):
+    """A part of a recording, whose frame 0 is the part's first."""
+
+    def __init__(self, whole: ClipReader, start: int, num_frames: int) -> None:
+        self.path = whole.path
+        self.num_frames = num_frames
+        self._whole, self._start = whole, start
+
+    def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
+        frames = self._whole._decode([self._start + index for index in wanted])
+        return {index - self._start: frame for index, frame in frames.items()}
+
+    def close(self) -> None:
+        self._whole.close()
+
+
+def _windowed(whole: ClipReader, window: tuple[int, int] | None) -> ClipReader:
+    if window is None:
+        return whole
+    start, num_frames = window
+    if start < 0 or num_frames < 1:
+        raise DataError(f"{whole.path}: the window {window} needs a first frame from 0 and at least 1 frame")
+    if start + num_frames > whole.num_frames:
+        reason = f"its window ends at frame {start + num_frames}, but there are {whole.num_frames} frames"
+        whole.close()
+        raise UnreadableClipError(whole.path, reason)
+    return _Window(whole, start, num_frames)

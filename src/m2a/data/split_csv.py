@@ -1,59 +1,105 @@
-"""`split.csv`: which clips there are, what they show and which split they belong to, one a line."""
+"""Tables of clips in csv: which clips there are, what they show, which split and group they belong to, one a line."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
 
-from ..errors import DataError
-from .clipset import ClipFile
-from .something_something import report_missing
+from ..errors import DataError, NotFoundError
+from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip
+from .listing import SPLIT_NAMES, Lists, find_lists, first_lines
+from .reading import Reading, ReadOptions
 
+FORMAT = "csv"
 COLUMNS = ("path", "label", "split")
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
+_NEEDED = ("path", "label")
 
 
-def read_split_csv(root: Path, *, missing: str, notes: list[str]) -> dict[str, list[ClipFile]]:
-    """Clips by split. Paths are relative to `root`; further columns are ignored; what was left out goes to `notes`."""
-    path = root / "split.csv"
-    found: dict[str, list[ClipFile]] = {}
-    first_lines: dict[str, int] = {}
+def read_split_csv(root: Path, options: ReadOptions, notes: list[str]) -> dict[str, list[ClipFile]]:
+    """Clips by split, of `root/split.csv`. Paths are relative to `root`; what was left out goes to `notes`."""
+    reading = Reading(format=FORMAT, root=root, options=options, notes=notes)
+    _read_table(root / "split.csv", root, None, reading, needed=COLUMNS)
+    reading.check_disk(root / "split.csv")
+    return reading.splits
+
+
+def detect(root: Path) -> str | None:
+    """The table, where there is one and it is not `split.csv`, which belongs to class folders."""
+    if root.is_dir() and (root / "split.csv").is_file():
+        return None
+    found = _find(root)
+    return found.files["train"].name if found else None
+
+
+def read(root: Path, options: ReadOptions) -> ClipSet:
+    """Reads `FILE.csv`, the only table of a folder, or `train.csv` with `val.csv`. Paths are relative to the table."""
+    lists = _find(root)
+    if lists is None:
+        what = "the header path,label is missing" if root.is_file() else "there is no csv with the columns path,label"
+        raise NotFoundError(f"{root}: {what}; the {FORMAT} layout needs it (split and group are optional)")
+    reading = Reading(format=FORMAT, root=lists.home, options=options)
+    paired = len(lists.files) > 1
+    for split, path in lists.files.items():
+        _read_table(path, path.parent, split if paired else None, reading, needed=_NEEDED)
+        reading.check_disk(path, *([split] if paired else []))
+    labels = {clip.label for clips in reading.splits.values() for clip in clips}
+    numbers = all(label.isdecimal() for label in labels)
+    return reading.finish(sorted(labels, key=int) if numbers else sorted(labels))
+
+
+def _find(root: Path) -> Lists | None:
+    paired = find_lists(root, (".csv",), _is_table)
+    if paired or root.is_file():
+        return paired
+    tables = [path for path in sorted(root.glob("*.csv")) if _is_table(path)]
+    if len(tables) > 1:
+        names = [path.name for path in tables]
+        raise DataError(f"{root} holds {len(tables)} tables of clips: {first_few(names)}. Give one of them as --data.")
+    return Lists(root, {"train": tables[0]}) if tables else None
+
+
+def _is_table(path: Path) -> bool:
+    lines = first_lines(path)
+    return bool(lines) and ({*_NEEDED} <= {*_fields(lines[0])} or _is_headless(path, lines[0]))
+
+
+def _is_headless(path: Path, line: str) -> bool:
+    """Whether a table begins with a clip at once: `a.mp4,3`."""
+    fields = _fields(line)
+    if len(fields) != 2:
+        return False
+    return Path(fields[0]).suffix.lower() in VIDEO_SUFFIXES or is_clip(path.parent / fields[0])
+
+
+def _fields(line: str) -> list[str]:
+    return [field.strip() for field in next(csv.reader([line]), [])]
+
+
+def _read_table(path: Path, base: Path, split: str | None, reading: Reading, *, needed: tuple[str, ...]) -> None:
+    """Adds the clips of a table; `split` is theirs where the table has no such column."""
+    headless = _is_headless(path, next(iter(first_lines(path)), ""))
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        header = rows.fieldnames or []
-        lacking = [name for name in COLUMNS if name not in header]
+        rows = csv.DictReader(file, fieldnames=_NEEDED if headless else None)
+        header = [name.strip() for name in rows.fieldnames or []]
+        rows.fieldnames = header
+        lacking = [name for name in needed if name not in header]
         if lacking:
             raise DataError(
                 f"{path}:1: the column {lacking[0]!r} is missing; the first line must name the columns "
-                f"{','.join(COLUMNS)} (it is {','.join(header)!r})"
+                f"{','.join(needed)} (it is {','.join(header)!r})"
             )
         for row in rows:
             where = f"{path}:{rows.line_num}"
-            split, clip = _read_row(row, root, where)
-            if clip.id in first_lines:
-                raise DataError(f"{where}: {clip.id} is listed already, in line {first_lines[clip.id]}; remove one")
-            first_lines[clip.id] = rows.line_num
-            found.setdefault(split, []).append(clip)
-    absent = [clip.id for clips in found.values() for clip in clips if not clip.path.exists()]
-    if absent:
-        notes.append(report_missing(path, absent, len(first_lines), missing))
-        gone = set(absent)
-        found = {split: [clip for clip in clips if clip.id not in gone] for split, clips in found.items()}
-    return found
+            own, clip = _read_row(row, base, where, split or "train", "split" in header)
+            reading.add(own, clip, where)
 
 
-def _read_row(row: dict[str, str | None], root: Path, where: str) -> tuple[str, ClipFile]:
-    path, label, split = ((row[name] or "").strip() for name in COLUMNS)
+def _read_row(row: dict[str, str | None], base: Path, where: str, split: str, named: bool) -> tuple[str, ClipFile]:
+    path, label = ((row[name] or "").strip() for name in _NEEDED)
     if not path or not label:
         raise DataError(f"{where}: path and label must not be empty; got path={path!r}, label={label!r}")
-    if split.lower() not in SPLIT_NAMES:
-        raise DataError(f"{where}: the split {split!r} is not one of: {', '.join(SPLIT_NAMES)}")
-    return SPLIT_NAMES[split.lower()], ClipFile(id=path, path=root / path, label=label)
+    own = (row["split"] or "").strip() if named else split
+    if own.lower() not in SPLIT_NAMES:
+        raise DataError(f"{where}: the split {own!r} is not one of: {', '.join(SPLIT_NAMES)}")
+    group = (row.get("group") or "").strip()
+    return SPLIT_NAMES[own.lower()], ClipFile(id=path, path=base / path, label=label, group=group)

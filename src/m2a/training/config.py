@@ -19,7 +19,10 @@ Precision = Literal["32", "bf16-mixed", "16-mixed"]
 Consensus = Literal["avg", "attention"]
 Init = Literal["paper", "identity"]
 Sampling = Literal["segments", "uniform", "dense"]
-DataFormat = Literal["auto", "something-something-v1", "class-folders"]
+DataFormat = Literal[
+    "auto", "something-something-v1", "something-something-v2", "jester", "kinetics", "ucf101", "hmdb51", "tsn",
+    "mmaction2", "ibm", "csv", "class-folders",
+]  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -27,11 +30,13 @@ class TrainConfig:
     """One training run: data, model and recipe. The defaults are the paper's recipe."""
 
     data: Path
-    """The data set: Something-Something V1 as it is unpacked, or one folder of clips per class."""
+    """The data set as it is: a folder in one of the layouts of `format`, or a list of clips (.csv, .txt)."""
     out: Path | None = None
     """Folder of the run; must be new or empty. Default: runs/<data>-<backbone>-<mechanism>."""
     format: DataFormat = "auto"
-    """Layout of the data set."""
+    """Layout of the data set; auto tells by what is there. docs/how-to/data-sets.md shows them."""
+    split: int = 1
+    """Which official split, where a data set has several: 1, 2 or 3 of UCF101 and HMDB51."""
     missing: Literal["error", "skip"] = "error"
     """What to do about clips that an annotation file names and the disk does not have."""
 
@@ -142,7 +147,9 @@ class TrainConfig:
         """`out`, or its default."""
         mechanism = self.mechanism.replace(":", "-").replace("+", "-")
         backbone = self.backbone.replace("/", "-").replace(":", "-")
-        return self.out or Path("runs") / f"{self.data.resolve().name}-{backbone}-{mechanism}"
+        data = self.data.resolve()
+        name = data.stem if data.suffix.lower() in (".csv", ".txt") else data.name
+        return self.out or Path("runs") / f"{name}-{backbone}-{mechanism}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `config.yaml` has them."""
@@ -225,8 +232,8 @@ def _plain(value: Any) -> Any:
 
 
 def _validate(config: TrainConfig) -> None:
-    at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "seed": 0, "stride": 1}
-    at_least |= {"mixup": 0, "cutmix": 0}
+    at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "seed": 0, "split": 1}
+    at_least |= {"stride": 1, "mixup": 0, "cutmix": 0}
     for name, least in at_least.items():
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}; got {getattr(config, name)}.")

@@ -145,7 +145,7 @@ def _with_data(config: TrainConfig, scale: str, out: Path, console: Console) -> 
         root = out / "data" / f"{SYNTHETIC}-{scale}"
         synthesize(root, progress=console.is_terminal, **find_scale(scale).drawing)
         config = config.with_changes(data=root)
-    clips = read_clips(config.data, format=config.format, missing=config.missing)
+    clips = read_clips(config.data, format=config.format, missing=config.missing, split=config.split)
     return config, data_info(name, clips, drawing=_drawing(config.data))
 
 

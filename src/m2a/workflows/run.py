@@ -44,7 +44,7 @@ def train(config: TrainConfig, *, console: Console | None = None) -> RunResult:
     Raises what `m2a.data.read_clips`, `m2a.training.fit` and `evaluate_model` raise.
     """
     console = console or Console(stderr=True)
-    clips = read_set(config.data, config.format, config.missing, console)
+    clips = read_set(config.data, config.format, config.missing, console, split=config.split)
     fitted = fit(config, clips, console=console)
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
@@ -106,11 +106,13 @@ def evaluate_run(
     out: str | Path | None = None,
     image_weights: str | Path | None = None,
     format: str = "auto",  # noqa: A002 - the word users look for
+    split_number: int = 1,
     console: Console | None = None,
     **options: Any,
 ) -> RunResult:
     """Evaluates a run's folder or a saved model. A run knows its data; a model alone needs `data`. Results go to `out`,
-    by default the run's folder for its own data and validation split. `image_weights` is for an adapter.
+    by default the run's folder for its own data and validation split. `format` and `split_number` say how `data` is
+    read (`m2a.data.read_clips`), `image_weights` is for an adapter.
 
     Raises NotFoundError and ConfigError when the model or the data cannot be told.
     """
@@ -129,15 +131,15 @@ def evaluate_run(
         out = path
     if data is None:
         assert run is not None
-        clips = read_set(run.data, run.format, run.missing, console)
+        clips = read_set(run.data, run.format, run.missing, console, split=run.split)
     else:
-        clips = read_set(data, format, "error", console)
+        clips = read_set(data, format, "error", console, split=split_number)
     return evaluate_model(model, clips, split, Path(out), console=console, **options)
 
 
-def read_set(root: str | Path, format_: str, missing: str, console: Console) -> ClipSet:
+def read_set(root: str | Path, format_: str, missing: str, console: Console, *, split: int = 1) -> ClipSet:
     """`read_clips`, and a line about what was found."""
-    clips = read_clips(root, format=format_, missing=missing)
+    clips = read_clips(root, format=format_, missing=missing, split=split)
     counts = ", ".join(f"{len(members):,} {name}" for name, members in clips.splits.items())
     console.print(f"{clips.root}: {clips.format}, {len(clips.labels)} classes, {counts} clips", highlight=False)
     for note in clips.notes:
@@ -151,14 +153,14 @@ def strips_of(clips: Sequence[ClipFile], labels: Sequence[str], *, num_frames: i
     for label in labels:
         for clip in (clip for clip in clips if clip.label == label):
             try:
-                strips.append(strip_of(clip.path, label, num_frames=num_frames))
+                strips.append(strip_of(clip.path, label, num_frames=num_frames, window=clip.window))
             except UnreadableClipError:
                 continue  # the evaluation names it; this is an illustration
             break
     return strips
 
 
-def strip_of(path: Path, title: str, *, num_frames: int = 8) -> FilmStrip:
+def strip_of(path: Path, title: str, *, num_frames: int = 8, window: tuple[int, int] | None = None) -> FilmStrip:
     """Frames from the centres of a clip's segments."""
-    frames = read_clip(path, lambda total: segment_indices(total, num_frames))
+    frames = read_clip(path, lambda total: segment_indices(total, num_frames), window=window)
     return FilmStrip(title=title, frames=[np.ascontiguousarray(frame.permute(1, 2, 0).numpy()) for frame in frames])

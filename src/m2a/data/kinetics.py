@@ -1,0 +1,95 @@
+"""Kinetics with its official lists: `label,youtube_id,time_start,time_end,split`, a file per clip."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import DataError
+from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet
+from .listing import Lists, find_lists, first_lines, split_of, subfolders
+from .reading import Reading, ReadOptions
+
+FORMAT = "kinetics"
+_COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+_NEEDED = _COLUMNS[1:]
+
+
+def detect(root: Path) -> str | None:
+    """The official training list, where there is one."""
+    found = find_official(root)
+    return found.files["train"].name if found else None
+
+
+def find_official(root: Path, *, split: int = 1) -> Lists | None:
+    """The official lists of a folder, or those that go with one of them."""
+    return find_lists(root, (".csv",), _is_official, split=split)
+
+
+def _is_official(path: Path) -> bool:
+    lines = first_lines(path)
+    return bool(lines) and {*_COLUMNS} <= {name.strip().strip('"') for name in lines[0].split(",")}
+
+
+def read_official(lists: Lists, options: ReadOptions) -> ClipSet:
+    """Reads the lists; labels come in alphabetical order, as elsewhere."""
+    reading = Reading(format=FORMAT, root=lists.home, options=options, notes=[*lists.notes])
+    for split, path in lists.files.items():
+        rows = _read_rows(path)
+        unlabelled = sum(not row["label"] for _, row in rows)
+        if unlabelled == len(rows):
+            reading.notes.append(f"{path.name}: {unlabelled} clips carry no labels and are left out")
+            continue
+        videos = _index(lists.home, split)
+        for where, row in rows:
+            if not row["label"]:
+                raise DataError(f"{where}: clip {row['youtube_id']} has no label; the others of the list have one")
+            reading.add(split, _clip(row, where, videos, lists.home), where)
+        reading.check_disk(path, split)
+    return reading.finish(sorted({clip.label for clips in reading.splits.values() for clip in clips}))
+
+
+def _read_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
+    found: list[tuple[str, dict[str, str]]] = []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file, skipinitialspace=True)
+        lacking = [name for name in _NEEDED if name not in (rows.fieldnames or [])]
+        if lacking:
+            raise DataError(f"{path}:1: the column {lacking[0]!r} is missing; expected {','.join(_COLUMNS)},split")
+        for row in rows:
+            found.append((f"{path}:{rows.line_num}", {name: (row.get(name) or "").strip() for name in _COLUMNS}))
+    if not found:
+        raise DataError(f"{path} lists no clip")
+    return found
+
+
+def _clip(row: dict[str, str], where: str, videos: Mapping[str, list[Path]], home: Path) -> ClipFile:
+    for name in ("time_start", "time_end"):
+        if not row[name].replace(".", "", 1).isdecimal():
+            raise DataError(f"{where}: {name} should be a number of seconds; got {row[name]!r}")
+    if not row["youtube_id"]:
+        raise DataError(f"{where}: youtube_id is empty")
+    stem = f"{row['youtube_id']}_{int(float(row['time_start'])):06d}_{int(float(row['time_end'])):06d}"
+    paths = videos.get(stem) or videos.get(row["youtube_id"]) or [home / f"{stem}.mp4"]
+    in_class = [path for path in paths if _folded(path.parent.name) == _folded(row["label"])]
+    return ClipFile(id=stem, path=(in_class or paths)[0], label=row["label"])
+
+
+def _folded(label: str) -> str:
+    """What is the same for all spellings of a label as a folder's name."""
+    return "".join(letter for letter in label.lower() if letter.isalnum())
+
+
+def _index(home: Path, split: str) -> dict[str, list[Path]]:
+    """Videos by stem, in the split's folder and its class folders; where there is none, in all that name no split."""
+    of_split = [folder for folder in subfolders(home) if split_of(folder.name)[0] == split]
+    others = [folder for folder in subfolders(home) if split_of(folder.name)[0] is None]
+    found: dict[str, list[Path]] = defaultdict(list)
+    for folder in of_split or [home, *others]:
+        for place in [folder] if folder == home else [folder, *subfolders(folder)]:
+            for path in place.iterdir():
+                if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
+                    found[path.stem].append(path)
+    return found

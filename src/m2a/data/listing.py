@@ -1,0 +1,195 @@
+"""What readers of lists share: lines with numbers, what is on disk, names of labels, and lists that go together."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DataError
+from .clipset import first_few, natural_key
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validate": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+_LIST_NAMES = SPLIT_NAMES | {"trainlist": "train", "vallist": "validation", "testlist": "test"}
+LIST_FOLDERS = ("annotations", "annotation", "lists", "labels", "splits")
+_SNIFFED = 64  # lines of a list that are looked at to tell what it is
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line numbers (from 1) and texts, blank lines left out."""
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; a `DataError` where it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def first_lines(path: Path) -> list[str]:
+    """The first lines of a file, as far as they are text; none of a file that cannot be read."""
+    found: list[str] = []
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            for line in file:
+                found += [line.strip()] if line.strip() else []
+                if len(found) == _SNIFFED:
+                    break
+    except OSError:
+        return []
+    return found
+
+
+def report_missing(listing: Path, absent: list[str], total: int, missing: str) -> str:
+    """Raises for clips a list names and the disk lacks, or returns the note that they were left out."""
+    what = f"{listing} names {len(absent)} of {total} clips that are not on disk: {first_few(absent)}"
+    if missing == "skip":
+        return f"{what}; they are left out"
+    raise DataError(f'{what}. Unpack the rest of the data set there, or leave these clips out with missing="skip".')
+
+
+def unknown_label(label: str, labels: Collection[str], labels_path: Path) -> str:
+    """That a label is not in the file of labels, with the nearest that is."""
+    near = difflib.get_close_matches(label, labels, n=1, cutoff=0)[0]
+    return (
+        f"the label {label!r} is not among the {len(labels)} of {labels_path.name} (nearest: {near!r}). "
+        f"Correct the line, or add the label at the end of {labels_path}."
+    )
+
+
+class Disk:
+    """Which paths exist. Each folder is listed once, which is much quicker than asking for each of its files."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, frozenset[str]] = {}
+
+    def has(self, path: Path) -> bool:
+        """Whether there is such a file or folder."""
+        folder, name = os.path.split(os.path.normpath(path))
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(entry.name for entry in os.scandir(folder or "."))
+            except OSError:
+                self._names[folder] = frozenset()
+        return name in self._names[folder]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The visible folders in a folder, in natural order."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    return [folder / name for name in sorted(names, key=natural_key)]
+
+
+def split_of(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """The split that a file's or folder's name tells, if it tells one, and the rest of its words.
+
+    >>> split_of("kinetics400_val_videos")
+    ('validation', ('kinetics400', 'videos'))
+    """
+    words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+    splits = {_LIST_NAMES[word] for word in words if word in _LIST_NAMES}
+    rest = tuple(word for word in words if word not in _LIST_NAMES)
+    return (splits.pop() if len(splits) == 1 else None), rest
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists that go together, one a split."""
+
+    home: Path
+    """The data set's folder."""
+    files: dict[str, Path]
+    """By split."""
+    notes: list[str] = field(default_factory=list)
+
+
+def find_lists(root: Path, suffixes: Sequence[str], accept: Callable[[Path], bool], *, split: int = 1) -> Lists | None:
+    """The lists of a folder, or those that go with a list, by the splits in their names.
+
+    `accept` tells by a training list's content whether it is one of those looked for. Lists in the parent count where
+    `root` holds none and its folders are clips. Raises `DataError` where several sets of lists are there.
+    """
+    if root.is_file():
+        return _companions(root, suffixes, accept)
+    near = [root, *(root / name for name in LIST_FOLDERS)]
+    for folder in [*near, *([root.absolute().parent] if _is_clips_folder(root) else [])]:
+        found = _by_rest(folder, suffixes)
+        found = {rest: files for rest, files in found.items() if "train" in files and accept(files["train"])}
+        if found:
+            notes: list[str] = []
+            rest = _chosen(found, split, notes)
+            return Lists(root, found[rest], notes)
+    return None
+
+
+def _companions(path: Path, suffixes: Sequence[str], accept: Callable[[Path], bool]) -> Lists | None:
+    if path.suffix.lower() not in suffixes or not accept(path):
+        return None
+    split, rest = split_of(path.stem)
+    files = {"train": path}
+    if split is not None:
+        files = {**_by_rest(path.parent, (path.suffix.lower(),)).get(rest, {}), split: path}
+    return Lists(path.parent, files)
+
+
+def _by_rest(folder: Path, suffixes: Sequence[str]) -> dict[tuple[str, ...], dict[str, Path]]:
+    found: dict[tuple[str, ...], dict[str, Path]] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)) if folder.is_dir() else ():
+        split, rest = split_of(path.stem)
+        if split and "flow" not in rest and path.suffix.lower() in suffixes and path.is_file():
+            if split in found.get(rest, {}):
+                raise DataError(f"{found[rest][split]} and {path} are both the {split} list; remove one")
+            found.setdefault(rest, {})[split] = path
+    return found
+
+
+def _chosen(found: dict[tuple[str, ...], dict[str, Path]], split: int, notes: list[str]) -> tuple[str, ...]:
+    """The only set of lists, or the only one with the split's number in its name."""
+    if len(found) == 1:
+        return next(iter(found))
+    numbered = [rest for rest in found if str(split) in rest or f"split{split}" in rest]
+    if len(numbered) == 1:
+        notes.append(f"{len(found)} sets of lists are there; read: split {split}, {found[numbered[0]]['train'].name}")
+        return numbered[0]
+    names = [files["train"].name for files in found.values()]
+    raise DataError(f"there are {len(found)} training lists: {first_few(names)}. Give the one to read as --data.")
+
+
+def _is_clips_folder(root: Path) -> bool:
+    """Whether the first few folders in it hold frames."""
+    with os.scandir(root) as entries:
+        folders = [Path(entry.path) for _, entry in zip(range(9), entries, strict=False) if entry.is_dir()]
+    return any(has_frames(folder) for folder in folders)
+
+
+def has_frames(folder: Path) -> bool:
+    """Whether a folder holds JPEG files directly, judged by the first few."""
+    with os.scandir(folder) as entries:
+        return any(entry.name.lower().endswith((".jpg", ".jpeg")) for _, entry in zip(range(9), entries, strict=False))
+
+
+def most_hits(paths: Sequence[str], bases: Iterable[Path], disk: Disk) -> Path:
+    """The base under which most of the paths, looked at in equal steps, exist; the first where none does."""
+    sample = paths[:: max(1, len(paths) // 64)]
+    ranked = [(sum(disk.has(base / path) for path in sample), base) for base in bases]
+    best = max(hits for hits, _ in ranked)
+    return next(base for hits, base in ranked if hits == best)

@@ -1,0 +1,278 @@
+"""Text lists whose last column is a class number, as TSN, TSM, PySlowFast, mmaction2 and others write them.
+
+path label                  PySlowFast, V-JEPA (.csv), mmaction2 (.txt)
+dir num_frames label        TSN, TSM, TEA, mmaction2
+dir start num_frames label  mmaction2 with an offset, from 0
+path start end label        IBM, frames from 1, the last one included
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigError, DataError, NotFoundError
+from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame
+from .listing import Disk, Lists, find_lists, first_lines, most_hits, read_lines, subfolders
+from .reading import Reading, ReadOptions
+
+TSN, MMACTION2, IBM, KINETICS = "tsn", "mmaction2", "ibm", "kinetics"
+_SUFFIXES = {TSN: (".txt", ".csv"), MMACTION2: (".txt",), IBM: (".txt", ".csv"), KINETICS: (".csv",)}
+_NUMBERS = {TSN: (2,), MMACTION2: (1, 2, 3), IBM: (3,), KINETICS: (1,)}  # after the path, that a format may have
+_COLUMNS = {1: "path label", 2: "dir num_frames label", 3: "dir start num_frames label"}
+_NAMES_FILES = ("category.txt", "classInd.txt", "labels.txt", "label_map.txt", "classes.txt")
+_LOOKED_AT = 1000  # folders whose frames are counted; more would take long on network disks
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the lines of a list are made."""
+
+    separator: str | None
+    """None for spaces."""
+    numbers: int
+    """After the path."""
+
+
+def detect(root: Path, format_: str) -> str | None:
+    """The training list that speaks for a format, where there is one."""
+    lists = find_lists(root, _SUFFIXES[format_], lambda path: _speaks_for(path, format_))
+    return lists.files["train"].name if lists else None
+
+
+def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
+    """Reads the lists of a folder, or a list and those that go with it by name."""
+    lists = find_lists(
+        root, _SUFFIXES[format_] + ((".txt",) if root.is_file() else ()), lambda path: _can_be(path, format_),
+        split=options.split,
+    )  # fmt: skip
+    if lists is None:
+        columns = _columns(format_)
+        raise NotFoundError(
+            f"{root} holds no training list of the {format_} layout: a file such as train.txt, whose lines are "
+            f"{columns}, with numbers as labels"
+        )
+    reading = Reading(format=format_, root=lists.home, options=options, notes=[*lists.notes])
+    names = _names(lists, root, reading.notes)
+    shape = _shape(lists.files["train"])
+    assert shape is not None
+    declared: dict[str, int] = {}
+    seen: set[int] = set()
+    texts: dict[str, Path] = {}
+    for split, path in lists.files.items():
+        text = path.read_bytes()
+        if text in [other.read_bytes() for other in texts.values()]:
+            reading.notes.append(f"{path.name}: the same list as another split's; {split} is left out")
+            continue
+        texts[split] = path
+        seen |= _read_list(path, split, shape, format_, names, root, reading, declared)
+        if reading.splits.get(split):
+            reading.check_disk(path, split)
+    _compare_lengths(reading, declared)
+    if names:
+        return reading.finish([names[number] for number in sorted(names)])
+    if seen != set(range(len(seen))):
+        reading.notes.append(f"the {len(seen)} labels are not the numbers 0 to {len(seen) - 1}; classes are in order")
+    return reading.finish([str(number) for number in sorted(seen)])
+
+
+def _read_list(
+    path: Path,
+    split: str,
+    shape: Shape,
+    format_: str,
+    names: dict[int, str],
+    root: Path,
+    reading: Reading,
+    declared: dict[str, int],
+) -> set[int]:
+    """Adds the clips of a list; returns the class numbers in it."""
+    lines = list(read_lines(path))
+    if _lacks_labels(lines, shape, format_, split):
+        reading.notes.append(f"{path.name}: {len(lines)} clips carry no labels and are left out")
+        return set()
+    paths = [_split(line, shape)[0].strip() for _, line in lines]
+    home = root if root.is_dir() else path.parent
+    bases = list(dict.fromkeys([path.parent, home, *subfolders(home), *subfolders(path.parent)]))
+    base = most_hits(paths, bases, reading.disk) if paths else home
+    seen: set[int] = set()
+    for number, line in lines:
+        where = f"{path}:{number}"
+        name, numbers = _parse(line, shape, where, base, reading.disk)
+        label = numbers[-1]
+        if names and label not in names:
+            raise DataError(
+                f"{where}: the label {label} is not among the {len(names)} named ones ({min(names)} to {max(names)}); "
+                "correct the line or the file of names"
+            )
+        seen.add(label)
+        window = _window(numbers, format_, where)
+        clip_id = f"{name}:{window[0]}+{window[1]}" if window else name
+        label_name = names.get(label, str(label))
+        reading.add(split, ClipFile(id=clip_id, path=base / name, label=label_name, window=window), where)
+        if len(numbers) == 2:
+            declared[clip_id] = numbers[0]
+    return seen
+
+
+def _parse(line: str, shape: Shape, where: str, base: Path, disk: Disk) -> tuple[str, tuple[int, ...]]:
+    """The path and the numbers of a line."""
+    parts = [part.strip() for part in _split(line, shape)]
+    expected = _COLUMNS[shape.numbers].replace(" ", shape.separator or " ")
+    if len(parts) != shape.numbers + 1 or not parts[0] or not all(part.isdecimal() for part in parts[1:]):
+        raise DataError(
+            f"{where}: expected `{expected}`, with whole numbers after the path; got {line!r}. Where labels are names, "
+            "write a csv with the header path,label instead."
+        )
+    name, numbers = parts[0], tuple(int(part) for part in parts[1:])
+    is_video = Path(name.split()[0]).suffix.lower() in VIDEO_SUFFIXES and " " in name
+    more = len(line.split(shape.separator)) > shape.numbers + 1 and name.split()[-1].isdecimal()
+    several = (is_video and name.split()[-1].isdecimal()) or more
+    several = several or (shape.numbers == 2 and Path(name).suffix.lower() in VIDEO_SUFFIXES)
+    if several and not (disk.has(base / name) and shape.numbers == 1):
+        raise DataError(
+            f"{where}: {line!r} has more numbers than `{expected}`. Several labels a clip cannot be learned here: "
+            "keep one label a line."
+        )
+    return name, numbers
+
+
+def _split(line: str, shape: Shape) -> list[str]:
+    return line.split(shape.separator) if shape.separator else line.rsplit(None, shape.numbers)
+
+
+def _window(numbers: Sequence[int], format_: str, where: str) -> tuple[int, int] | None:
+    """The part of the recording that a line with a start names."""
+    if len(numbers) != 3:
+        return None
+    start, second, _ = numbers
+    if format_ == MMACTION2:
+        window = (start, second)
+    else:
+        window = (max(start, 1) - 1, second - max(start, 1) + 1)
+    if window[1] < 1:
+        raise DataError(f"{where}: {start} and {second} name no frame as {format_} reads them; is --format right?")
+    return window
+
+
+def _compare_lengths(reading: Reading, declared: dict[str, int]) -> None:
+    """Notes folders that hold another number of frames than their line says; the frames on disk are used."""
+    clips = [clip for members in reading.splits.values() for clip in members if clip.id in declared]
+    looked_at = clips[:: max(1, -(-len(clips) // _LOOKED_AT))]
+    differing = [clip for clip in looked_at if clip.path.is_dir() and _count(clip.path) != declared[clip.id]]
+    if differing:
+        first = differing[0]
+        reading.notes.append(
+            f"{len(differing)} of {len(looked_at)} folders looked at hold another number of frames than listed, first "
+            f"{first.id} ({declared[first.id]} listed, {_count(first.path)} there); what is there is used"
+        )
+
+
+def _count(folder: Path) -> int:
+    with os.scandir(folder) as entries:
+        return sum(is_frame(entry.name) for entry in entries)
+
+
+def _names(lists: Lists, root: Path, notes: list[str]) -> dict[int, str]:
+    """Class names by number, from a file beside the lists; none where there is no such file."""
+    folders = dict.fromkeys([lists.files["train"].parent, lists.home, root if root.is_dir() else root.parent])
+    path = next((folder / name for folder in folders for name in _NAMES_FILES if (folder / name).is_file()), None)
+    if path is None:
+        notes.append(f"classes are called by their numbers: no {', '.join(_NAMES_FILES)} names them")
+        return {}
+    lines = [line for _, line in read_lines(path)]
+    matches = [re.fullmatch(r"(\d+)\s+(\S.*)", line) for line in lines]
+    numbers = [int(match[1]) for match in matches if match]
+    names = lines
+    if len(numbers) == len(lines) and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1))):
+        names = [match[2] for match in matches if match]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{path}:{names.index(twice[0]) + 1}: the label {twice[0]!r} is there twice; each may be once")
+    return dict(enumerate(names))
+
+
+def _columns(format_: str) -> str:
+    numbers = " or ".join(f"`{_COLUMNS[n]}`" for n in _NUMBERS[format_])
+    return "`path start end label`" if format_ == IBM else numbers
+
+
+def _shape(path: Path) -> Shape | None:
+    """How most of the first lines are made; None where they hold no class numbers."""
+    lines = first_lines(path)
+    separator = next((sep for sep in ("::", ";") if lines and sep in lines[0]), None)
+    counts = Counter(_trailing_numbers(line, separator) for line in lines)
+    if not counts:
+        return None
+    numbers = min(counts.most_common(1)[0][0], 3)
+    if numbers == 0 and separator is None and lines:
+        first = lines[0].split()
+        numbers = int(len(first) == 2 and Path(first[0]).suffix.lower() in VIDEO_SUFFIXES)
+    return Shape(separator, numbers) if numbers else None
+
+
+def _trailing_numbers(line: str, separator: str | None) -> int:
+    parts = [part.strip() for part in line.split(separator)]
+    count = 0
+    while count < len(parts) - 1 and parts[-1 - count].isdecimal():
+        count += 1
+    return count
+
+
+def _can_be(path: Path, format_: str) -> bool:
+    shape = _shape(path)
+    return shape is not None and shape.numbers in _NUMBERS[format_]
+
+
+def _speaks_for(path: Path, format_: str) -> bool:
+    """Whether `auto` takes a list for this format; a list with two readings speaks for both."""
+    shape = _shape(path)
+    if shape is None or not _can_be(path, format_):
+        return False
+    if shape.numbers == 1:
+        return format_ == (KINETICS if path.suffix.lower() == ".csv" else MMACTION2)
+    if shape.numbers == 2:
+        return format_ == TSN
+    return format_ in _four_columns(path, shape)
+
+
+def _four_columns(path: Path, shape: Shape) -> set[str]:
+    """Which of `dir start num_frames label` and `path start end label` a list can be."""
+    if shape.separator == ";":
+        return {IBM}
+    possible = {MMACTION2, IBM}
+    near = [path.parent, path.parent.parent, *subfolders(path.parent), *subfolders(path.parent.parent)]
+    looked_at = 0
+    for line in first_lines(path):
+        name, *numbers = _split(line, shape)
+        if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
+            continue
+        start, second, _ = (int(number) for number in numbers)
+        if start == 0 or second < start:
+            return {MMACTION2}
+        folder = next((base / name for base in near if (base / name).is_dir()), None) if looked_at < 8 else None
+        if folder is not None:
+            looked_at += 1
+            if start + second > _count(folder):
+                possible.discard(MMACTION2)
+    return possible
+
+
+def _lacks_labels(lines: list[tuple[int, str]], shape: Shape, format_: str, split: str) -> bool:
+    """A test list of IBM's kind may have one number less a line."""
+    if split != "test" or not lines:
+        return False
+    return all(_trailing_numbers(line, shape.separator) < shape.numbers for _, line in lines)
+
+
+def refuse_two_readings(found: dict[str, str]) -> None:
+    """Says what to look at where four columns have two readings."""
+    if set(found) == {MMACTION2, IBM}:
+        raise ConfigError(
+            f"{found[IBM]} may be read as `dir start num_frames label` (mmaction2) or as `path start end label` (ibm), "
+            "and its numbers fit both. Choose with --format mmaction2 or --format ibm."
+        )

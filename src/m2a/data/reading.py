@@ -1,0 +1,99 @@
+"""Clips on the way from lists to a `ClipSet`: listed once, on disk, in splits that can be trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DataError
+from .clipset import ClipFile, ClipSet, first_few
+from .groups import hold_out, straddling
+from .listing import Disk, report_missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What a user may choose about reading."""
+
+    validation_fraction: float = 0.2
+    missing: str = "error"
+    split: int = 1
+    """Which of several official splits."""
+
+
+@dataclass(kw_only=True)
+class Reading:
+    """Collects clips, with notes about what is left out."""
+
+    format: str
+    root: Path
+    options: ReadOptions
+    notes: list[str] = field(default_factory=list)
+    splits: dict[str, list[ClipFile]] = field(default_factory=dict)
+    disk: Disk = field(default_factory=Disk)
+    _places: dict[str, str] = field(default_factory=dict)
+
+    def add(self, split: str, clip: ClipFile, where: str) -> None:
+        """Takes a clip that is listed at `where`, `file:line`; it may be listed once."""
+        if clip.id in self._places:
+            raise DataError(f"{where}: clip {clip.id} is listed already, at {self._places[clip.id]}; remove one line")
+        self._places[clip.id] = where
+        self.splits.setdefault(split, []).append(clip)
+
+    def check_disk(self, listing: Path, *splits: str) -> None:
+        """Raises for clips that the disk lacks, of some splits or all, or leaves them out with a note."""
+        names = splits or tuple(self.splits)
+        clips = [clip for name in names for clip in self.splits.get(name, [])]
+        absent = [clip.id for clip in clips if not self.disk.has(clip.path)]
+        if absent:
+            self.notes.append(report_missing(listing, absent, len(clips), self.options.missing))
+            gone = set(absent)
+            for name in names:
+                self.splits[name] = [clip for clip in self.splits.get(name, []) if clip.id not in gone]
+        for name in splits:
+            if not self.splits.get(name):
+                raise DataError(f"{listing}: no {name} clip is left; at least one is needed")
+
+    def finish(self, labels: Sequence[str]) -> ClipSet:
+        """The clips as a set; a validation split is held out where there is none."""
+        if not self.splits.get("train"):
+            raise DataError(f"{self.root} has no training clip; its splits are: {', '.join(self.splits) or 'none'}")
+        if not self.splits.get("validation"):
+            self.splits = {**self.splits, **held_out(self.splits["train"], self.options, self.notes)}
+        if warning := straddling(self.splits):
+            self.notes.append(warning)
+        used = {clip.label for clip in self.splits["train"]}
+        unused = [label for label in labels if label not in used]
+        if unused:
+            self.notes.append(f"{len(unused)} of {len(labels)} labels have no training clip: {first_few(unused, 3)}")
+        if len(labels) < 2:
+            raise DataError(f"{self.root} has {len(labels)} class ({first_few(list(labels))}); at least 2 are needed")
+        order = [name for name in ("train", "validation", "test") if self.splits.get(name)]
+        return ClipSet(
+            format=self.format,
+            root=self.root,
+            labels=tuple(labels),
+            splits={name: tuple(self.splits[name]) for name in order},
+            notes=tuple(self.notes),
+        )
+
+
+def held_out(train: list[ClipFile], options: ReadOptions, notes: list[str]) -> dict[str, list[ClipFile]]:
+    """`train` and `validation`, from training clips alone."""
+    fraction = options.validation_fraction
+    kept, held = hold_out(train, fraction=fraction)
+    if not held:
+        raise DataError(
+            "there is no validation split, and none can be held out: each class would lose all its clips or groups. "
+            "Add clips or groups, or list a validation split."
+        )
+    grouped = ", in whole groups" if any(clip.group for clip in train) else ""
+    notes.append(
+        f"no validation split: about {fraction:.0%} of each class ({len(held)} clips) "
+        f"are held out of training{grouped}, chosen by their {'names' if grouped else 'paths'}, so always the same ones"
+    )
+    without = sorted({clip.label for clip in train} - {clip.label for clip in held})
+    if without:
+        notes.append(f"{len(without)} labels are too small to hold a clip out: {first_few(without, 3)}")
+    return {"train": kept, "validation": held}
