@@ -40,8 +40,9 @@ def table(result: dict[str, Any]) -> str:
     if step := result.get("step_0"):
         lines += [
             "",
-            f"Before training, with image weights: the paper's start changes the frame features of a ResNet-18 by up to "
-            f"{step['paper']:.1f}, where the largest is {step['largest']:.1f}; the identity start by {step['identity']:g}.",
+            "Before training, with image weights: the paper's start changes the frame features of a ResNet-18 by up "
+            f"to {step['paper']:.1f}, where the largest is {step['largest']:.1f}; the identity start by "
+            f"{step['identity']:g}.",
         ]
     return "\n".join([*lines, ""])
 

@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"errors", "mechanisms", "insertion", "data.preprocessing"},
     "training": {"errors", "mechanisms", "insertion", "models", "data"},
     "evaluation": {"errors", "mechanisms", "insertion", "models", "data"},
-    "measurement": {"errors", "mechanisms", "insertion", "models"},
+    "measurement": {"errors", "mechanisms", "insertion", "models", "data"},
     "data": {"errors"},
     "reporting": {"errors"},
     "interop": {"errors", "mechanisms", "insertion", "models"},

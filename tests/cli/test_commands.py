@@ -115,6 +115,38 @@ def test_predict_names_every_label(m2a: Command, trained: Path, video_set: Path,
     assert "probability" in m2a("predict", video, "--model", trained / "model", "--top-k", 2).out
 
 
+def test_predict_slides_over_a_long_video(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    video = next(video_set.rglob("*.mp4"))
+    flags = ("--model", trained / "model", "--sliding", "--window", 0.4, "--step", 0.2)
+    outcome = m2a("predict", video, *flags, "--picture", tmp_path / "new" / "timeline.png", "--json")
+    assert outcome.code == 0, outcome.err
+    timeline = json.loads(outcome.out)[0]
+    assert timeline["intervals"][0]["start"] == 0
+    assert timeline["intervals"][-1]["end"] == timeline["seconds"] == timeline["windows"][-1]["end"]
+    assert (tmp_path / "new" / "timeline.png").stat().st_size > 1000
+    assert "from, s" in m2a("predict", video, *flags).out
+    assert (
+        "--picture draws the timeline of one video"
+        in m2a("predict", video, "--model", trained / "model", "--picture", tmp_path / "no.png").message
+    )
+
+
+def test_bench_data(m2a: Command, frames_set: Path, tmp_path: Path) -> None:
+    outcome = m2a(
+        "bench", "data", frames_set, "--size", 24, "--num-frames", 3, "--repeats", 2, "--batch-size", 4, "--out",
+        tmp_path / "speed.json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "of a bare decoding loop" in " ".join(outcome.out.split())
+    speed = json.loads((tmp_path / "speed.json").read_text())
+    assert speed["clips"] == 9
+    assert len(speed["loader_seconds"]) == len(speed["bare_seconds"]) == len(speed["memory_mib"]) == 2
+    shares = [speed[f"{name}_share"] for name in ("decode", "transform", "collate", "device")]
+    assert sum(shares) == pytest.approx(1)
+    assert min(shares) > 0
+    assert "must all be at least 1" in m2a("bench", "data", frames_set, "--repeats", 0).message
+
+
 def test_macs_and_list(m2a: Command) -> None:
     rows = json.loads(m2a("macs", "resnet18", "none", "m2a", "--json").out)["rows"]
     assert [row["mechanism"] for row in rows] == ["none", "m2a"]

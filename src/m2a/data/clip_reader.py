@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +24,8 @@ class ClipReader(ABC):
 
     path: Path
     num_frames: int
+    frame_rate: float | None = None
+    """Frames a second, on average, where the file says."""
 
     @abstractmethod
     def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
@@ -49,6 +51,12 @@ class ClipReader(ABC):
             raise UnreadableClipError(self.path, f"its frames differ in size ({shown}); all must have the same")
         pixels_THWC = np.stack([frames[index].permute(1, 2, 0).numpy() for index in indices])  # in one thread
         return torch.from_numpy(pixels_THWC).permute(0, 3, 1, 2)
+
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
+        """The frames at `indices`, which must rise, one after the other: a long recording is decoded once and never
+        held as a whole."""
+        for index in indices:
+            yield index, self._decode([index])[index]
 
     def close(self) -> None:  # noqa: B027 - most readers hold nothing open
         """Lets go of the file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -42,11 +42,16 @@ class _Window(ClipReader):
     def __init__(self, whole: ClipReader, start: int, num_frames: int) -> None:
         self.path = whole.path
         self.num_frames = num_frames
+        self.frame_rate = whole.frame_rate
         self._whole, self._start = whole, start
 
     def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
         frames = self._whole._decode([self._start + index for index in wanted])
         return {index - self._start: frame for index, frame in frames.items()}
+
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
+        for index, frame in self._whole.stream([self._start + index for index in indices]):
+            yield index - self._start, frame
 
     def close(self) -> None:
         self._whole.close()

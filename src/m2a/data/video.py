@@ -34,7 +34,9 @@ class VideoReader(ClipReader):
         self.path = path
         with self._opened() as container:
             self._check_stream(container)
-            name, codec = container.format.name, container.streams.video[0].codec_context.name
+            stream = container.streams.video[0]
+            name, codec = container.format.name, stream.codec_context.name
+            self.frame_rate = float(stream.average_rate) if stream.average_rate else None
             self.num_frames = self._count_packets(container)
         if self.num_frames and (codec in _HIDDEN_FRAMES or name in _LOOSE_FORMATS):
             self.num_frames = sum(1 for _ in self._frames())
@@ -42,19 +44,22 @@ class VideoReader(ClipReader):
             raise UnreadableClipError(path, "the video holds no frames")
 
     def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
-        frames: dict[int, Tensor] = {}
+        return dict(self.stream(wanted))
+
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
         converter = VideoReformatter()
-        missing = set(wanted)
+        wanted = iter(indices)
+        awaited = next(wanted, None)
         count = 0
         for index, frame in enumerate(self._frames()):
             count = index + 1
-            if index in missing:
+            if index == awaited:
                 if frame.is_corrupt:
                     raise UnreadableClipError(self.path, f"frame {index} of {self.num_frames} is damaged")
-                frames[index] = _to_tensor(frame, converter)
-                missing.remove(index)
-                if not missing:
-                    return frames
+                yield index, _to_tensor(frame, converter)
+                awaited = next(wanted, None)
+            if awaited is None:
+                return
         raise UnreadableClipError(self.path, f"only {count} of {self.num_frames} frames can be decoded")
 
     def _frames(self) -> Iterator[av.VideoFrame]:

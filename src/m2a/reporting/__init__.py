@@ -5,5 +5,6 @@ from m2a.reporting.report import Prediction as Prediction
 from m2a.reporting.report import write_report as write_report
 from m2a.reporting.runs import Run as Run
 from m2a.reporting.strips import FilmStrip as FilmStrip
+from m2a.reporting.timeline import write_timeline as write_timeline
 
-__all__ = ["FilmStrip", "Prediction", "Run", "results_table", "write_report"]
+__all__ = ["FilmStrip", "Prediction", "Run", "results_table", "write_report", "write_timeline"]

@@ -1,0 +1,204 @@
+"""What a model says of a long video, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from m2a.data.preprocessing import Preprocessing
+from m2a.data.readers import ClipReader, open_clip
+from m2a.errors import ConfigError, NotFoundError
+from m2a.evaluation.predict import Guess
+from m2a.models import VideoClassifier
+
+_STRIP_FRAMES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A part of a video, in seconds, and the likeliest labels of it, best first."""
+
+    start: float
+    end: float
+    guesses: tuple[Guess, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """Where one label is the likeliest, in seconds, and the mean of its probabilities."""
+
+    start: float
+    end: float
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """The windows of a video, and what they come to."""
+
+    path: Path
+    seconds: float
+    frame_rate: float
+    windows: tuple[Window, ...]
+    frames: tuple[tuple[float, NDArray[Any]], ...]
+    """A few frames for looking at, (H, W, 3) uint8, each with its time."""
+
+    def intervals(self) -> list[Interval]:
+        """The likeliest label over time: each moment has that of the window whose middle is nearest."""
+        middles = [(window.start + window.end) / 2 for window in self.windows]
+        edges = [0.0, *((a + b) / 2 for a, b in pairwise(middles)), self.seconds]
+        found: list[list[Any]] = []
+        for window, (start, end) in zip(self.windows, pairwise(edges), strict=True):
+            best = window.guesses[0]
+            if found and found[-1][2] == best.label:
+                found[-1][1] = end
+                found[-1][3].append(best.probability)
+            else:
+                found.append([start, end, best.label, [best.probability]])
+        return [
+            Interval(start=start, end=end, label=label, probability=sum(values) / len(values))
+            for start, end, label, values in found
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; frames are left out."""
+        return {
+            "path": str(self.path),
+            "seconds": self.seconds,
+            "frame_rate": self.frame_rate,
+            "intervals": [asdict(interval) for interval in self.intervals()],
+            "windows": [
+                {"start": window.start, "end": window.end, "top": [asdict(guess) for guess in window.guesses]}
+                for window in self.windows
+            ],
+        }
+
+
+def predict_timeline(
+    model: VideoClassifier,
+    path: str | Path,
+    *,
+    window: float = 2.0,
+    step: float | None = None,
+    frame_rate: float | None = None,
+    top_k: int = 5,
+    batch_size: int = 8,
+) -> Timeline:
+    """Slides a window over a video and says what is in each place of it.
+
+    The video is decoded once, and only the frames of a few windows are held.
+
+    Args:
+        model: with labels; each window is sampled and cropped by its preprocessing.
+        path: a video file, or a folder of JPEG frames.
+        window: seconds that the model sees at once.
+        step: seconds from one window to the next; half a window by default. The last window ends with the video.
+        frame_rate: frames a second; needed for a folder of frames, which does not say.
+        top_k: labels of each window.
+        batch_size: windows that go through the model together.
+
+    Raises:
+        NotFoundError: nothing is at `path`.
+        UnreadableClipError: it cannot be decoded.
+        ConfigError: the model has no labels, a length is not above 0, or the frame rate is not known.
+    """
+    step = window / 2 if step is None else step
+    if model.labels is None:
+        raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
+    if window <= 0 or step <= 0 or top_k < 1 or batch_size < 1:
+        raise ConfigError(
+            f"window={window} and step={step} must be above 0, top_k={top_k} and batch_size={batch_size} at least 1."
+        )
+    if not Path(path).exists():
+        raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
+    model.eval()
+    with open_clip(path) as clip:
+        rate = frame_rate or clip.frame_rate
+        if rate is None or rate <= 0:
+            raise ConfigError(f"{path} does not say how many frames make a second. Give frame_rate= (--frame-rate).")
+        length = min(max(round(window * rate), 1), clip.num_frames)
+        starts = _starts(clip.num_frames, length, max(round(step * rate), 1))
+        shown = sorted({(2 * k + 1) * clip.num_frames // (2 * _STRIP_FRAMES) for k in range(_STRIP_FRAMES)})
+        pictures: list[tuple[float, NDArray[Any]]] = []
+        clips = _windows(clip, model.preprocessing, starts, length, shown, pictures, rate)
+        rows = torch.cat([_probabilities(model, batch) for batch in _batches(clips, batch_size)])
+        seconds = clip.num_frames / rate
+    return Timeline(
+        path=Path(path),
+        seconds=seconds,
+        frame_rate=rate,
+        windows=tuple(
+            Window(start=start / rate, end=(start + length) / rate, guesses=_guesses(row, model.labels, top_k))
+            for start, row in zip(starts, rows, strict=True)
+        ),
+        frames=tuple(pictures),
+    )
+
+
+def _starts(total: int, length: int, step: int) -> list[int]:
+    starts = list(range(0, total - length + 1, step))
+    return starts if starts[-1] == total - length else [*starts, total - length]
+
+
+def _windows(
+    clip: ClipReader,
+    preprocessing: Preprocessing,
+    starts: Sequence[int],
+    length: int,
+    shown: Sequence[int],
+    pictures: list[tuple[float, NDArray[Any]]],
+    rate: float,
+) -> Iterator[UInt8[Tensor, "T 3 S S"]]:
+    """The windows as the model sees them, each as soon as its last frame is there; frames to look at go to
+    `pictures`."""
+    samples = [[start + index for index in preprocessing.sample_test(length)] for start in starts]
+    wanted = sorted({index for sample in samples for index in sample} | set(shown))
+    held: dict[int, Tensor] = {}
+    awaited = 0
+    for index, frame in clip.stream(wanted):
+        if index in shown:
+            pictures.append((index / rate, np.ascontiguousarray(_small(frame).permute(1, 2, 0).numpy())))
+        held[index] = preprocessing.test_transform(frame[None])[0]
+        while awaited < len(samples) and samples[awaited][-1] <= index:
+            yield torch.stack([held[place] for place in samples[awaited]])
+            awaited += 1
+        first = samples[awaited][0] if awaited < len(samples) else index + 1
+        for place in [place for place in held if place < first]:
+            del held[place]
+
+
+def _small(frame: UInt8[Tensor, "3 H W"]) -> UInt8[Tensor, "3 h w"]:
+    """With pixels left out, of about 160 lines."""
+    every = max(1, min(frame.shape[-2:]) // 160)
+    return frame[:, ::every, ::every]
+
+
+def _batches(clips: Iterator[Tensor], size: int) -> Iterator[UInt8[Tensor, "B T 3 S S"]]:
+    waiting: list[Tensor] = []
+    for clip in clips:
+        waiting.append(clip)
+        if len(waiting) == size:
+            yield torch.stack(waiting)
+            waiting = []
+    if waiting:
+        yield torch.stack(waiting)
+
+
+def _probabilities(model: VideoClassifier, clips: UInt8[Tensor, "B T 3 S S"]) -> Float[Tensor, "B K"]:
+    return model.predict_probabilities(clips).cpu()
+
+
+def _guesses(row: Float[Tensor, " K"], labels: Sequence[str], top_k: int) -> tuple[Guess, ...]:
+    best = torch.topk(row, min(top_k, len(labels)))
+    pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    return tuple(Guess(label=labels[index], probability=value) for value, index in pairs)

@@ -1,0 +1,188 @@
+"""How fast clips come from disk to a batch, beside a bare loop that only decodes the same frames.
+
+Both read the same clips and the same frames of them, with as many processes, in turns (A B A B) inside one run, so
+that what else the machine does falls on both alike.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from m2a.data.batch import collate
+from m2a.data.clipset import ClipFile
+from m2a.data.dataset import ClipDataset, make_loader
+from m2a.data.preprocessing import Preprocessing
+from m2a.errors import ConfigError, UnreadableClipError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpeed:
+    """What was measured, on clips as training reads them."""
+
+    clips: int
+    """Read in each repeat."""
+    workers: int
+    batch_size: int
+    loader_seconds: tuple[float, ...]
+    """From disk to batches on the device, one a repeat."""
+    bare_seconds: tuple[float, ...]
+    """Decoding alone, one a repeat."""
+    decode_share: float
+    """Of one process's time: decoding; cropping and augmenting; stacking; copying and normalising."""
+    transform_share: float
+    collate_share: float
+    device_share: float
+    memory_mib: tuple[float, ...]
+    """Of all worker processes together, after each repeat of the loader."""
+
+    @property
+    def clips_per_second(self) -> float:
+        return self.clips / statistics.median(self.loader_seconds)
+
+    @property
+    def ratio(self) -> float:
+        """Of the bare loop's speed, the loader's: the median over pairs of repeats."""
+        pairs = zip(self.bare_seconds, self.loader_seconds, strict=True)
+        return statistics.median(bare / loader for bare, loader in pairs)
+
+    @property
+    def ratio_range(self) -> tuple[float, float]:
+        """The smallest and the largest ratio of a pair."""
+        ratios = [bare / loader for bare, loader in zip(self.bare_seconds, self.loader_seconds, strict=True)]
+        return min(ratios), max(ratios)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {
+            "clips_per_second": self.clips_per_second,
+            "ratio": self.ratio,
+            "ratio_range": list(self.ratio_range),
+        }
+
+
+def measure_data(
+    clips: Sequence[ClipFile],
+    preprocessing: Preprocessing,
+    *,
+    workers: int = 1,
+    batch_size: int = 16,
+    repeats: int = 5,
+    device: str | torch.device = "cpu",
+) -> DataSpeed:
+    """Reads `clips` `repeats` times with the loader that training uses, and as often with a bare decoding loop.
+
+    Both are run once before, which starts their processes and warms the disk's cache.
+
+    Raises ConfigError for counts below 1, or when no clip can be read.
+    """
+    if workers < 1 or repeats < 1 or batch_size < 1 or not clips:
+        raise ConfigError(
+            f"workers={workers}, repeats={repeats}, batch_size={batch_size} and the number of clips ({len(clips)}) "
+            "must all be at least 1."
+        )
+    labels = sorted({clip.label for clip in clips})
+    dataset = ClipDataset(clips, labels=labels, preprocessing=preprocessing, train=True)
+    loader = make_loader(dataset, batch_size=batch_size, shuffle=False, workers=workers, seed=0)
+    device = torch.device(device)
+    loaded, bare, memory = [], [], []
+    with ExitStack() as stack:
+        context = get_context("spawn")
+        pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread))
+        jobs = [(dataset, list(range(start, len(clips), workers))) for start in range(workers)]
+        for repeat in range(-1, repeats):
+            seconds = _time(lambda: _run_loader(loader, preprocessing, device))
+            others = _time(lambda: list(pool.map(_decode_alone, jobs)))
+            if repeat >= 0:
+                loaded.append(seconds)
+                bare.append(others)
+                memory.append(_memory_of_children(psutil.Process()))
+    stages = _stages(dataset, preprocessing, device, batch_size)
+    return DataSpeed(
+        clips=len(clips),
+        workers=workers,
+        batch_size=batch_size,
+        loader_seconds=tuple(loaded),
+        bare_seconds=tuple(bare),
+        memory_mib=tuple(memory),
+        **stages,
+    )
+
+
+def _run_loader(loader: Any, preprocessing: Preprocessing, device: torch.device) -> None:
+    read = 0
+    for batch in loader:
+        if len(batch):
+            preprocessing.normalize(batch.to(device).clips)
+        read += len(batch)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    if not read:
+        raise ConfigError("None of the clips can be read. m2a data check says why.")
+
+
+def _decode_alone(job: tuple[ClipDataset, list[int]]) -> None:
+    """The frames that the data set would take of these clips, decoded and thrown away."""
+    dataset, indices = job
+    for index in indices:
+        rng = np.random.default_rng((dataset.seed, dataset.epoch, index))
+        _decode(dataset, index, rng)
+
+
+def _decode(dataset: ClipDataset, index: int, rng: np.random.Generator) -> Any:
+    try:
+        return dataset.decode(index, rng)
+    except UnreadableClipError:
+        return None
+
+
+def _stages(
+    dataset: ClipDataset, preprocessing: Preprocessing, device: torch.device, batch_size: int
+) -> dict[str, float]:
+    """Shares of one process's time, of at most 64 clips."""
+    spent = dict.fromkeys(("decode", "transform", "collate", "device"), 0.0)
+    samples = []
+    for index in range(min(len(dataset), 64)):
+        rng = np.random.default_rng((dataset.seed, dataset.epoch, index))
+        start = time.perf_counter()
+        frames = _decode(dataset, index, rng)
+        middle = time.perf_counter()
+        if frames is None:
+            continue
+        samples.append(dataset.prepare(frames, index, rng))
+        spent["decode"] += middle - start
+        spent["transform"] += time.perf_counter() - middle
+    for first in range(0, len(samples), batch_size):
+        start = time.perf_counter()
+        batch = collate(samples[first : first + batch_size])
+        middle = time.perf_counter()
+        preprocessing.normalize(batch.to(device).clips)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        spent["collate"] += middle - start
+        spent["device"] += time.perf_counter() - middle
+    whole = sum(spent.values())
+    return {f"{name}_share": seconds / whole for name, seconds in spent.items()}
+
+
+def _memory_of_children(process: psutil.Process) -> float:
+    return sum(child.memory_info().rss for child in process.children(recursive=True)) / 2**20
+
+
+def _time(run: Any) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)

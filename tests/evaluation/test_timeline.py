@@ -1,0 +1,120 @@
+"""A long video, window by window: each window is what the model says of those frames alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from m2a.data.readers import open_clip
+from m2a.data.synthetic import synthesize
+from m2a.errors import ConfigError, NotFoundError
+from m2a.evaluation import predict_timeline
+from m2a.evaluation.predict import Guess
+from m2a.evaluation.timeline import Interval, Timeline, Window
+from m2a.models import VideoClassifier, create_model
+from m2a.reporting import write_timeline
+
+LABELS = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """37 frames, 12 a second."""
+    root = tmp_path_factory.mktemp("set")
+    synthesize(
+        root, layout="class-folders", classes=2, num_train=2, num_validation=2, size=24, num_frames=37, workers=1,
+        progress=False,
+    )  # fmt: skip
+    return next(root.rglob("*.mp4"))
+
+
+@pytest.fixture
+def model() -> VideoClassifier:
+    torch.manual_seed(3)
+    model = create_model(
+        "resnet10t",
+        num_classes=3,
+        labels=LABELS,
+        num_frames=3,
+        reduction=2,
+        size=32,
+        backbone_options={"channels": (8, 8, 16, 16), "zero_init_last": False},
+    )
+    torch.nn.init.normal_(model.head.weight, std=5.0)
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 50])
+def test_each_window_is_seen_by_itself(video: Path, model: VideoClassifier, batch_size: int) -> None:
+    with open_clip(video) as clip:
+        rate, total = clip.frame_rate, clip.num_frames
+    assert rate is not None
+    window, step = 11 / rate, 7 / rate
+    timeline = predict_timeline(model, video, window=window, step=step, top_k=3, batch_size=batch_size)
+    starts = [round(part.start * rate) for part in timeline.windows]
+    assert starts == [0, 7, 14, 21, 26]  # the last ends with the video
+    assert timeline.seconds == pytest.approx(total / rate)
+    for start, part in zip(starts, timeline.windows, strict=True):
+        assert part.end == pytest.approx((start + 11) / rate)
+        with open_clip(video, window=(start, 11)) as clip:
+            pixels = model.preprocessing.test_transform(clip.read(model.preprocessing.sample_test(11)))
+        expected = model.predict_probabilities(pixels[None])[0]
+        got = {guess.label: guess.probability for guess in part.guesses}
+        torch.testing.assert_close(torch.tensor([got[label] for label in LABELS]), expected, rtol=0, atol=1e-5)
+        assert part.guesses[0].probability == max(got.values())
+    assert len(timeline.frames) == 12
+    assert [time for time, _ in timeline.frames] == sorted(time for time, _ in timeline.frames)
+
+
+def test_a_stream_is_what_reading_gives(video: Path) -> None:
+    with open_clip(video) as clip:
+        wanted = [0, 3, 4, 17, 36]
+        streamed: Iterator[tuple[int, torch.Tensor]] = clip.stream(wanted)
+        frames = clip.read(wanted)
+        for (index, frame), place, expected in zip(streamed, wanted, frames, strict=True):
+            assert index == place
+            assert torch.equal(frame, expected)
+
+
+def part(start: float, end: float, label: str, probability: float) -> Window:
+    return Window(start=start, end=end, guesses=(Guess(label=label, probability=probability),))
+
+
+def test_neighbours_that_agree_are_one_interval(tmp_path: Path) -> None:
+    windows = (part(0.0, 2.0, "a", 0.5), part(1.0, 3.0, "a", 0.7), part(2.0, 4.0, "b", 0.9), part(3.0, 5.0, "a", 0.8))
+    timeline = Timeline(path=Path("x.mp4"), seconds=5.0, frame_rate=25.0, windows=windows, frames=())
+    assert timeline.intervals() == [
+        Interval(start=0.0, end=2.5, label="a", probability=pytest.approx(0.6)),
+        Interval(start=2.5, end=3.5, label="b", probability=0.9),
+        Interval(start=3.5, end=5.0, label="a", probability=0.8),
+    ]
+    plain = timeline.to_dict()
+    assert plain["intervals"][1] == {"start": 2.5, "end": 3.5, "label": "b", "probability": 0.9}
+    assert plain["windows"][0] == {"start": 0, "end": 2, "top": [{"label": "a", "probability": 0.5}]}
+    parts = [(p.start, p.end, p.label, p.probability) for p in timeline.intervals()]
+    write_timeline(tmp_path / "t.png", parts, timeline.frames, seconds=5.0, title="x.mp4")
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_video_shorter_than_the_window_is_one(video: Path, model: VideoClassifier) -> None:
+    timeline = predict_timeline(model, video, window=100.0)
+    assert len(timeline.windows) == 1
+    assert timeline.windows[0].end == pytest.approx(timeline.seconds)
+    assert len(timeline.intervals()) == 1
+
+
+def test_what_cannot_be_slid_over(video: Path, model: VideoClassifier, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"There is no video .*gone\.mp4\."):
+        predict_timeline(model, tmp_path / "gone.mp4")
+    with pytest.raises(ConfigError, match=r"window=0\.0 and step=1\.0 must be above 0"):
+        predict_timeline(model, video, window=0.0, step=1.0)
+    synthesize(
+        tmp_path / "frames", classes=2, num_train=2, num_validation=2, size=24, num_frames=5, workers=1, progress=False
+    )
+    folder = next((tmp_path / "frames" / "20bn-something-something-v1").iterdir())
+    with pytest.raises(ConfigError, match=r"does not say how many frames make a second\. Give frame_rate="):
+        predict_timeline(model, folder)
+    assert len(predict_timeline(model, folder, frame_rate=5.0, window=0.6, step=0.2).windows) == 3
