@@ -17,6 +17,7 @@ from m2a.training.config import (
     RECIPES,
     Consensus,
     DataFormat,
+    Decoder,
     Init,
     Optimizer,
     Precision,
@@ -28,7 +29,7 @@ from m2a.training.config import (
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
 _CHOICES = {
     "Optimizer": Optimizer, "Schedule": Schedule, "Precision": Precision, "DataFormat": DataFormat,
-    "Consensus": Consensus, "Init": Init, "Sampling": Sampling,
+    "Consensus": Consensus, "Init": Init, "Sampling": Sampling, "Decoder": Decoder,
 }  # fmt: skip
 
 _HEAD = """\

@@ -14,7 +14,14 @@ from m2a.data import ClipSet
 
 SSV1 = "something-something-v1"
 FRAMES = "20bn-something-something-v1"
-PLAIN = {"libx264": "yuv420p", "libvpx-vp9": "yuv420p", "libvpx": "yuv420p", "mpeg4": "yuv420p", "gif": "rgb8"}
+PLAIN = {
+    "libx264": "yuv420p",
+    "libx265": "yuv420p",
+    "libvpx-vp9": "yuv420p",
+    "libvpx": "yuv420p",
+    "mpeg4": "yuv420p",
+    "gif": "rgb8",
+}
 
 
 def brightness(k: int) -> int:

@@ -84,10 +84,10 @@ def part(start: float, end: float, label: str, probability: float) -> Window:
 
 
 def test_neighbours_that_agree_are_one_interval(tmp_path: Path) -> None:
-    windows = (part(0.0, 2.0, "a", 0.5), part(1.0, 3.0, "a", 0.7), part(2.0, 4.0, "b", 0.9), part(3.0, 5.0, "a", 0.8))
+    windows = (part(0.0, 2.0, "a", 0.5), part(1.0, 3.0, "a", 0.75), part(2.0, 4.0, "b", 0.9), part(3.0, 5.0, "a", 0.8))
     timeline = Timeline(path=Path("x.mp4"), seconds=5.0, frame_rate=25.0, windows=windows, frames=())
     assert timeline.intervals() == [
-        Interval(start=0.0, end=2.5, label="a", probability=pytest.approx(0.6)),
+        Interval(start=0.0, end=2.5, label="a", probability=0.625),
         Interval(start=2.5, end=3.5, label="b", probability=0.9),
         Interval(start=3.5, end=5.0, label="a", probability=0.8),
     ]

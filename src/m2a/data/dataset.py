@@ -19,7 +19,7 @@ from .batch import Sample as Sample
 from .batch import collate as collate
 from .clipset import ClipFile, first_few
 from .preprocessing import Preprocessing
-from .readers import read_clip
+from .readers import Decoder, check_decoder, read_clip
 
 
 class ClipDataset(Dataset[Sample | BadClip]):
@@ -41,6 +41,7 @@ class ClipDataset(Dataset[Sample | BadClip]):
         augmentation: Augmentation | None = None,
         num_clips: int = 1,
         num_crops: int = 1,
+        decoder: Decoder = "pyav",
         seed: int = 0,
     ) -> None:
         self.clips = tuple(clips)
@@ -50,6 +51,8 @@ class ClipDataset(Dataset[Sample | BadClip]):
         self.seed = seed
         self.num_clips = num_clips
         self.num_crops = num_crops
+        self.decoder: Decoder = decoder
+        check_decoder(decoder)
         augmentation = augmentation or Augmentation()
         _validate(self.clips, self.labels, seed)
         _validate_purpose(train, augmentation, num_clips, num_crops)
@@ -78,8 +81,14 @@ class ClipDataset(Dataset[Sample | BadClip]):
 
     def _test_sample(self, index: int) -> Sample:
         file = self.clips[index]
-        views = {"num_clips": self.num_clips, "num_crops": self.num_crops}
-        clip = read_views(file.path, self.preprocessing, window=file.window, **views)
+        clip = read_views(
+            file.path,
+            self.preprocessing,
+            window=file.window,
+            decoder=self.decoder,
+            num_clips=self.num_clips,
+            num_crops=self.num_crops,
+        )
         return Sample(clip=clip, label=self.targets[index], index=index)
 
     def _train_sample(self, index: int) -> Sample:
@@ -89,7 +98,14 @@ class ClipDataset(Dataset[Sample | BadClip]):
     def decode(self, index: int, rng: np.random.Generator) -> UInt8[Tensor, "T 3 H W"]:
         """The frames that training takes of a clip, as they are."""
         file = self.clips[index]
-        return read_clip(file.path, lambda total: self.preprocessing.sample_train(total, rng), window=file.window)
+        given = self.preprocessing
+        return read_clip(
+            file.path,
+            lambda total: given.sample_train(total, rng),
+            window=file.window,
+            decoder=self.decoder,
+            short_side=given.smallest_side,
+        )
 
     def prepare(self, frames: UInt8[Tensor, "T 3 H W"], index: int, rng: np.random.Generator) -> Sample:
         """The crop and the augmentation of a clip's frames for training."""
@@ -102,6 +118,7 @@ def read_views(
     preprocessing: Preprocessing,
     *,
     window: tuple[int, int] | None = None,
+    decoder: Decoder = "pyav",
     num_clips: int = 1,
     num_crops: int = 1,
 ) -> UInt8[Tensor, "*V T 3 S S"]:
@@ -113,7 +130,8 @@ def read_views(
         views = (preprocessing.sample_test(total, view=view, views=num_clips) for view in range(num_clips))
         return [index for view in views for index in view]
 
-    samples = read_clip(path, sample, window=window).split(frames)
+    side = preprocessing.smallest_side
+    samples = read_clip(path, sample, window=window, decoder=decoder, short_side=side).split(frames)
     crops = [crop for clip in samples for crop in preprocessing.test_crops(clip, num_crops)]
     return crops[0] if len(crops) == 1 else torch.stack(crops)
 

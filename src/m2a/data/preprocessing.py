@@ -6,6 +6,7 @@ The crops for training are those of Temporal Segment Networks, https://arxiv.org
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -55,6 +56,11 @@ class Preprocessing:
     def short_side(self) -> int:
         """Length in pixels of the short side before the centre crop of testing."""
         return self.resize if self.resize is not None else round(self.size * 256 / 224)
+
+    @property
+    def smallest_side(self) -> int:
+        """Short side of a frame in pixels from which on neither crops nor the resize of testing make pixels larger."""
+        return max(self.short_side, math.ceil(self.size / min(self.scales)))
 
     def sample_test(self, total: int, *, view: int = 0, views: int = 1) -> list[int]:
         """The frames of one view of a clip of `total` frames: of a single one, the centres of its segments, or the

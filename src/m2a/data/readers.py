@@ -4,35 +4,78 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ..errors import DataError, UnreadableClipError
+from ..errors import ConfigError, DataError, UnreadableClipError
 from .clip_reader import ClipReader as ClipReader
 from .frame_folder import FrameFolder
 
+Decoder = Literal["pyav", "torchcodec", "auto"]
 
-def open_clip(path: str | Path, *, window: tuple[int, int] | None = None) -> ClipReader:
-    """Opens a video file or a folder of JPEG frames; raises `UnreadableClipError` where that cannot be done.
 
-    With a `window`, its first frame and its number of frames, that part of it is the clip.
+def open_clip(
+    path: str | Path,
+    *,
+    window: tuple[int, int] | None = None,
+    decoder: Decoder = "pyav",
+    short_side: int | None = None,
+) -> ClipReader:
+    """Opens a video file or a folder of JPEG frames.
+
+    Args:
+        path: of the file or the folder.
+        window: first frame and number of frames: that part of it is the clip.
+        decoder: of video files: "pyav", which brings its own FFmpeg; "torchcodec", which needs FFmpeg's libraries;
+            "auto" is torchcodec where it can decode, and else PyAV.
+        short_side: JPEG frames may be decoded to a half, a quarter or an eighth of their size, which is faster, as
+            long as their short side keeps so many pixels.
+
+    Raises:
+        UnreadableClipError: it cannot be opened.
+        ConfigError: there is no such decoder, or it cannot decode here.
     """
     path = Path(path)
     if path.is_dir():
-        return _windowed(FrameFolder(path), window)
+        return _windowed(FrameFolder(path, short_side=short_side), window)
     if not path.exists():
         raise UnreadableClipError(path, "there is no such file or folder")
+    return _windowed(_open_video(path, decoder), window)
+
+
+def check_decoder(decoder: str) -> None:
+    """Raises ConfigError for a decoder that there is none of, or that cannot decode here."""
+    if decoder not in get_args(Decoder):
+        raise ConfigError(f"decoder={decoder!r} is not one of: {', '.join(get_args(Decoder))}")
+    if decoder == "torchcodec":
+        from .torchcodec_video import check_torchcodec
+
+        check_torchcodec()
+
+
+def _open_video(path: Path, decoder: Decoder) -> ClipReader:
     from .video import VideoReader  # PyAV is loaded only where there is a video
 
-    return _windowed(VideoReader(path), window)
+    if decoder == "pyav":
+        return VideoReader(path)
+    from .torchcodec_video import TorchcodecReader, torchcodec_problem
+
+    check_decoder(decoder)
+    return VideoReader(path) if torchcodec_problem() else TorchcodecReader(path)
 
 
 def read_clip(
-    path: str | Path, sample: Callable[[int], Sequence[int]], *, window: tuple[int, int] | None = None
+    path: str | Path,
+    sample: Callable[[int], Sequence[int]],
+    *,
+    window: tuple[int, int] | None = None,
+    decoder: Decoder = "pyav",
+    short_side: int | None = None,
 ) -> UInt8[Tensor, "T 3 H W"]:
-    """Opens a clip, asks `sample` which frames of its `num_frames` are wanted, and reads those."""
-    with open_clip(path, window=window) as clip:
+    """Opens a clip, asks `sample` which frames of its `num_frames` are wanted, and reads those; see `open_clip`."""
+    with open_clip(path, window=window, decoder=decoder, short_side=short_side) as clip:
         return clip.read(sample(clip.num_frames))
 
 

@@ -18,6 +18,7 @@ Schedule = Literal["step", "one-cycle", "constant"]
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
 Consensus = Literal["avg", "attention"]
 Init = Literal["paper", "identity"]
+Decoder = Literal["pyav", "torchcodec", "auto"]
 Sampling = Literal["segments", "uniform", "dense"]
 DataFormat = Literal[
     "auto", "something-something-v1", "something-something-v2", "jester", "kinetics", "ucf101", "hmdb51", "tsn",
@@ -120,6 +121,8 @@ class TrainConfig:
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     """Sides of the multi-scale training crops, as shares of the short side."""
 
+    decoder: Decoder = "pyav"
+    """What decodes videos: pyav, torchcodec (needs FFmpeg's libraries), or auto (torchcodec where it works)."""
     workers: int | None = None
     """Processes that decode clips; by default one a core but one, at most 8."""
     device: str = "auto"
@@ -245,7 +248,7 @@ def _validate(config: TrainConfig) -> None:
         if not 0 <= getattr(config, name) < 1:
             raise ConfigError(f"{name} must lie in 0 to 1 (1 excluded); got {getattr(config, name)}.")
     choices: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
-    choices |= {"format": DataFormat, "consensus": Consensus, "init": Init, "sampling": Sampling}
+    choices |= {"format": DataFormat, "consensus": Consensus, "init": Init, "sampling": Sampling, "decoder": Decoder}
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")

@@ -120,6 +120,7 @@ def _channels_last(model: torch.nn.Module) -> None:
 def _loaders(config: TrainConfig, clips: ClipSet, model: VideoClassifier, *, pin_memory: bool) -> tuple[Any, Any]:
     workers = default_workers() if config.workers is None else config.workers
     common: dict[str, Any] = {"labels": clips.labels, "preprocessing": model.preprocessing, "seed": config.seed}
+    common |= {"decoder": config.decoder}
     shared: dict[str, Any] = {
         "batch_size": config.batch_size,
         "workers": workers,

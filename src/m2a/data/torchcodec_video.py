@@ -1,0 +1,87 @@
+"""Video files, decoded with FFmpeg through torchcodec, where that is installed and finds FFmpeg's libraries."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from ..errors import ConfigError, UnreadableClipError
+from .clip_reader import ClipReader
+from .video import VideoReader
+
+
+class TorchcodecReader(ClipReader):
+    """A video file, opened with PyAV, which finds files that are cut off, and decoded with torchcodec, which seeks: of
+    a long video it decodes from the key frame before each frame wanted. The same frames come out, to within the
+    rounding of colours. The rotation a phone writes into a file is applied."""
+
+    def __init__(self, path: Path) -> None:
+        from torchcodec.decoders import VideoDecoder
+
+        checked = VideoReader(path)
+        self.path, self.num_frames, self.frame_rate = path, checked.num_frames, checked.frame_rate
+        threads = 1 if get_worker_info() is not None else 0  # workers would fight for the cores
+        try:
+            self._decoder = VideoDecoder(str(path), num_ffmpeg_threads=threads)
+            held = len(self._decoder)
+        except (RuntimeError, ValueError) as error:
+            raise UnreadableClipError(path, f"torchcodec cannot open it ({_first_line(error)})") from error
+        if held != self.num_frames:
+            raise UnreadableClipError(path, f"PyAV finds {self.num_frames} frames in it and torchcodec {held}")
+
+    def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
+        try:
+            frames = self._decoder.get_frames_at(list(wanted)).data
+        except (RuntimeError, IndexError, ValueError) as error:
+            raise UnreadableClipError(self.path, f"torchcodec cannot decode it ({_first_line(error)})") from error
+        return dict(zip(wanted, frames, strict=True))
+
+
+@cache
+def torchcodec_problem() -> str:
+    """Why torchcodec cannot decode here, in one line; "" when it can, which is tried."""
+    try:
+        from torchcodec.decoders import VideoDecoder
+    except ImportError as error:
+        return f"it cannot be imported ({_first_line(error)})"
+    except (RuntimeError, OSError) as error:  # it loads FFmpeg's libraries when it is imported
+        return f"it cannot be loaded ({_first_line(error)})"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "probe.mp4"
+        _write_probe(path)
+        try:
+            VideoDecoder(str(path))[0]
+        except Exception as error:  # whatever its binding to FFmpeg raises
+            return f"it cannot decode ({_first_line(error)})"
+    return ""
+
+
+def check_torchcodec() -> None:
+    """Raises ConfigError where torchcodec cannot decode."""
+    if problem := torchcodec_problem():
+        raise ConfigError(
+            f"decoder=torchcodec was asked for, but {problem}. It needs the package torchcodec and FFmpeg's shared "
+            "libraries; decoder=pyav brings its own."
+        )
+
+
+def _write_probe(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = 32, 32
+        frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), dtype=np.uint8), format="rgb24")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
