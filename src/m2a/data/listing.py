@@ -132,12 +132,14 @@ def find_lists(root: Path, suffixes: Sequence[str], accept: Callable[[Path], boo
         return _companions(root, suffixes, accept)
     near = [root, *(root / name for name in LIST_FOLDERS)]
     for folder in [*near, *([root.absolute().parent] if _is_clips_folder(root) else [])]:
-        found = _by_rest(folder, suffixes)
-        found = {rest: files for rest, files in found.items() if "train" in files and accept(files["train"])}
-        if found:
+        everything = _by_rest(folder, suffixes)
+        found = {rest: files for rest, files in everything.items() if "train" in files and accept(files["train"][0])}
+        rgb = {rest: files for rest, files in found.items() if "flow" not in rest}
+        if rgb:
             notes: list[str] = []
-            rest = _chosen(found, split, notes)
-            return Lists(root, found[rest], notes)
+            if len(rgb) < len(found):
+                notes.append(f"{len(found) - len(rgb)} training lists of optical flow are left out")
+            return Lists(root, _single(rgb[_chosen(rgb, split, notes)]), notes)
     return None
 
 
@@ -145,32 +147,40 @@ def _companions(path: Path, suffixes: Sequence[str], accept: Callable[[Path], bo
     if path.suffix.lower() not in suffixes or not accept(path):
         return None
     split, rest = split_of(path.stem)
-    files = {"train": path}
-    if split is not None:
-        files = {**_by_rest(path.parent, (path.suffix.lower(),)).get(rest, {}), split: path}
-    return Lists(path.parent, files)
+    if split is None:
+        return Lists(path.parent, {"train": path})
+    beside = _by_rest(path.parent, (path.suffix.lower(),))[(*rest, path.suffix.lower())]
+    return Lists(path.parent, _single({**beside, split: [path]}))
 
 
-def _by_rest(folder: Path, suffixes: Sequence[str]) -> dict[tuple[str, ...], dict[str, Path]]:
-    found: dict[tuple[str, ...], dict[str, Path]] = {}
+def _by_rest(folder: Path, suffixes: Sequence[str]) -> dict[tuple[str, ...], dict[str, list[Path]]]:
+    """Lists by split, by what their names have besides the split."""
+    found: dict[tuple[str, ...], dict[str, list[Path]]] = {}
     for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)) if folder.is_dir() else ():
         split, rest = split_of(path.stem)
-        if split and "flow" not in rest and path.suffix.lower() in suffixes and path.is_file():
-            if split in found.get(rest, {}):
-                raise DataError(f"{found[rest][split]} and {path} are both the {split} list; remove one")
-            found.setdefault(rest, {})[split] = path
+        if split and path.suffix.lower() in suffixes and path.is_file():
+            found.setdefault((*rest, path.suffix.lower()), {}).setdefault(split, []).append(path)
     return found
 
 
-def _chosen(found: dict[tuple[str, ...], dict[str, Path]], split: int, notes: list[str]) -> tuple[str, ...]:
+def _single(files: dict[str, list[Path]]) -> dict[str, Path]:
+    for split, paths in files.items():
+        if len(paths) > 1:
+            raise DataError(f"{paths[0]} and {paths[1]} are both the {split} list; remove one")
+    return {split: paths[0] for split, paths in files.items()}
+
+
+def _chosen(found: dict[tuple[str, ...], dict[str, list[Path]]], split: int, notes: list[str]) -> tuple[str, ...]:
     """The only set of lists, or the only one with the split's number in its name."""
     if len(found) == 1:
         return next(iter(found))
     numbered = [rest for rest in found if str(split) in rest or f"split{split}" in rest]
     if len(numbered) == 1:
-        notes.append(f"{len(found)} sets of lists are there; read: split {split}, {found[numbered[0]]['train'].name}")
+        notes.append(
+            f"{len(found)} sets of lists are there; read: split {split}, {found[numbered[0]]['train'][0].name}"
+        )
         return numbered[0]
-    names = [files["train"].name for files in found.values()]
+    names = [files["train"][0].name for files in found.values()]
     raise DataError(f"there are {len(found)} training lists: {first_few(names)}. Give the one to read as --data.")
 
 

@@ -46,10 +46,8 @@ def detect(root: Path, format_: str) -> str | None:
 
 def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
     """Reads the lists of a folder, or a list and those that go with it by name."""
-    lists = find_lists(
-        root, _SUFFIXES[format_] + ((".txt",) if root.is_file() else ()), lambda path: _can_be(path, format_),
-        split=options.split,
-    )  # fmt: skip
+    suffixes = (".txt", ".csv") if root.is_file() else _SUFFIXES[format_]
+    lists = find_lists(root, suffixes, lambda path: _can_be(path, format_), split=options.split)
     if lists is None:
         columns = _columns(format_)
         raise NotFoundError(
@@ -129,11 +127,9 @@ def _parse(line: str, shape: Shape, where: str, base: Path, disk: Disk) -> tuple
             "write a csv with the header path,label instead."
         )
     name, numbers = parts[0], tuple(int(part) for part in parts[1:])
-    is_video = Path(name.split()[0]).suffix.lower() in VIDEO_SUFFIXES and " " in name
-    more = len(line.split(shape.separator)) > shape.numbers + 1 and name.split()[-1].isdecimal()
-    several = (is_video and name.split()[-1].isdecimal()) or more
-    several = several or (shape.numbers == 2 and Path(name).suffix.lower() in VIDEO_SUFFIXES)
-    if several and not (disk.has(base / name) and shape.numbers == 1):
+    one_more = len(line.split(shape.separator)) > shape.numbers + 1 and name.split()[-1].isdecimal()
+    is_video = shape.numbers == 2 and Path(name).suffix.lower() in VIDEO_SUFFIXES
+    if is_video or (one_more and not disk.has(base / name)):
         raise DataError(
             f"{where}: {line!r} has more numbers than `{expected}`. Several labels a clip cannot be learned here: "
             "keep one label a line."
