@@ -56,6 +56,13 @@ def test_every_format_is_tried(written: dict[str, tuple[Path, Written]]) -> None
     assert get_args(DataFormat) == ("auto", *names)  # the flag takes what the table has
 
 
+def test_every_format_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "data-sets.md").read_text(encoding="utf-8")
+    layouts_table = page.partition("## Layouts")[2].partition("\n\n")[2].partition("\n\n")[0]
+    rows = {line.split("|")[1].strip() for line in layouts_table.splitlines() if line.startswith("| `")}
+    assert rows - {"`--format`"} == {f"`{layout.name}`" for layout in FORMATS}
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_layout_trains(name: str, written: dict[str, tuple[Path, Written]], tmp_path: Path) -> None:
     root, expected = written[name]
