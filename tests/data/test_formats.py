@@ -18,6 +18,7 @@ from m2a.data.annotations import FORMATS
 from m2a.errors import ConfigError, DataError, M2AError, NotFoundError, UnreadableClipError
 from m2a.training import TrainConfig, fit
 from m2a.training.config import DataFormat
+from m2a.workflows.run import train
 
 TRAINED = ("something_something_v2", "jester", "kinetics", "kinetics_list", "ucf101", "hmdb51", "tsn",
            "mmaction2_videos", "mmaction2_rawframes", "ibm", "csv")  # fmt: skip
@@ -74,6 +75,17 @@ def test_a_layout_trains(name: str, written: dict[str, tuple[Path, Written]], tm
     result = fit(config, read_clips(config.data), console=Console(file=io.StringIO()))
     assert result.model.labels == expected.labels
     assert not result.skipped
+
+
+def test_a_whole_run_on_windows(written: dict[str, tuple[Path, Written]], tmp_path: Path) -> None:
+    """Evaluation and the film strips of the report too."""
+    config = TrainConfig(
+        data=written["ibm"][0], out=tmp_path / "run", backbone="resnet10t", reduction=2, pretrained="none",
+        backbone_options={"channels": [8, 8, 16, 16]}, num_frames=2, size=32, epochs=1, batch_size=4, workers=0,
+        device="cpu",
+    )  # fmt: skip
+    result = train(config, console=Console(file=io.StringIO()))
+    assert [clip.window for clip in result.evaluation.clips] == [(18, 11)]
 
 
 def test_frames_are_not_flow(tmp_path: Path) -> None:
@@ -174,6 +186,19 @@ def test_a_list_alone_is_held_out(tmp_path: Path) -> None:
     assert "1 of 3 labels have no training clip: air guitar" in clips.notes
 
 
+def test_lists_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    _written(tmp_path, "csv_pair")
+    _written(tmp_path / "other", "tsn")
+    for root, pattern in ((tmp_path, "*.csv"), (tmp_path / "other", "*.txt")):
+        before = read_clips(root)
+        for path in list(root.glob(pattern)):
+            (root / "annotations").mkdir(exist_ok=True)
+            path.rename(root / "annotations" / path.name)
+        assert read_clips(root) == before
+        (given,) = (root / "annotations").glob("train*")
+        assert read_clips(given).splits == before.splits
+
+
 def test_the_disk_wins_over_declared_lengths(tmp_path: Path) -> None:
     layouts.tsn(tmp_path, wrong=2)
     clips = read_clips(tmp_path)
@@ -233,6 +258,11 @@ def test_several_sets_of_lists(tmp_path: Path) -> None:
         "2 training lists of optical flow are left out",
         "2 sets of lists are there; read: split 2, ucf_rgb_train_split_2.txt",
     )
+    write_text(tmp_path / "ucf_rgb_val_split_3.txt", "c 3 0")
+    with pytest.raises(NotFoundError, match=r"ucf_rgb_val_split_3\.txt is a validation list, and no training list"):
+        read_clips(tmp_path / "ucf_rgb_val_split_3.txt")
+    with pytest.raises(ConfigError, match=r"split=2 chooses among the lists of a folder; .* is one list"):
+        read_clips(tmp_path / "ucf_rgb_train_split_1.txt", split=2)
     with pytest.raises(DataError, match=r"there are 2 training lists: ucf_rgb_.*Give the one to read as --data"):
         read_clips(tmp_path, split=3)
     write_text(tmp_path / "ucf_rgb_valid_split_2.txt", "c 3 0")

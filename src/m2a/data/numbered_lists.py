@@ -67,7 +67,7 @@ def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
             reading.notes.append(f"{path.name}: the same list as another split's; {split} is left out")
             continue
         texts[split] = path
-        seen |= _read_list(path, split, shape, format_, names, root, reading, declared)
+        seen |= _read_list(path, split, shape, format_, names, reading, declared)
         if reading.splits.get(split):
             reading.check_disk(path, split)
     _compare_lengths(reading, declared)
@@ -84,7 +84,6 @@ def _read_list(
     shape: Shape,
     format_: str,
     names: dict[int, str],
-    root: Path,
     reading: Reading,
     declared: dict[str, int],
 ) -> set[int]:
@@ -94,7 +93,7 @@ def _read_list(
         reading.notes.append(f"{path.name}: {len(lines)} clips carry no labels and are left out")
         return set()
     paths = [_split(line, shape)[0].strip() for _, line in lines]
-    home = root if root.is_dir() else path.parent
+    home = reading.root
     bases = list(dict.fromkeys([path.parent, home, *subfolders(home), *subfolders(path.parent)]))
     base = most_hits(paths, bases, reading.disk) if paths else home
     seen: set[int] = set()
@@ -111,7 +110,9 @@ def _read_list(
         window = _window(numbers, format_, where)
         clip_id = f"{name}:{window[0]}+{window[1]}" if window else name
         label_name = names.get(label, str(label))
-        reading.add(split, ClipFile(id=clip_id, path=base / name, label=label_name, window=window), where)
+        group = name if window else ""  # parts of one recording
+        clip = ClipFile(id=clip_id, path=base / name, label=label_name, group=group, window=window)
+        reading.add(split, clip, where)
         if len(numbers) == 2:
             declared[clip_id] = numbers[0]
     return seen

@@ -106,7 +106,7 @@ def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             entry, place = decoder.raw_decode(text, place)
         except json.JSONDecodeError as error:
             raise DataError(f"{path}:{error.lineno}: this is not JSON ({error.msg}); copy the file again") from None
-        if not isinstance(entry, dict) or not entry.get("id"):
+        if not isinstance(entry, dict) or entry.get("id") in (None, ""):
             raise DataError(f'{path}:{line}: expected an object with an "id"; got {str(entry)[:60]}')
         yield line, entry
 
