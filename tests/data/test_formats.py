@@ -244,6 +244,14 @@ def test_four_columns_with_two_readings(tmp_path: Path) -> None:
     assert read_clips(tmp_path).format == "ibm"
 
 
+def test_several_labels_that_look_like_a_window(tmp_path: Path) -> None:
+    write_images(tmp_path / "a", 5)
+    write_images(tmp_path / "b", 7)
+    write_text(tmp_path / "train.txt", "a 5 1 2", "b 7 0 1")
+    with pytest.raises(DataError, match=r"neither `dir start num_frames label` nor .* fits the frames on disk"):
+        read_clips(tmp_path)
+
+
 def test_several_sets_of_lists(tmp_path: Path) -> None:
     write_images(tmp_path / "a", 5)
     write_images(tmp_path / "b", 7)

@@ -243,19 +243,25 @@ def _four_columns(path: Path, shape: Shape) -> set[str]:
         return {IBM}
     possible = {MMACTION2, IBM}
     near = [path.parent, path.parent.parent, *subfolders(path.parent), *subfolders(path.parent.parent)]
-    looked_at = 0
+    looked_at, fits = 0, Counter[str]()
     for line in first_lines(path):
         name, *numbers = _split(line, shape)
         if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
             continue
         start, second, _ = (int(number) for number in numbers)
         if start == 0 or second < start:
-            return {MMACTION2}
+            possible.discard(IBM)
         folder = next((base / name for base in near if (base / name).is_dir()), None) if looked_at < 8 else None
         if folder is not None:
             looked_at += 1
-            if start + second > _count(folder):
-                possible.discard(MMACTION2)
+            there = _count(folder)
+            fits.update({MMACTION2: 1 <= second <= there - start, IBM: start <= second <= there})
+    possible = {name for name in possible if fits[name] == max(fits[other] for other in possible)}
+    if looked_at and not any(fits[name] for name in possible):
+        raise DataError(
+            f"{path}: its lines are a path and three numbers, and neither `dir start num_frames label` nor `path start "
+            "end label` fits the frames on disk. Does each clip have several labels? Keep one label a line."
+        )
     return possible
 
 

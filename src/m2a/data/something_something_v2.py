@@ -20,8 +20,9 @@ _SPLITS = ("train", "validation")
 def detect(root: Path) -> str | None:
     """What was found of it."""
     home = _home(root)
-    if _find(home, "train") or _find(home, "labels"):
-        return str((_find(home, "train") or _find(home, "labels") or home).name)
+    found = [path for path in (_find(home, "train"), _find(home, "labels")) if path]
+    if len(found) == 2 or any(path.name.startswith(FORMAT) for path in found):  # others have a train.json too
+        return found[0].name
     return VIDEOS_FOLDER if (home / VIDEOS_FOLDER).is_dir() else None
 
 
