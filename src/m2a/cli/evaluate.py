@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from m2a.training.config import DataFormat
+
 
 def evaluate(
     run: Path,
     /,
     *,
     data: Path | None = None,
-    format: str = "auto",  # noqa: A002 - the word users look for
+    format: DataFormat = "auto",  # noqa: A002 - the word users look for
     split: str = "validation",
     out: Path | None = None,
     image_weights: Path | None = None,

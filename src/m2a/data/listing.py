@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError, NotFoundError
 from .clipset import first_few, natural_key
 
 SPLIT_NAMES = {
@@ -24,6 +24,7 @@ SPLIT_NAMES = {
 }
 _LIST_NAMES = SPLIT_NAMES | {"trainlist": "train", "vallist": "validation", "testlist": "test"}
 LIST_FOLDERS = ("annotations", "annotation", "lists", "labels", "splits")
+_LISTS = re.compile("split|list|annot")
 _SNIFFED = 64  # lines of a list that are looked at to tell what it is
 
 
@@ -99,6 +100,23 @@ def subfolders(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names, key=natural_key)]
 
 
+def list_folders(root: Path) -> list[Path]:
+    """`root`, and folders in it and in those whose names say that they hold lists. Looks into no others: there may be
+    a hundred thousand clips."""
+    found = [root]
+    for _ in range(2):
+        near = [Path(entry.path) for folder in found for entry in _entries(folder) if _LISTS.search(entry.name.lower())]
+        found += [folder for folder in sorted(near) if folder not in found and folder.is_dir()]
+    return found
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return list(entries)
+
+
 def split_of(name: str) -> tuple[str | None, tuple[str, ...]]:
     """The split that a file's or folder's name tells, if it tells one, and the rest of its words.
 
@@ -129,48 +147,66 @@ def find_lists(root: Path, suffixes: Sequence[str], accept: Callable[[Path], boo
     `root` holds none and its folders are clips. Raises `DataError` where several sets of lists are there.
     """
     if root.is_file():
-        return _companions(root, suffixes, accept)
+        return _companions(root, suffixes, accept, split)
     near = [root, *(root / name for name in LIST_FOLDERS)]
     for folder in [*near, *([root.absolute().parent] if _is_clips_folder(root) else [])]:
-        found = _by_rest(folder, suffixes)
-        found = {rest: files for rest, files in found.items() if "train" in files and accept(files["train"])}
-        if found:
+        everything = _by_rest(folder, suffixes)
+        found = {rest: files for rest, files in everything.items() if "train" in files and accept(files["train"][0])}
+        rgb = {rest: files for rest, files in found.items() if "flow" not in rest}
+        if rgb:
             notes: list[str] = []
-            rest = _chosen(found, split, notes)
-            return Lists(root, found[rest], notes)
+            if len(rgb) < len(found):
+                notes.append(f"{len(found) - len(rgb)} training lists of optical flow are left out")
+            return Lists(root, _single(rgb[_chosen(rgb, split, notes)]), notes)
     return None
 
 
-def _companions(path: Path, suffixes: Sequence[str], accept: Callable[[Path], bool]) -> Lists | None:
+def _companions(path: Path, suffixes: Sequence[str], accept: Callable[[Path], bool], number: int) -> Lists | None:
     if path.suffix.lower() not in suffixes or not accept(path):
         return None
+    if number != 1:
+        raise ConfigError(f"split={number} chooses among the lists of a folder; {path} is one list. Leave split out.")
     split, rest = split_of(path.stem)
-    files = {"train": path}
-    if split is not None:
-        files = {**_by_rest(path.parent, (path.suffix.lower(),)).get(rest, {}), split: path}
-    return Lists(path.parent, files)
+    home = path.absolute().parent.parent if path.absolute().parent.name in LIST_FOLDERS else path.parent
+    if split is None:
+        return Lists(home, {"train": path})
+    beside = _by_rest(path.parent, (path.suffix.lower(),))[(*rest, path.suffix.lower())]
+    files = _single({**beside, split: [path]})
+    if "train" not in files:
+        raise NotFoundError(f"{path} is a {split} list, and no training list of such a name is beside it; add train.*")
+    return Lists(home, files)
 
 
-def _by_rest(folder: Path, suffixes: Sequence[str]) -> dict[tuple[str, ...], dict[str, Path]]:
-    found: dict[tuple[str, ...], dict[str, Path]] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)) if folder.is_dir() else ():
+def _by_rest(folder: Path, suffixes: Sequence[str]) -> dict[tuple[str, ...], dict[str, list[Path]]]:
+    """Lists by split, by what their names have besides the split."""
+    found: dict[tuple[str, ...], dict[str, list[Path]]] = {}
+    names = [entry.name for entry in _entries(folder) if entry.name.lower().endswith(tuple(suffixes))]
+    for path in (folder / name for name in sorted(names, key=natural_key)):
         split, rest = split_of(path.stem)
-        if split and "flow" not in rest and path.suffix.lower() in suffixes and path.is_file():
-            if split in found.get(rest, {}):
-                raise DataError(f"{found[rest][split]} and {path} are both the {split} list; remove one")
-            found.setdefault(rest, {})[split] = path
+        if split and path.is_file():
+            found.setdefault((*rest, path.suffix.lower()), {}).setdefault(split, []).append(path)
     return found
 
 
-def _chosen(found: dict[tuple[str, ...], dict[str, Path]], split: int, notes: list[str]) -> tuple[str, ...]:
+def _single(files: dict[str, list[Path]]) -> dict[str, Path]:
+    for split, paths in files.items():
+        if len(paths) > 1:
+            raise DataError(f"{paths[0]} and {paths[1]} are both the {split} list; remove one")
+    return {split: paths[0] for split, paths in files.items()}
+
+
+def _chosen(found: dict[tuple[str, ...], dict[str, list[Path]]], split: int, notes: list[str]) -> tuple[str, ...]:
     """The only set of lists, or the only one with the split's number in its name."""
-    if len(found) == 1:
+    if len(found) == 1 and split == 1:
         return next(iter(found))
     numbered = [rest for rest in found if str(split) in rest or f"split{split}" in rest]
     if len(numbered) == 1:
-        notes.append(f"{len(found)} sets of lists are there; read: split {split}, {found[numbered[0]]['train'].name}")
+        name = found[numbered[0]]["train"][0].name
+        notes += [f"{len(found)} sets of lists are there; read: split {split}, {name}"] if len(found) > 1 else []
         return numbered[0]
-    names = [files["train"].name for files in found.values()]
+    names = [files["train"][0].name for files in found.values()]
+    if len(found) == 1:
+        raise ConfigError(f"split={split}: there is one training list, {names[0]}. Leave split out.")
     raise DataError(f"there are {len(found)} training lists: {first_few(names)}. Give the one to read as --data.")
 
 

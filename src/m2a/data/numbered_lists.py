@@ -46,10 +46,8 @@ def detect(root: Path, format_: str) -> str | None:
 
 def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
     """Reads the lists of a folder, or a list and those that go with it by name."""
-    lists = find_lists(
-        root, _SUFFIXES[format_] + ((".txt",) if root.is_file() else ()), lambda path: _can_be(path, format_),
-        split=options.split,
-    )  # fmt: skip
+    suffixes = (".txt", ".csv") if root.is_file() else _SUFFIXES[format_]
+    lists = find_lists(root, suffixes, lambda path: _can_be(path, format_), split=options.split)
     if lists is None:
         columns = _columns(format_)
         raise NotFoundError(
@@ -69,7 +67,7 @@ def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
             reading.notes.append(f"{path.name}: the same list as another split's; {split} is left out")
             continue
         texts[split] = path
-        seen |= _read_list(path, split, shape, format_, names, root, reading, declared)
+        seen |= _read_list(path, split, shape, format_, names, reading, declared)
         if reading.splits.get(split):
             reading.check_disk(path, split)
     _compare_lengths(reading, declared)
@@ -86,7 +84,6 @@ def _read_list(
     shape: Shape,
     format_: str,
     names: dict[int, str],
-    root: Path,
     reading: Reading,
     declared: dict[str, int],
 ) -> set[int]:
@@ -96,7 +93,7 @@ def _read_list(
         reading.notes.append(f"{path.name}: {len(lines)} clips carry no labels and are left out")
         return set()
     paths = [_split(line, shape)[0].strip() for _, line in lines]
-    home = root if root.is_dir() else path.parent
+    home = reading.root
     bases = list(dict.fromkeys([path.parent, home, *subfolders(home), *subfolders(path.parent)]))
     base = most_hits(paths, bases, reading.disk) if paths else home
     seen: set[int] = set()
@@ -113,7 +110,9 @@ def _read_list(
         window = _window(numbers, format_, where)
         clip_id = f"{name}:{window[0]}+{window[1]}" if window else name
         label_name = names.get(label, str(label))
-        reading.add(split, ClipFile(id=clip_id, path=base / name, label=label_name, window=window), where)
+        group = name if window else ""  # parts of one recording
+        clip = ClipFile(id=clip_id, path=base / name, label=label_name, group=group, window=window)
+        reading.add(split, clip, where)
         if len(numbers) == 2:
             declared[clip_id] = numbers[0]
     return seen
@@ -129,11 +128,9 @@ def _parse(line: str, shape: Shape, where: str, base: Path, disk: Disk) -> tuple
             "write a csv with the header path,label instead."
         )
     name, numbers = parts[0], tuple(int(part) for part in parts[1:])
-    is_video = Path(name.split()[0]).suffix.lower() in VIDEO_SUFFIXES and " " in name
-    more = len(line.split(shape.separator)) > shape.numbers + 1 and name.split()[-1].isdecimal()
-    several = (is_video and name.split()[-1].isdecimal()) or more
-    several = several or (shape.numbers == 2 and Path(name).suffix.lower() in VIDEO_SUFFIXES)
-    if several and not (disk.has(base / name) and shape.numbers == 1):
+    one_more = len(line.split(shape.separator)) > shape.numbers + 1 and name.split()[-1].isdecimal()
+    is_video = shape.numbers == 2 and Path(name).suffix.lower() in VIDEO_SUFFIXES
+    if is_video or (one_more and not disk.has(base / name)):
         raise DataError(
             f"{where}: {line!r} has more numbers than `{expected}`. Several labels a clip cannot be learned here: "
             "keep one label a line."
@@ -246,19 +243,25 @@ def _four_columns(path: Path, shape: Shape) -> set[str]:
         return {IBM}
     possible = {MMACTION2, IBM}
     near = [path.parent, path.parent.parent, *subfolders(path.parent), *subfolders(path.parent.parent)]
-    looked_at = 0
+    looked_at, fits = 0, Counter[str]()
     for line in first_lines(path):
         name, *numbers = _split(line, shape)
         if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
             continue
         start, second, _ = (int(number) for number in numbers)
         if start == 0 or second < start:
-            return {MMACTION2}
+            possible.discard(IBM)
         folder = next((base / name for base in near if (base / name).is_dir()), None) if looked_at < 8 else None
         if folder is not None:
             looked_at += 1
-            if start + second > _count(folder):
-                possible.discard(MMACTION2)
+            there = _count(folder)
+            fits.update({MMACTION2: 1 <= second <= there - start, IBM: start <= second <= there})
+    possible = {name for name in possible if fits[name] == max(fits[other] for other in possible)}
+    if looked_at and not any(fits[name] for name in possible):
+        raise DataError(
+            f"{path}: its lines are a path and three numbers, and neither `dir start num_frames label` nor `path start "
+            "end label` fits the frames on disk. Does each clip have several labels? Keep one label a line."
+        )
     return possible
 
 

@@ -20,8 +20,9 @@ _SPLITS = ("train", "validation")
 def detect(root: Path) -> str | None:
     """What was found of it."""
     home = _home(root)
-    if _find(home, "train") or _find(home, "labels"):
-        return str((_find(home, "train") or _find(home, "labels") or home).name)
+    found = [path for path in (_find(home, "train"), _find(home, "labels")) if path]
+    if len(found) == 2 or any(path.name.startswith(FORMAT) for path in found):  # others have a train.json too
+        return found[0].name
     return VIDEOS_FOLDER if (home / VIDEOS_FOLDER).is_dir() else None
 
 
@@ -106,7 +107,7 @@ def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             entry, place = decoder.raw_decode(text, place)
         except json.JSONDecodeError as error:
             raise DataError(f"{path}:{error.lineno}: this is not JSON ({error.msg}); copy the file again") from None
-        if not isinstance(entry, dict) or not entry.get("id"):
+        if not isinstance(entry, dict) or entry.get("id") in (None, ""):
             raise DataError(f'{path}:{line}: expected an object with an "id"; got {str(entry)[:60]}')
         yield line, entry
 

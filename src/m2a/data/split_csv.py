@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip
-from .listing import SPLIT_NAMES, Lists, find_lists, first_lines
+from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, most_hits
 from .reading import Reading, ReadOptions
 
 FORMAT = "csv"
@@ -18,7 +18,7 @@ _NEEDED = ("path", "label")
 def read_split_csv(root: Path, options: ReadOptions, notes: list[str]) -> dict[str, list[ClipFile]]:
     """Clips by split, of `root/split.csv`. Paths are relative to `root`; what was left out goes to `notes`."""
     reading = Reading(format=FORMAT, root=root, options=options, notes=notes)
-    _read_table(root / "split.csv", root, None, reading, needed=COLUMNS)
+    _read_table(root / "split.csv", None, reading, needed=COLUMNS)
     reading.check_disk(root / "split.csv")
     return reading.splits
 
@@ -32,7 +32,8 @@ def detect(root: Path) -> str | None:
 
 
 def read(root: Path, options: ReadOptions) -> ClipSet:
-    """Reads `FILE.csv`, the only table of a folder, or `train.csv` with `val.csv`. Paths are relative to the table."""
+    """Reads `FILE.csv`, the only table of a folder, or `train.csv` with `val.csv`. Paths are relative to
+    the table, or to the data set's folder."""
     lists = _find(root)
     if lists is None:
         what = "the header path,label is missing" if root.is_file() else "there is no csv with the columns path,label"
@@ -40,7 +41,7 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
     reading = Reading(format=FORMAT, root=lists.home, options=options)
     paired = len(lists.files) > 1
     for split, path in lists.files.items():
-        _read_table(path, path.parent, split if paired else None, reading, needed=_NEEDED)
+        _read_table(path, split if paired else None, reading, needed=_NEEDED)
         reading.check_disk(path, *([split] if paired else []))
     labels = {clip.label for clips in reading.splits.values() for clip in clips}
     numbers = all(label.isdecimal() for label in labels)
@@ -75,7 +76,7 @@ def _fields(line: str) -> list[str]:
     return [field.strip() for field in next(csv.reader([line]), [])]
 
 
-def _read_table(path: Path, base: Path, split: str | None, reading: Reading, *, needed: tuple[str, ...]) -> None:
+def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tuple[str, ...]) -> None:
     """Adds the clips of a table; `split` is theirs where the table has no such column."""
     headless = _is_headless(path, next(iter(first_lines(path)), ""))
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -88,8 +89,10 @@ def _read_table(path: Path, base: Path, split: str | None, reading: Reading, *, 
                 f"{path}:1: the column {lacking[0]!r} is missing; the first line must name the columns "
                 f"{','.join(needed)} (it is {','.join(header)!r})"
             )
-        for row in rows:
-            where = f"{path}:{rows.line_num}"
+        found = [(f"{path}:{rows.line_num}", row) for row in rows]
+        paths = [(row["path"] or "").strip() for _, row in found]
+        base = most_hits(paths, [path.parent, reading.root], reading.disk)
+        for where, row in found:
             own, clip = _read_row(row, base, where, split or "train", "split" in header)
             reading.add(own, clip, where)
 

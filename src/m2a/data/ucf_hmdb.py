@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ConfigError, DataError, NotFoundError
 from .clipset import ClipFile, ClipSet, first_few, natural_key
 from .groups import ucf_group
-from .listing import read_lines, subfolders
+from .listing import list_folders, read_lines, subfolders
 from .reading import Reading, ReadOptions
 
 UCF101 = "ucf101"
@@ -92,7 +92,7 @@ def _split_note(options: ReadOptions) -> str:
 
 
 def _ucf_lists(root: Path) -> Path | None:
-    near = [root, *subfolders(root), *(root.absolute().parent / name for name in (_UCF_LISTS,))]
+    near = [*list_folders(root), root.absolute().parent / _UCF_LISTS]
     # a file classInd.txt alone may belong to lists of other layouts
     return next((f for f in near if (f / "classInd.txt").is_file() and any(f.glob("trainlist0*.txt"))), None)
 
@@ -129,10 +129,8 @@ def _holding(home: Path, name: str, reading: Reading) -> Path:
 
 
 def _hmdb_lists(root: Path) -> dict[tuple[str, int], Path]:
-    """Lists by class and split, in `root`, its folders or theirs."""
-    near = [root, *subfolders(root)]
-    near += [inner for folder in near[1:] if "split" in folder.name.lower() for inner in subfolders(folder)]
-    for folder in near:
+    """Lists by class and split, in `root` or a folder for lists."""
+    for folder in list_folders(root):
         names = sorted((path.name for path in folder.glob("*_test_split*.txt")), key=natural_key)
         matches = [(match, folder / name) for name in names if (match := _HMDB_LIST.fullmatch(name))]
         if matches:

@@ -1,0 +1,366 @@
+"""Data sets read as they are: which layout it is, what is in it, one step of training from each, and faults."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import get_args
+
+import layouts
+import pytest
+from clip_files import frames_of, touch, write_frames, write_video
+from layouts import LAYOUTS, Written, write_images, write_text
+from rich.console import Console
+
+from m2a.data import open_clip, read_clip, read_clips
+from m2a.data.annotations import FORMATS
+from m2a.errors import ConfigError, DataError, M2AError, NotFoundError, UnreadableClipError
+from m2a.training import TrainConfig, fit
+from m2a.training.config import DataFormat
+from m2a.workflows.run import train
+
+TRAINED = ("something_something_v2", "jester", "kinetics", "kinetics_list", "ucf101", "hmdb51", "tsn",
+           "mmaction2_videos", "mmaction2_rawframes", "ibm", "csv")  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Written]]:
+    found = {}
+    for name, write in LAYOUTS.items():
+        root = tmp_path_factory.mktemp(name)
+        found[name] = (root, write(root))
+    return found
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_is_recognised_and_read(name: str, written: dict[str, tuple[Path, Written]]) -> None:
+    root, expected = written[name]
+    clips = read_clips(root / expected.data)
+    assert clips.format == expected.format
+    assert clips.labels == expected.labels
+    assert list(clips.splits) == ["train", "validation"]
+    for split, members in (("train", expected.train), ("validation", expected.validation)):
+        assert sorted((clip.path.resolve(), clip.label) for clip in clips.split(split)) == sorted(
+            ((root / path).resolve(), label) for path, label, _ in members
+        )
+        lengths = {(clip.path, clip.label): open_clip(clip.path, window=clip.window) for clip in clips.split(split)}
+        assert sorted(reader.num_frames for reader in lengths.values()) == sorted(n for _, _, n in members)
+    notes = "\n".join(clips.notes)
+    assert all(note in notes for note in expected.notes), notes
+    assert read_clips(root / expected.data, format=expected.format) == clips
+
+
+def test_every_format_is_tried(written: dict[str, tuple[Path, Written]]) -> None:
+    names = [layout.name for layout in FORMATS]
+    assert {expected.format for _, expected in written.values()} == {*names} - {"class-folders"}
+    assert get_args(DataFormat) == ("auto", *names)  # the flag takes what the table has
+
+
+def test_every_format_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "data-sets.md").read_text(encoding="utf-8")
+    layouts_table = page.partition("## Layouts")[2].partition("\n\n")[2].partition("\n\n")[0]
+    rows = {line.split("|")[1].strip() for line in layouts_table.splitlines() if line.startswith("| `")}
+    assert rows - {"`--format`"} == {f"`{layout.name}`" for layout in FORMATS}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_layout_trains(name: str, written: dict[str, tuple[Path, Written]], tmp_path: Path) -> None:
+    root, expected = written[name]
+    config = TrainConfig(
+        data=root / expected.data, out=tmp_path / "run", backbone="resnet10t", reduction=2, pretrained="none",
+        backbone_options={"channels": [8, 8, 16, 16]}, num_frames=2, size=32, epochs=1, batch_size=4, accumulate=1,
+        optimizer="adamw", lr=1e-3, schedule="constant", workers=0, device="cpu",
+    )  # fmt: skip
+    result = fit(config, read_clips(config.data), console=Console(file=io.StringIO()))
+    assert result.model.labels == expected.labels
+    assert not result.skipped
+
+
+def test_a_whole_run_on_windows(written: dict[str, tuple[Path, Written]], tmp_path: Path) -> None:
+    """Evaluation and the film strips of the report too."""
+    config = TrainConfig(
+        data=written["ibm"][0], out=tmp_path / "run", backbone="resnet10t", reduction=2, pretrained="none",
+        backbone_options={"channels": [8, 8, 16, 16]}, num_frames=2, size=32, epochs=1, batch_size=4, workers=0,
+        device="cpu",
+    )  # fmt: skip
+    result = train(config, console=Console(file=io.StringIO()))
+    assert [clip.window for clip in result.evaluation.clips] == [(18, 11)]
+
+
+def test_frames_are_not_flow(tmp_path: Path) -> None:
+    clips = read_clips(_written(tmp_path, "tsn"))
+    assert frames_of(read_clip(clips.split("train")[0].path, lambda total: range(total))) == [0, 1, 2, 3, 4]
+    write_images(tmp_path / "flow", 2, name="flow_x_{:05d}.jpg")
+    with pytest.raises(UnreadableClipError, match=r"there is no \.jpg file in the folder, only optical flow"):
+        open_clip(tmp_path / "flow")
+
+
+@pytest.mark.parametrize("kind", ["frames", "video"])
+def test_a_window(tmp_path: Path, kind: str) -> None:
+    path = write_frames(tmp_path / "f", num_frames=13) if kind == "frames" else write_video(tmp_path / "v.mp4")
+    asked: list[int] = []
+
+    def sample(total: int) -> list[int]:
+        asked.append(total)
+        return [0, 2, 4]
+
+    assert frames_of(read_clip(path, sample, window=(7, 5))) == [7, 9, 11]
+    assert asked == [5]
+    with open_clip(path, window=(7, 5)) as clip, pytest.raises(DataError, match="each from 0 to 4"):
+        clip.read([5])
+    with pytest.raises(UnreadableClipError, match=r"its window ends at frame 24, but there are (13|20) frames"):
+        open_clip(path, window=(11, 13))
+    with pytest.raises(DataError, match=r"needs a first frame from 0 and at least 1 frame"):
+        open_clip(path, window=(-1, 3))
+
+
+def test_windows_of_lists(tmp_path: Path, written: dict[str, tuple[Path, Written]]) -> None:
+    for name in ("mmaction2_rawframes", "ibm"):
+        clips = read_clips(written[name][0])
+        first = [
+            frames_of(read_clip(c.path, lambda total: [0, total - 1], window=c.window)) for c in clips.split("train")
+        ]
+        expected = [[3, 7], [11, 17], [0, 2]] if name == "mmaction2_rawframes" else [[2, 6], [10, 16], [0, 2]]
+        assert first == expected
+
+
+def test_groups(written: dict[str, tuple[Path, Written]]) -> None:
+    ucf, hmdb = read_clips(written["ucf101"][0]), read_clips(written["hmdb51"][0])
+    assert [clip.group for clip in ucf.split("train")] == [
+        "YoYo/g07", "Archery/g13", "HandstandPushups/g07", "YoYo/g07"
+    ]  # fmt: skip
+    assert [clip.group for clip in hmdb.split("validation")] == ["a#b&c_brush_hair_f", "Climb+it_climb"]
+
+
+def test_another_official_split(written: dict[str, tuple[Path, Written]]) -> None:
+    clips = read_clips(written["ucf101"][0], split=3)
+    assert [clip.label for clip in clips.split("train")] == ["Archery", "YoYo", "HandstandPushups"]
+    assert [clip.label for clip in clips.split("validation")] == ["YoYo", "Archery"]
+    with pytest.raises(NotFoundError, match=r"trainlist02\.txt is missing; there are: trainlist01\.txt, trainlist03"):
+        read_clips(written["ucf101"][0], split=2)
+    with pytest.raises(NotFoundError, match=r"no split 2 of hmdb51; choose one of: 1"):
+        read_clips(written["hmdb51"][0], split=2)
+    with pytest.raises(ConfigError, match=r"split=7 is not one of: 1, 2, 3"):
+        read_clips(written["ucf101"][0], split=7)
+    with pytest.raises(ConfigError, match=r"split=2: a jester set has no numbered splits"):
+        read_clips(written["jester"][0], split=2)
+
+
+def test_groups_are_held_out_whole(tmp_path: Path) -> None:
+    names = [f"{label}/v_{label}_g{g:02d}_c{c:02d}.avi" for label in "ab" for g in range(1, 8) for c in range(1, 4)]
+    touch(*(tmp_path / name for name in names))
+    clips = read_clips(tmp_path)
+    sides = {split: {clip.group for clip in clips.split(split)} for split in clips.splits}
+    assert not sides["train"] & sides["validation"]
+    assert sides["train"] | sides["validation"] == {f"{label}/g{g:02d}" for label in "ab" for g in range(1, 8)}
+    assert re.search(r"held out of training, in whole groups, chosen by their names", clips.notes[0])
+
+
+def test_subjects_are_held_out_whole_across_classes(tmp_path: Path) -> None:
+    rows = [f"{s}{c}.mp4,{c},subject {s}" for s in range(7) for c in "abc"]
+    touch(*(tmp_path / row.split(",")[0] for row in rows))
+    write_text(tmp_path / "clips.csv", "path,label,group", *rows)
+    clips = read_clips(tmp_path, validation_fraction=0.001)
+    assert len({clip.group for clip in clips.split("validation")}) == 1
+    assert len(clips.split("validation")) == 3
+    write_text(tmp_path / "clips.csv", "path,label,group", *(row[:-1] + "1" for row in rows))
+    with pytest.raises(DataError, match=r"none can be held out: each class would lose all its clips or groups"):
+        read_clips(tmp_path)
+
+
+def test_a_group_on_both_sides_is_noted(tmp_path: Path) -> None:
+    touch(*(tmp_path / f"{k}.mp4" for k in range(4)))
+    rows = ("0.mp4,a,train,ann", "1.mp4,b,train,bob", "2.mp4,a,val,ann", "3.mp4,b,val,eve")
+    write_text(tmp_path / "split.csv", "path,label,split,group", *rows)
+    (note,) = read_clips(tmp_path).notes
+    assert note.startswith("groups on both sides of the split: training shares 1 with validation (ann).")
+
+
+def test_a_list_alone_is_held_out(tmp_path: Path) -> None:
+    (_written(tmp_path, "tsn") / "val_videofolder.txt").unlink()
+    write_text(tmp_path / "train_videofolder.txt", "v 1 5 1", "v2 7 0", "v3 11 0", "v4 13 1")
+    clips = read_clips(tmp_path / "train_videofolder.txt")
+    assert sorted(clip.label for clip in clips.split("validation")) == ["jump", "wave"]
+    assert any("no validation split" in note for note in clips.notes)
+    assert "1 of 3 labels have no training clip: air guitar" in clips.notes
+
+
+def test_lists_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    _written(tmp_path, "csv_pair")
+    _written(tmp_path / "other", "tsn")
+    for root, pattern in ((tmp_path, "*.csv"), (tmp_path / "other", "*.txt")):
+        before = read_clips(root)
+        for path in list(root.glob(pattern)):
+            (root / "annotations").mkdir(exist_ok=True)
+            path.rename(root / "annotations" / path.name)
+        assert read_clips(root) == before
+        (given,) = (root / "annotations").glob("train*")
+        assert read_clips(given).splits == before.splits
+
+
+def test_the_disk_wins_over_declared_lengths(tmp_path: Path) -> None:
+    layouts.tsn(tmp_path, wrong=2)
+    clips = read_clips(tmp_path)
+    what = "5 of 5 folders looked at hold another number of frames than listed, first v 1 (7 listed, 5 there)"
+    assert any(note.startswith(what) for note in clips.notes)
+    assert clips.split("train")[0].window is None
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    for name, gone in (("something_something_v2", "7.webm"), ("kinetics", "aB-7_000003_000013.mp4"), ("csv", "2.avi")):
+        root = _written(tmp_path / name, name)
+        next(root.rglob(gone)).unlink()
+        with pytest.raises(DataError, match=r"names 1 of \d clips that are not on disk: .*\. Unpack the rest"):
+            read_clips(root)
+        clips = read_clips(root, missing="skip")
+        assert any("they are left out" in note for note in clips.notes)
+        assert gone not in [clip.path.name for clip in clips.split("train")]
+
+
+def test_ambiguous_layouts_are_refused(tmp_path: Path) -> None:
+    _written(tmp_path, "jester")
+    write_text(tmp_path / "train_videofolder.txt", "103 5 2", "7 7 0", "29 11 2")
+    what = r"may be read in 2 ways: jester \(jester-v1-\*\.csv\), tsn \(train_videofolder\.txt\)\. Choose with --format"
+    with pytest.raises(DataError, match=what + r" jester or --format tsn"):
+        read_clips(tmp_path)
+    assert read_clips(tmp_path, format="jester").format == "jester"
+    write_text(tmp_path / "labels.txt", "a", "b", "c")
+    assert read_clips(tmp_path, format="tsn").labels == ("a", "b", "c")
+
+
+def test_four_columns_with_two_readings(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_images(tmp_path / name, 31)
+    write_text(tmp_path / "train.txt", "a 3 11 0", "b 5 13 1")
+    write_text(tmp_path / "val.txt", "a 17 19 0")
+    with pytest.raises(
+        ConfigError, match=r"train\.txt may be read as .* Choose with --format mmaction2 or --format ibm"
+    ):
+        read_clips(tmp_path)
+    assert [clip.window for clip in read_clips(tmp_path, format="ibm").split("train")] == [(2, 9), (4, 9)]
+    assert [clip.window for clip in read_clips(tmp_path, format="mmaction2").split("train")] == [(3, 11), (5, 13)]
+    write_text(tmp_path / "train.txt", "a 3 11 0", "b 23 29 1")  # 23 + 29 is beyond the 31 there are
+    assert read_clips(tmp_path).format == "ibm"
+
+
+def test_several_labels_that_look_like_a_window(tmp_path: Path) -> None:
+    write_images(tmp_path / "a", 5)
+    write_images(tmp_path / "b", 7)
+    write_text(tmp_path / "train.txt", "a 5 1 2", "b 7 0 1")
+    with pytest.raises(DataError, match=r"neither `dir start num_frames label` nor .* fits the frames on disk"):
+        read_clips(tmp_path)
+
+
+def test_several_sets_of_lists(tmp_path: Path) -> None:
+    write_images(tmp_path / "a", 5)
+    write_images(tmp_path / "b", 7)
+    write_images(tmp_path / "c", 3)
+    for number in (1, 2):
+        write_text(tmp_path / f"ucf_rgb_train_split_{number}.txt", "a 5 0", f"b 7 {number}")
+        write_text(tmp_path / f"ucf_flow_train_split_{number}.txt", "a 5 0")
+        write_text(tmp_path / f"ucf_rgb_val_split_{number}.txt", "c 3 0")
+    clips = read_clips(tmp_path, split=2)
+    assert clips.labels == ("0", "2")
+    assert clips.notes[:2] == (
+        "2 training lists of optical flow are left out",
+        "2 sets of lists are there; read: split 2, ucf_rgb_train_split_2.txt",
+    )
+    write_text(tmp_path / "ucf_rgb_val_split_3.txt", "c 3 0")
+    with pytest.raises(NotFoundError, match=r"ucf_rgb_val_split_3\.txt is a validation list, and no training list"):
+        read_clips(tmp_path / "ucf_rgb_val_split_3.txt")
+    with pytest.raises(ConfigError, match=r"split=2 chooses among the lists of a folder; .* is one list"):
+        read_clips(tmp_path / "ucf_rgb_train_split_1.txt", split=2)
+    with pytest.raises(DataError, match=r"there are 2 training lists: ucf_rgb_.*Give the one to read as --data"):
+        read_clips(tmp_path, split=3)
+    write_text(tmp_path / "ucf_rgb_valid_split_2.txt", "c 3 0")
+    with pytest.raises(DataError, match=r"val_split_2\.txt and .*valid_split_2\.txt are both the validation list"):
+        read_clips(tmp_path, split=2)
+
+
+FAULTS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
+    "v2 label": (
+        "something_something_v2", "something-something-v2-validation.json",
+        ("[", '{"id": "43",', '"template": "Holdin [something]"}]'),
+        r"validation\.json:2: the label 'Holdin something' is not among the 3 .*\(nearest: 'Holding something'\)",
+    ),
+    "v2 no template": (
+        "something_something_v2", "something-something-v2-train.json", ('[{"id": "43"}]',),
+        r"train\.json:1: clip 43 has no \"template\".*Is this the test list\?",
+    ),
+    "v2 not json": (
+        "something_something_v2", "something-something-v2-train.json", ("[", '{"id": "43", '),
+        r"train\.json:\d: this is not JSON",
+    ),
+    "v2 twice": (
+        "something_something_v2", "something-something-v2-validation.json",
+        ("[", '{"id": "7", "template": "Holding [something]"}', "]"),
+        r"validation\.json:2: clip 7 is listed already, at .*train\.json:\d+; remove one line",
+    ),
+    "v2 labels": (
+        "something_something_v2", "something-something-v2-labels.json", ('{"a": "0", "b": "0"}',),
+        r"labels\.json: the label 'b' or its number 0 is there twice",
+    ),
+    "jester": ("jester", "jester-v1-train.csv", ("103,Swiping Left",), r"jester-v1-train\.csv:1: expected `id;label`"),
+    "kinetics twice": (
+        "kinetics", "val.csv", ("label,youtube_id,time_start,time_end", "zumba,aB-7,3,13"),
+        r"val\.csv:2: clip aB-7_000003_000013 is listed already, at .*train\.csv:2",
+    ),
+    "kinetics time": (
+        "kinetics", "val.csv", ("label,youtube_id,time_start,time_end", "zumba,aB-7,x,13"),
+        r"val\.csv:2: time_start should be a number of seconds; got 'x'",
+    ),
+    "ucf class": (
+        "ucf101", "ucfTrainTestlist/trainlist01.txt", ("Yoyo/v_YoYo_g07_c01.avi 1",),
+        r"trainlist01\.txt:1: the class 'Yoyo' is not among the 3 of classInd\.txt",
+    ),
+    "ucf number": (
+        "ucf101", "ucfTrainTestlist/trainlist01.txt", ("YoYo/v_YoYo_g07_c01.avi 2",),
+        r"trainlist01\.txt:1: '2' is not the number of 'YoYo' in classInd\.txt",
+    ),
+    "hmdb": (
+        "hmdb51", "testTrainMulti_7030_splits/climb_test_split1.txt", ("a_0.avi 3",),
+        r"climb_test_split1\.txt:1: expected a file's name and 0, 1 or 2",
+    ),
+    "tsn label": (
+        "tsn", "train_videofolder.txt", ("v2 7 2", "v3 0 11"),
+        r"train_videofolder\.txt:2: the label 11 is not among the 3 named ones \(0 to 2\)",
+    ),
+    "tsn name": (
+        "tsn", "train_videofolder.txt", ("v2 7 2", "v3 11 2", "v4 wave"),
+        r"train_videofolder\.txt:3: expected `dir num_frames label`, with whole numbers .*; got 'v4 wave'",
+    ),
+    "several labels": (
+        "mmaction2_videos", "train.txt", ("videos/c.mp4 0", "videos/d.mp4 1 2", "videos/e.mp4 1"),
+        r"train\.txt:2: 'videos/d\.mp4 1 2' has more numbers than `path label`\. Several labels a clip",
+    ),
+    "ibm window": ("ibm", "train.txt", ("run;7;3;0",), r"train\.txt:1: 7 and 3 name no frame as ibm reads them"),
+    "csv empty": ("csv", "my clips.csv", ("path,label", ",run"), r"my clips\.csv:2: path and label must not be empty"),
+    "csv split": (
+        "csv", "my clips.csv", ("path,label,split", "a/1.mp4,run,holdout"),
+        r"my clips\.csv:2: the split 'holdout' is not one of: train, training",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named(fault: str, tmp_path: Path) -> None:
+    name, file, lines, message = FAULTS[fault]
+    root = _written(tmp_path, name)
+    write_text(root / file, *lines)
+    with pytest.raises(M2AError, match=message):
+        read_clips(root)
+
+
+def test_a_format_that_is_not_there(tmp_path: Path) -> None:
+    touch(tmp_path / "a" / "1.mp4")
+    for layout in FORMATS:
+        if layout.name != "class-folders":
+            with pytest.raises(NotFoundError, match=re.escape(layout.name)):
+                read_clips(tmp_path, format=layout.name)
+
+
+def _written(root: Path, name: str) -> Path:
+    root.mkdir(exist_ok=True)
+    LAYOUTS[name](root)
+    return root
