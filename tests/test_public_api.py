@@ -31,7 +31,7 @@ def test_the_contract() -> None:
     }
     assert parameters["list_mechanisms"] == []
     assert parameters["remove"] == ["model"]
-    assert parameters["create_mechanism"] == ["spec", "channels", "num_frames", "reduction", "options"]
+    assert parameters["create_mechanism"] == ["spec", "channels", "num_frames", "reduction", "init", "options"]
     assert parameters["insert"][:4] == ["model", "spec", "num_frames", "where"]
     assert {"backbone", "mechanism", "num_classes", "num_frames", "pretrained", "options"} <= set(
         parameters["create_model"]
