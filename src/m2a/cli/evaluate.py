@@ -17,6 +17,7 @@ def evaluate(
     workers: int | None = None,
     device: str | None = None,
     bf16: bool = False,
+    skip_list: Path | None = None,
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
@@ -44,6 +45,9 @@ def evaluate(
         cpu, cuda, ...; by default cuda where there is one.
     bf16:
         Compute in bfloat16.
+    skip_list:
+        A file of clips to leave out, one path a line, such as the skip.txt of m2a data check. For a run's own data, by
+        default the one of the run.
     skip_bad:
         Leave out clips that cannot be decoded and name them in evaluation.json, instead of stopping at the first.
     json:
@@ -64,6 +68,7 @@ def evaluate(
         batch_size=batch_size,
         device=device,
         bf16=bf16,
+        skip_list=skip_list,
         skip_bad=skip_bad,
         workers=default_workers() if workers is None else workers,
     )

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .batch import Batch as Batch
     from .batch import Sample as Sample
     from .batch import collate as collate
+    from .checking import CheckReport as CheckReport
+    from .checking import Finding as Finding
+    from .checking import check_clips as check_clips
     from .clipset import ClipFile as ClipFile
     from .clipset import ClipSet as ClipSet
     from .dataset import ClipDataset as ClipDataset
@@ -26,19 +29,24 @@ if TYPE_CHECKING:
     from .readers import open_clip as open_clip
     from .readers import read_clip as read_clip
     from .sampling import segment_indices as segment_indices
+    from .skip_list import leave_out as leave_out
 
 _HOMES = {
     "BadClip": "batch",
     "Batch": "batch",
+    "CheckReport": "checking",
     "ClipDataset": "dataset",
     "ClipFile": "clipset",
     "ClipReader": "readers",
     "ClipSet": "clipset",
+    "Finding": "checking",
     "Preprocessing": "preprocessing",
     "Sample": "batch",
+    "check_clips": "checking",
     "collate": "batch",
     "describe_flips": "labels",
     "flip_map": "labels",
+    "leave_out": "skip_list",
     "make_loader": "dataset",
     "mirror_label": "labels",
     "open_clip": "readers",
@@ -49,15 +57,19 @@ _HOMES = {
 __all__ = [
     "BadClip",
     "Batch",
+    "CheckReport",
     "ClipDataset",
     "ClipFile",
     "ClipReader",
     "ClipSet",
+    "Finding",
     "Preprocessing",
     "Sample",
+    "check_clips",
     "collate",
     "describe_flips",
     "flip_map",
+    "leave_out",
     "make_loader",
     "mirror_label",
     "open_clip",
