@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .readers import read_clip as read_clip
     from .sampling import segment_indices as segment_indices
     from .skip_list import leave_out as leave_out
+    from .statistics import SetStatistics as SetStatistics
+    from .statistics import describe_clips as describe_clips
 
 _HOMES = {
     "BadClip": "batch",
@@ -42,8 +44,10 @@ _HOMES = {
     "Finding": "checking",
     "Preprocessing": "preprocessing",
     "Sample": "batch",
+    "SetStatistics": "statistics",
     "check_clips": "checking",
     "collate": "batch",
+    "describe_clips": "statistics",
     "describe_flips": "labels",
     "flip_map": "labels",
     "leave_out": "skip_list",
@@ -65,8 +69,10 @@ __all__ = [
     "Finding",
     "Preprocessing",
     "Sample",
+    "SetStatistics",
     "check_clips",
     "collate",
+    "describe_clips",
     "describe_flips",
     "flip_map",
     "leave_out",

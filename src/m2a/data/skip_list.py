@@ -35,9 +35,9 @@ def leave_out(clips: ClipSet, skip_list: str | Path) -> tuple[ClipSet, Mapping[s
     }
     for name, (line, _) in entries.items():
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0)
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0) or ["nothing"]
             raise DataError(
-                f"{path}:{line}: {name!r} is no clip of {clips.root} (nearest: {near[0] if near else 'none'}). "
+                f"{path}:{line}: {name!r} is no clip of {clips.root} (nearest: {near[0]!r}). "
                 "A line is a clip's path relative to that folder; correct it or remove it."
             )
     kept: dict[str, tuple[ClipFile, ...]] = {}

@@ -11,21 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from m2a.data.annotations import read_clips
-from m2a.data.clipset import ClipFile, ClipSet
-from m2a.data.readers import read_clip
-from m2a.data.sampling import segment_indices
+from m2a.data.clipset import ClipSet
 from m2a.data.skip_list import LeftOut, leave_out
-from m2a.errors import ConfigError, NotFoundError, UnreadableClipError
+from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate
 from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import VideoClassifier, load
-from m2a.reporting import FilmStrip, write_report
+from m2a.reporting import write_report
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
+from m2a.workflows.strips import strips_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,22 +169,3 @@ def without_listed(
     counts = ", ".join(f"{len(members):,} {name}" for name, members in left_out.items())
     console.print(f"  {skip_list} leaves out {counts} clips", highlight=False, soft_wrap=True)
     return kept, left_out
-
-
-def strips_of(clips: Sequence[ClipFile], labels: Sequence[str], *, num_frames: int = 8) -> list[FilmStrip]:
-    """A film strip of the first clip of each label that can be read."""
-    strips = []
-    for label in labels:
-        for clip in (clip for clip in clips if clip.label == label):
-            try:
-                strips.append(strip_of(clip.path, label, num_frames=num_frames))
-            except UnreadableClipError:
-                continue  # the evaluation names it; this is an illustration
-            break
-    return strips
-
-
-def strip_of(path: Path, title: str, *, num_frames: int = 8) -> FilmStrip:
-    """Frames from the centres of a clip's segments."""
-    frames = read_clip(path, lambda total: segment_indices(total, num_frames))
-    return FilmStrip(title=title, frames=[np.ascontiguousarray(frame.permute(1, 2, 0).numpy()) for frame in frames])

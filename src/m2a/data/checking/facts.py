@@ -19,7 +19,7 @@ _FAULTS = (
     (r"no picture in the file", "no picture"),
     (r"frames differ in size", "frame sizes differ"),
     (r"there is no such file", "missing"),
-    (r"is damaged|decoding stops|can be decoded|reading the file stops", "damaged"),
+    (r"^frame .* is damaged|decoding stops|can be decoded|reading the file stops", "damaged"),
 )
 _THUMBNAIL = 64  # side in pixels of the pictures by which frames are compared
 _SAME, _BLACK = 1, 16  # largest difference of two equal thumbnails, largest value of a black one; compression adds some

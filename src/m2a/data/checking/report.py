@@ -64,7 +64,7 @@ class CheckReport:
         counts = {name: Counter(clip.label for clip in members) for name, members in self.clips.splits.items()}
         return {label: {name: counts[name][label] for name in counts} for label in self.clips.labels}
 
-    def totals(self) -> dict[str, dict[str, float]]:
+    def totals(self) -> dict[str, dict[str, int | float]]:
         """Of each split: clips, frames, and seconds, where the files say how long they last."""
         return {name: _total([self.facts[clip.path] for clip in m]) for name, m in self.clips.splits.items()}
 
@@ -115,7 +115,7 @@ def finding_of(clip: ClipFile, kind: str, severity: Severity, why: str) -> Findi
     return Finding(kind=kind, severity=severity, why=why, clip=clip.id, path=str(clip.path))
 
 
-def _total(facts: list[ClipFacts]) -> dict[str, float]:
+def _total(facts: list[ClipFacts]) -> dict[str, int | float]:
     return {
         "clips": len(facts),
         "frames": sum(fact.num_frames or 0 for fact in facts),
