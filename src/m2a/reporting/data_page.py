@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import MaxNLocator
+
 from m2a.reporting import strips as film
 from m2a.reporting import text
 from m2a.reporting.drawing import Curve, Palette, new_axes, to_svg
@@ -85,9 +87,11 @@ def _headline(numbers: Mapping[str, Any]) -> str:
     frames = numbers["measured"]["frames"]
     length = ""
     if frames and frames["least"] == frames["most"]:
-        length = f" Each has {frames['most']:,.0f} frames."
+        whose = "Each" if numbers["num_opened"] == numbers["num_clips"] else "Each of those opened"
+        length = f" {whose} has {frames['most']:,.0f} frames."
     elif frames:
-        length = f" Half of them have {frames['median']:,.0f} frames or more."
+        whose = "them" if numbers["num_opened"] == numbers["num_clips"] else "those opened"
+        length = f" Half of {whose} have {frames['median']:,.0f} frames or more."
     return f"**{clips}** of **{classes}**: {text.listing(parts)}.{length}"
 
 
@@ -96,7 +100,7 @@ def _opened(numbers: Mapping[str, Any]) -> str:
     if opened == everything:
         said = f"All {opened:,} clips were opened."
     else:
-        said = f"{opened:,} of {everything:,} clips were opened, drawn at random, always the same ones."
+        said = f"{opened:,} of {everything:,} clips were opened, drawn at random, for lengths, sizes and codecs."
     return said + (
         f" {len(numbers['unreadable']):,} of them cannot be read and are not counted; `m2a data check` names them."
         if numbers["unreadable"]
@@ -130,6 +134,7 @@ def _histogram(name: str, values: Sequence[float]) -> Curve:
     low, high = min(values), max(values)
     whole = name == "frames" and high - low < _BINS
     edges = [low - 0.5 + k for k in range(round(high - low) + 2)] if whole else _BINS
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.hist(values, bins=edges, color=palette[_COLOURS[0]], rwidth=0.9)
     label = f"{_TITLES[name]}: from {low:,.4g} to {high:,.4g}"
     return Curve(title=_TITLES[name], svg=to_svg(figure, label, name.replace(" ", "-"), palette))
