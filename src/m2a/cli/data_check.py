@@ -125,7 +125,7 @@ def _findings(report: CheckReport) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("finding", "", "count", "examples", title="Findings")
+    table = Table("finding", "severity", "count", "examples", title="Findings")
     table.columns[2].justify = "right"
     for kind, found in report.by_kind().items():
         examples = [f"{finding.clip}: {finding.why}" if finding.clip else finding.why for finding in found[:2]]
@@ -139,7 +139,8 @@ def _verdict(report: CheckReport, folder: Path) -> str:
 
     numbers = {severity: sum(f.severity == severity for f in report.findings) for severity in SEVERITIES}
     how = "opened and counted" if report.quick else "decoded to the last frame"
-    said = f"{numbers['error']:,} errors, {numbers['warning']:,} warnings, {numbers['information']:,} for information"
+    errors, warnings = (f"{numbers[name]:,} {name}{'' if numbers[name] == 1 else 's'}" for name in ("error", "warning"))
+    said = f"{errors}, {warnings}, {numbers['information']:,} for information"
     lines = [f"{report.num_clips:,} clips {how}: {said}", f"written: {folder / 'check.json'}, check.jsonl, skip.txt"]
     if report.has_errors:
         lines.append(f"next: repair or replace these clips, or train without them: --skip-list {folder / 'skip.txt'}")

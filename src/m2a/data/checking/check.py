@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from .records import Fingerprint, Records, fingerprint
 from .report import CheckReport, Finding
 from .rules import class_findings, clip_findings, group_findings, note_findings, unlisted, unusual
 
-WORTH_PROCESSES = 60  # below this many clips, starting processes takes longer than decoding
+WORTH_PROCESSES = 100  # below this many clips, starting processes takes longer than decoding
 RECORDS = "check.jsonl"
 
 Progress = Callable[[int, int], None]
@@ -80,7 +81,7 @@ def probe_clips(paths: Sequence[Path], *, quick: bool, workers: int | None) -> I
     if workers is None:
         workers = _num_cores() if len(paths) >= WORTH_PROCESSES else 1
     function = partial(find_facts, quick=quick)
-    for path, facts in in_processes(function, paths, workers=workers, prepare=_one_thread):
+    for path, facts in in_processes(function, paths, workers=workers, prepare=_prepare_process):
         yield path, facts or faulty("the process that decoded it died; it may be damaged, or need too much memory")
 
 
@@ -109,5 +110,6 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _one_thread() -> None:
+def _prepare_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     torch.set_num_threads(1)

@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import UnreadableClipError
 from ..clipset import is_frame, natural_key
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 _FAULTS = (
     (r"\(0 bytes\)|holds no frames|no \.jpg file", "empty"),
@@ -69,6 +72,8 @@ def find_facts(path: Path, *, quick: bool = False) -> ClipFacts:
         return _of_folder(path, quick=quick) if path.is_dir() else _of_video(path, quick=quick)
     except UnreadableClipError as error:
         return faulty(error.reason)
+    except Exception as error:  # whatever a file makes FFmpeg or Pillow do, the check goes on with the next
+        return faulty(f"reading it fails ({type(error).__name__}: {' '.join(str(error).split())})")
 
 
 def faulty(reason: str) -> ClipFacts:
@@ -116,16 +121,19 @@ def _of_video(path: Path, *, quick: bool) -> ClipFacts:
 
     reader = open_clip(path)
     assert isinstance(reader, VideoReader)
-    facts = _of_stream(path, reader.num_frames)
     watch, converter, turns = _Watch(), VideoReformatter(), 0
+    times: list[float] = []
     for index, frame in enumerate(reader.frames()):
         if frame.is_corrupt and not quick:
             raise UnreadableClipError(path, f"frame {index} of {reader.num_frames} is damaged")
         small = converter.reformat(frame, width=_THUMBNAIL, height=_THUMBNAIL, format="gray", **ONE_THREAD)
         watch.see(small.to_ndarray(), width=frame.width, height=frame.height)
         turns = round(frame.rotation / 90) % 4
+        if frame.time is not None:
+            times.append(frame.time)
         if quick:
             break
+    facts = _of_stream(path, reader.num_frames, None if quick else times)
     if turns % 2:
         facts = replace(facts, width=facts.height, height=facts.width)
     facts = replace(facts, rotation=90 * turns)
@@ -137,17 +145,13 @@ def _of_video(path: Path, *, quick: bool) -> ClipFacts:
     return replace(facts, still=watch.still, black=watch.black)
 
 
-def _of_stream(path: Path, num_frames: int) -> ClipFacts:
-    """What the container says, and the times of its packets."""
+def _of_stream(path: Path, num_frames: int, times: list[float] | None) -> ClipFacts:
+    """What the container says. `times` are those of its frames, by default of its packets."""
     import av
 
     with av.open(str(path), metadata_errors="replace") as container:
         stream = container.streams.video[0]
-        times = sorted(
-            float(packet.pts * packet.time_base)
-            for packet in container.demux(stream)
-            if packet.size and packet.pts is not None and packet.time_base is not None and not packet.is_discard
-        )
+        times = sorted(_packet_times(container) if times is None else times)
         tick = float(stream.time_base or 0)
         rate = float(stream.average_rate) if stream.average_rate else None
         context = stream.codec_context
@@ -164,6 +168,12 @@ def _of_stream(path: Path, num_frames: int) -> ClipFacts:
             pixel_format=context.pix_fmt or "",
             uneven=_uneven(steps, tick),
         )
+
+
+def _packet_times(container: InputContainer) -> Iterator[float]:
+    for packet in container.demux(container.streams.video[0]):
+        if packet.size and packet.pts is not None and packet.time_base is not None and not packet.is_discard:
+            yield float(packet.pts * packet.time_base)
 
 
 def _uneven(steps: list[float], tick: float) -> str:

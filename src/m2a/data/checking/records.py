@@ -45,7 +45,7 @@ class Records:
 
     def find(self, clip: Path, mark: Fingerprint, *, quick: bool) -> ClipFacts | None:
         """What is known of a clip as it is on disk now, or None."""
-        record = self._known.get((str(clip), mark))
+        record = self._known.get((str(clip.absolute()), mark))
         if record is None or (record["quick"] and not quick):
             return None
         try:
@@ -57,7 +57,7 @@ class Records:
         """Writes a line, whole and at once."""
         if self.path is None:
             return
-        record = {"path": str(clip), "size": mark.size, "modified": mark.modified, "quick": quick}
+        record = {"path": str(clip.absolute()), "size": mark.size, "modified": mark.modified, "quick": quick}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**record, "facts": facts.to_dict()}) + "\n")
 
