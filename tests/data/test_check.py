@@ -203,6 +203,7 @@ def test_windows_of_one_recording(tmp_path: Path) -> None:
     (finding,) = report.by_kind()["outside the recording"]
     assert finding.why == "it is frames 5 to 12 of a recording that has 10"
     assert entries(report.skip_list()) == {f"{first.id}#5"}
+    assert report.totals()["train"] == {"clips": 6, "frames": 54, "seconds": 2.16, "clips_with_seconds": 6}
     assert not {kind for kind in kinds(report) if kind.startswith("copy")}
 
 

@@ -37,7 +37,7 @@ class SetStatistics:
 
     def measured(self) -> dict[str, list[float]]:
         """Of the opened clips: `frames`, `seconds` and `frame rate`, where known."""
-        good = [fact for clip in self.opened if not (fact := self.facts[clip.path]).fault]
+        good = [fact for clip in self.opened if not (fact := self.facts[clip.path].of(clip.window)).fault]
         return {
             "frames": [float(fact.num_frames) for fact in good if fact.num_frames is not None],
             "seconds": [fact.seconds for fact in good if fact.seconds is not None],

@@ -56,7 +56,7 @@ def check_clips(
     records = Records(Path(out) / RECORDS if out is not None else None, resume=resume)
     marks = {path: mark for path in paths if (mark := _mark(path)) is not None}
     known = {path: fact for path, mark in marks.items() if (fact := records.find(path, mark, quick=quick)) is not None}
-    facts = {path: faulty("there is no such file or folder") for path in paths if path not in marks} | known
+    facts = {path: faulty(_why_not_there(path)) for path in paths if path not in marks} | known
     todo = [path for path in paths if path not in facts]
     tell = progress or (lambda done, total: None)
     tell(len(facts), len(paths))
@@ -104,6 +104,10 @@ def _mark(path: Path) -> Fingerprint | None:
         return fingerprint(path)
     except OSError:
         return None
+
+
+def _why_not_there(path: Path) -> str:
+    return "it may not be read; look at its permissions" if os.path.exists(path) else "there is no such file or folder"
 
 
 def _num_cores() -> int:

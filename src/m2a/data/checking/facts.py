@@ -60,6 +60,13 @@ class ClipFacts:
         """Plain values, without those that are not known."""
         return {key: value for key, value in asdict(self).items() if value not in (None, "", False)}
 
+    def of(self, window: tuple[int, int] | None) -> ClipFacts:
+        """The same for a clip that is only a part of the file: its first frame and its number of frames."""
+        if window is None or self.fault:
+            return self
+        seconds = window[1] / self.frame_rate if self.frame_rate else None
+        return replace(self, num_frames=window[1], seconds=seconds)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ClipFacts:
         """The opposite of `to_dict`; raises TypeError for what is not known here."""

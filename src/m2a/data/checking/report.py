@@ -66,7 +66,10 @@ class CheckReport:
 
     def totals(self) -> dict[str, dict[str, int | float]]:
         """Of each split: clips, frames, and seconds, where the files say how long they last."""
-        return {name: _total([self.facts[clip.path] for clip in m]) for name, m in self.clips.splits.items()}
+        return {
+            name: _total([self.facts[clip.path].of(clip.window) for clip in members])
+            for name, members in self.clips.splits.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """What `check.json` holds."""
