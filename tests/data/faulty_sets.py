@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -112,9 +113,9 @@ def plant(root: Path) -> dict[str, set[str]]:
     good(faults / "other.avi", 10, codec="mpeg4")
     write_black(faults / "black.mp4")
     write_still(faults / "still.mp4")
-    good(faults / "twice.mp4", 1)
-    good(validation / "open" / "leak.mp4", 2)
-    good(train / "close" / "wrong.mp4", 3)
+    shutil.copy(train / "open" / "1.mp4", faults / "twice.mp4")
+    shutil.copy(train / "open" / "2.mp4", validation / "open" / "leak.mp4")
+    shutil.copy(train / "open" / "3.mp4", train / "close" / "wrong.mp4")
     _plant_frames(faults)
     (root / "elsewhere.txt").write_text("no clip")
     return {
