@@ -22,6 +22,7 @@ def evaluate(
     num_clips: int = 1,
     num_crops: int = 1,
     bf16: bool = False,
+    skip_list: Path | None = None,
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
@@ -55,6 +56,9 @@ def evaluate(
         Crops of each sample, spread over the longer side; 3 sees all of it.
     bf16:
         Compute in bfloat16.
+    skip_list:
+        A file of clips to leave out, one path a line, such as the skip.txt of m2a data check. For a run's own data, by
+        default the one of the run.
     skip_bad:
         Leave out clips that cannot be decoded and name them in evaluation.json, instead of stopping at the first.
     json:
@@ -78,6 +82,7 @@ def evaluate(
         num_clips=num_clips,
         num_crops=num_crops,
         bf16=bf16,
+        skip_list=skip_list,
         skip_bad=skip_bad,
         workers=default_workers() if workers is None else workers,
     )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .batch import Batch as Batch
     from .batch import Sample as Sample
     from .batch import collate as collate
+    from .checking import CheckReport as CheckReport
+    from .checking import Finding as Finding
+    from .checking import check_clips as check_clips
     from .clipset import ClipFile as ClipFile
     from .clipset import ClipSet as ClipSet
     from .dataset import ClipDataset as ClipDataset
@@ -31,22 +34,31 @@ if TYPE_CHECKING:
     from .sampling import drawn_indices as drawn_indices
     from .sampling import segment_indices as segment_indices
     from .sampling import view_indices as view_indices
+    from .skip_list import leave_out as leave_out
+    from .statistics import SetStatistics as SetStatistics
+    from .statistics import describe_clips as describe_clips
 
 _HOMES = {
     "Augmentation": "augment",
     "BadClip": "batch",
     "Batch": "batch",
+    "CheckReport": "checking",
     "ClipDataset": "dataset",
     "ClipFile": "clipset",
     "ClipReader": "readers",
     "ClipSet": "clipset",
+    "Finding": "checking",
     "Preprocessing": "preprocessing",
     "Sample": "batch",
+    "SetStatistics": "statistics",
+    "check_clips": "checking",
     "collate": "batch",
+    "describe_clips": "statistics",
     "describe_flips": "labels",
     "describe_reversals": "reversal",
     "drawn_indices": "sampling",
     "flip_map": "labels",
+    "leave_out": "skip_list",
     "make_loader": "dataset",
     "mirror_label": "labels",
     "open_clip": "readers",
@@ -60,17 +72,23 @@ __all__ = [
     "Augmentation",
     "BadClip",
     "Batch",
+    "CheckReport",
     "ClipDataset",
     "ClipFile",
     "ClipReader",
     "ClipSet",
+    "Finding",
     "Preprocessing",
     "Sample",
+    "SetStatistics",
+    "check_clips",
     "collate",
+    "describe_clips",
     "describe_flips",
     "describe_reversals",
     "drawn_indices",
     "flip_map",
+    "leave_out",
     "make_loader",
     "mirror_label",
     "open_clip",

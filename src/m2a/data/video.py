@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from pathlib import Path
 
 import av
@@ -20,7 +21,7 @@ from .clip_reader import ClipReader
 _HIDDEN_FRAMES = {"vp8"}  # codecs some of whose packets carry no picture: only decoding tells the number of frames
 _LOOSE_FORMATS = {"mpeg", "mpegts"}  # the same, for formats
 _MANY_PIXELS = 1280 * 720  # from here on threads pay; on small frames starting them costs more than decoding
-_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}  # older ones convert in one thread
+ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}  # older ones convert in one thread
 
 
 class VideoReader(ClipReader):
@@ -39,7 +40,7 @@ class VideoReader(ClipReader):
             self.frame_rate = float(stream.average_rate) if stream.average_rate else None
             self.num_frames = self._count_packets(container)
         if self.num_frames and (codec in _HIDDEN_FRAMES or name in _LOOSE_FORMATS):
-            self.num_frames = sum(1 for _ in self._frames())
+            self.num_frames = sum(1 for _ in self.frames())
         if not self.num_frames:
             raise UnreadableClipError(path, "the video holds no frames")
 
@@ -51,7 +52,7 @@ class VideoReader(ClipReader):
         wanted = iter(indices)
         awaited = next(wanted, None)
         count = 0
-        for index, frame in enumerate(self._frames()):
+        for index, frame in enumerate(self.frames()):
             count = index + 1
             if index == awaited:
                 if frame.is_corrupt:
@@ -62,12 +63,12 @@ class VideoReader(ClipReader):
                 return
         raise UnreadableClipError(self.path, f"only {count} of {self.num_frames} frames can be decoded")
 
-    def _frames(self) -> Iterator[av.VideoFrame]:
-        """All frames in the order of display."""
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """All frames in the order of display, as FFmpeg decodes them: not yet RGB, not yet rotated."""
         count = 0
         with self._opened() as container:
             stream = container.streams.video[0]
-            if get_worker_info() is None and stream.width * stream.height >= _MANY_PIXELS:
+            if get_worker_info() is None and parent_process() is None and stream.width * stream.height >= _MANY_PIXELS:
                 stream.thread_type = "AUTO"
             else:  # workers would fight for the cores
                 stream.codec_context.thread_count = 1
@@ -126,7 +127,7 @@ class VideoReader(ClipReader):
 
 
 def _to_tensor(frame: av.VideoFrame, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:
-    pixels_HWC = torch.from_numpy(converter.reformat(frame, format="rgb24", **_ONE_THREAD).to_ndarray())
+    pixels_HWC = torch.from_numpy(converter.reformat(frame, format="rgb24", **ONE_THREAD).to_ndarray())
     quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise, as in rot90
     if quarter_turns:
         pixels_HWC = torch.rot90(pixels_HWC, quarter_turns, dims=(0, 1))

@@ -1,90 +1,33 @@
-"""Learning curves as SVG that takes its colours and its font from the page, so that it works in dark mode and print."""
+"""Learning curves."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import matplotlib
-from markupsafe import Markup, escape
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
+from m2a.reporting.drawing import FONT, Curve, Palette, new_axes, to_svg
 from m2a.reporting.entries import Entry
 from m2a.reporting.text import percent
-
-_WIDTH, _HEIGHT = 4.7, 2.9  # inches at 72 units: text keeps its size on a phone
-_FONT = 9.5
-_VARIABLES = ("--ink", "--faint", "--rule")
-_SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "m2a",
-    "font.family": "DejaVu Sans",
-    "font.size": _FONT,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """A figure: inline SVG and what it shows in words."""
-
-    title: str
-    svg: Markup
-
-
-class _Palette:
-    """Stands in for CSS variables while matplotlib, which knows none, is drawing."""
-
-    def __init__(self, variables: Sequence[str]):
-        self._stand_in = {name: f"#0000{i:02x}" for i, name in enumerate(dict.fromkeys(variables), 1)}
-
-    def __getitem__(self, variable: str) -> str:
-        return self._stand_in[variable]
-
-    def resolve(self, svg: str) -> str:
-        for variable, colour in self._stand_in.items():
-            svg = svg.replace(colour, variable if variable.startswith("var(") else f"var({variable})")
-        return svg
 
 
 def learning_curves(shown: Sequence[Entry], ceiling: float | None) -> list[Curve]:
     """Loss, and validation top-1, over the epochs of all runs that kept a record; nothing where none did."""
     shown = [entry for entry in shown if entry.run.epochs]
-    palette = _Palette([*_VARIABLES, *(entry.colour for entry in shown)])
+    palette = Palette([entry.colour for entry in shown])
     curves = []
     if any(e.train_loss is not None or e.val_loss is not None for entry in shown for e in entry.run.epochs):
-        figure, axes = _axes(palette)
+        figure, axes = new_axes(palette, xlabel="epoch")
         _draw_loss(axes, shown, palette)
         curves.append(
-            Curve(title="Loss", svg=_svg(figure, "Loss by epoch" + _ends(shown, "val_loss"), "loss", palette))
+            Curve(title="Loss", svg=to_svg(figure, "Loss by epoch" + _ends(shown, "val_loss"), "loss", palette))
         )
     if any(e.val_top1 is not None for entry in shown for e in entry.run.epochs):
-        figure, axes = _axes(palette)
+        figure, axes = new_axes(palette, xlabel="epoch")
         _draw_top1(axes, shown, ceiling, palette)
         label = "Validation top-1 by epoch" + _ends(shown, "val_top1")
-        curves.append(Curve(title="Validation top-1, percent", svg=_svg(figure, label, "top1", palette)))
+        curves.append(Curve(title="Validation top-1, percent", svg=to_svg(figure, label, "top1", palette)))
     return curves
-
-
-def _axes(palette: _Palette) -> tuple[Figure, Axes]:
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=72)
-        axes = figure.add_axes((0.085, 0.15, 0.895, 0.80))
-    figure.patch.set_alpha(0)
-    axes.patch.set_alpha(0)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(palette["--rule"])
-    axes.tick_params(length=0, colors=palette["--faint"], pad=5)
-    axes.grid(axis="y", color=palette["--rule"], linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-    axes.set_xlabel("epoch", color=palette["--faint"], labelpad=3)
-    return figure, axes
 
 
 def _points(entry: Entry, column: str) -> tuple[list[int], list[float]]:
@@ -100,14 +43,14 @@ def _line(axes: Axes, points: tuple[list[int], list[float]], colour: str, *, bol
         axes.plot(epochs[-1:], values[-1:], color=colour, marker="o", markersize=5, markeredgewidth=0, clip_on=False)
 
 
-def _draw_loss(axes: Axes, shown: Sequence[Entry], palette: _Palette) -> None:
+def _draw_loss(axes: Axes, shown: Sequence[Entry], palette: Palette) -> None:
     for entry in shown:
         _line(axes, _points(entry, "train_loss"), palette[entry.colour], bold=False)
         _line(axes, _points(entry, "val_loss"), palette[entry.colour], bold=True)
     axes.set_ylim(bottom=0)
 
 
-def _draw_top1(axes: Axes, shown: Sequence[Entry], ceiling: float | None, palette: _Palette) -> None:
+def _draw_top1(axes: Axes, shown: Sequence[Entry], ceiling: float | None, palette: Palette) -> None:
     for entry in shown:
         _line(axes, _points(entry, "val_top1"), palette[entry.colour], bold=True)
     highest = max(max(_points(entry, "val_top1")[1], default=0.0) for entry in shown)
@@ -139,7 +82,7 @@ def _name_ceiling(axes: Axes, shown: Sequence[Entry], ceiling: float, colour: st
         ha="right" if right else "left",
         va="bottom" if above else "top",
         color=colour,
-        fontsize=_FONT,
+        fontsize=FONT,
     )
 
 
@@ -147,21 +90,3 @@ def _ends(shown: Sequence[Entry], column: str) -> str:
     ends = [(entry.name, _points(entry, column)[1]) for entry in shown]
     told = [f"{name} ends at {values[-1]:.{1 if 'top1' in column else 2}f}" for name, values in ends if values]
     return f": {', '.join(told)}" if told else ""
-
-
-def _svg(figure: Figure, label: str, prefix: str, palette: _Palette) -> Markup:
-    buffer = io.StringIO()
-    with matplotlib.rc_context(_SETTINGS):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    used = set(re.findall(r"#([\w.-]+)", svg))  # before colours are resolved: a superset of the ids referred to
-    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
-    svg = re.sub(r'(url\(|xlink:href=")#', rf"\1#{prefix}-", svg)
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)  # the family is the page's
-    box = re.search(r'viewBox="[^"]+"', svg)
-    head = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(label)}">'
-    svg = re.sub(r"<svg[^>]*>", lambda _: head, svg, count=1)
-    return Markup(palette.resolve(svg).strip())

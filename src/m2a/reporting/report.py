@@ -95,22 +95,23 @@ def write_report(
         "folders": [_relative(entry.run.folder, path.parent) for entry in shown],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_environment().get_template("report.html.j2").render(context), encoding="utf-8")
+    path.write_text(environment().get_template("report.html.j2").render(context), encoding="utf-8")
     return path
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Where the templates are, and the filters they use."""
+    made = Environment(
         loader=PackageLoader("m2a.reporting", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         fixed=text.fixed, percent=text.percent, signed=text.signed, inline=text.inline, duration=text.duration
     )
-    return environment
+    return made
 
 
 def _results(

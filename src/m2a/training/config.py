@@ -40,6 +40,8 @@ class TrainConfig:
     """Which official split, where a data set has several: 1, 2 or 3 of UCF101 and HMDB51."""
     missing: Literal["error", "skip"] = "error"
     """What to do about clips that an annotation file names and the disk does not have."""
+    skip_list: Path | None = None
+    """A file of clips to leave out, one path a line, such as the skip.txt of m2a data check."""
 
     backbone: str = "resnet18"
     """A timm model, such as resnet18, mobilenetv2_100, convnext_tiny, vit_small_patch16_224; or torchvision/<name>."""
@@ -216,7 +218,7 @@ def read_options(path: str | Path) -> dict[str, Any]:
 
 def _as_declared(name: str, value: Any) -> Any:
     """What YAML has as text or a list, in the type of the field."""
-    if name in ("data", "out") and isinstance(value, str):
+    if name in ("data", "out", "skip_list") and isinstance(value, str):
         return Path(value)
     return tuple(value) if name in ("milestones", "scales") else value
 

@@ -21,7 +21,8 @@ from m2a.recipes.scales import ACTIONS as LARGE_MOTIONS
 from m2a.reporting import Prediction as ShownPrediction
 from m2a.reporting import results_table, write_report
 from m2a.training.config import QUICK, TrainConfig
-from m2a.workflows.run import RunResult, read_set, strip_of, strips_of, train
+from m2a.workflows.run import RunResult, read_set, train
+from m2a.workflows.strips import strip_of, strips_of
 
 ACTIONS: tuple[str, ...] = (
     *LARGE_MOTIONS,

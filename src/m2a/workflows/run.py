@@ -6,25 +6,24 @@ config.yaml   checkpoints/   tensorboard/   metrics.csv   evaluation.json   pred
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from m2a.data.annotations import read_clips
-from m2a.data.clipset import ClipFile, ClipSet
-from m2a.data.readers import read_clip
-from m2a.data.sampling import segment_indices
-from m2a.errors import ConfigError, NotFoundError, UnreadableClipError
+from m2a.data.clipset import ClipSet
+from m2a.data.skip_list import LeftOut, leave_out
+from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate
 from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import VideoClassifier, load
-from m2a.reporting import FilmStrip, write_report
+from m2a.reporting import write_report
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
+from m2a.workflows.strips import strips_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,7 @@ def train(config: TrainConfig, *, console: Console | None = None) -> RunResult:
     """
     console = console or Console(stderr=True)
     clips = read_set(config.data, config.format, config.missing, console, split=config.split)
+    clips, left_out = without_listed(clips, config.skip_list, console)
     fitted = fit(config, clips, console=console)
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
@@ -62,6 +62,7 @@ def train(config: TrainConfig, *, console: Console | None = None) -> RunResult:
         workers=default_workers() if config.workers is None else config.workers,
         bf16=config.precision == "bf16-mixed",
         skip_bad=config.skip_bad,
+        left_out=left_out["validation"],
         console=console,
     )
     example_strips = strips_of(clips.split("validation"), clips.labels[:6])
@@ -71,14 +72,24 @@ def train(config: TrainConfig, *, console: Console | None = None) -> RunResult:
 
 
 def evaluate_model(
-    model: VideoClassifier, clips: ClipSet, split: str, out: Path, *, console: Console | None = None, **options: Any
+    model: VideoClassifier,
+    clips: ClipSet,
+    split: str,
+    out: Path,
+    *,
+    left_out: Sequence[LeftOut] = (),
+    console: Console | None = None,
+    **options: Any,
 ) -> RunResult:
-    """Evaluates a model on one split and writes `evaluation.json` and `predictions.csv` into `out`. `options` go to
+    """Evaluates a model on one split and writes `evaluation.json` and `predictions.csv` into `out`. `left_out` are
+    clips of the split that a skip list took away: `evaluation.json` names them too. `options` go to
     `m2a.evaluation.evaluate`, whose errors it raises."""
     evaluation = evaluate(model, clips.split(split), console=console, **options)
     out.mkdir(parents=True, exist_ok=True)
     size, num_frames = model.preprocessing.size, model.num_frames
     macs, parameters = count_macs(model, num_frames=num_frames, size=size), count_parameters(model)
+    summary = evaluation.summary()
+    summary["skipped"] += [{"path": str(left.clip.path), "reason": left.reason} for left in left_out]
     content = {
         "schema": 1,
         "mechanism": model.config.mechanism if model.config else None,
@@ -89,7 +100,7 @@ def evaluate_model(
         "split": split,
         "macs": macs,
         "parameters": parameters,
-        **evaluation.summary(),
+        **summary,
         "hardware": hardware(),
         "versions": versions(),
     }
@@ -107,12 +118,14 @@ def evaluate_run(
     image_weights: str | Path | None = None,
     format: str = "auto",  # noqa: A002 - the word users look for
     split_number: int = 1,
+    skip_list: str | Path | None = None,
     console: Console | None = None,
     **options: Any,
 ) -> RunResult:
     """Evaluates a run's folder or a saved model. A run knows its data; a model alone needs `data`. Results go to `out`,
     by default the run's folder for its own data and validation split. `format` and `split_number` say how `data` is
-    read (`m2a.data.read_clips`), `image_weights` is for an adapter.
+    read (`m2a.data.read_clips`), `image_weights` is for an adapter. `skip_list` names clips to leave out, by default
+    for a run's own data those that the run left out.
 
     Raises NotFoundError and ConfigError when the model or the data cannot be told.
     """
@@ -132,9 +145,11 @@ def evaluate_run(
     if data is None:
         assert run is not None
         clips = read_set(run.data, run.format, run.missing, console, split=run.split)
+        skip_list = run.skip_list if skip_list is None else skip_list
     else:
         clips = read_set(data, format, "error", console, split=split_number)
-    return evaluate_model(model, clips, split, Path(out), console=console, **options)
+    clips, left_out = without_listed(clips, skip_list, console)
+    return evaluate_model(model, clips, split, Path(out), left_out=left_out.get(split, ()), console=console, **options)
 
 
 def read_set(root: str | Path, format_: str, missing: str, console: Console, *, split: int = 1) -> ClipSet:
@@ -147,20 +162,13 @@ def read_set(root: str | Path, format_: str, missing: str, console: Console, *, 
     return clips
 
 
-def strips_of(clips: Sequence[ClipFile], labels: Sequence[str], *, num_frames: int = 8) -> list[FilmStrip]:
-    """A film strip of the first clip of each label that can be read."""
-    strips = []
-    for label in labels:
-        for clip in (clip for clip in clips if clip.label == label):
-            try:
-                strips.append(strip_of(clip.path, label, num_frames=num_frames, window=clip.window))
-            except UnreadableClipError:
-                continue  # the evaluation names it; this is an illustration
-            break
-    return strips
-
-
-def strip_of(path: Path, title: str, *, num_frames: int = 8, window: tuple[int, int] | None = None) -> FilmStrip:
-    """Frames from the centres of a clip's segments."""
-    frames = read_clip(path, lambda total: segment_indices(total, num_frames), window=window)
-    return FilmStrip(title=title, frames=[np.ascontiguousarray(frame.permute(1, 2, 0).numpy()) for frame in frames])
+def without_listed(
+    clips: ClipSet, skip_list: str | Path | None, console: Console
+) -> tuple[ClipSet, Mapping[str, tuple[LeftOut, ...]]]:
+    """`leave_out`, and a line about how many clips that were; the set as it is where there is no list."""
+    if skip_list is None:
+        return clips, dict.fromkeys(clips.splits, ())
+    kept, left_out = leave_out(clips, skip_list)
+    counts = ", ".join(f"{len(members):,} {name}" for name, members in left_out.items())
+    console.print(f"  {skip_list} leaves out {counts} clips", highlight=False, soft_wrap=True)
+    return kept, left_out

@@ -1,0 +1,103 @@
+"""Checking and describing a set on the command line, and training without the clips on a skip list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from command import LABELS, Outcome, tiny
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def damaged(own_videos: Path) -> tuple[Path, list[Path]]:
+    """A set with one bad clip in each split."""
+    bad = [next((own_videos / split).rglob("*.mp4")) for split in ("train", "validation")]
+    for video in bad:
+        video.write_bytes(video.read_bytes()[:700])
+    return own_videos, bad
+
+
+def test_a_sound_set(m2a: Command, frames_set: Path, tmp_path: Path) -> None:
+    outcome = m2a("data", "check", frames_set, "--out", tmp_path / "check", "--workers", 1)
+    assert outcome.code == 0, outcome.out
+    assert "15 clips decoded to the last frame: 0 errors" in outcome.out
+    assert all(label in outcome.out for label in LABELS)
+    assert {path.name for path in (tmp_path / "check").iterdir()} == {"check.json", "check.jsonl", "skip.txt"}
+    again = m2a("data", "check", frames_set, "--out", tmp_path / "check", "--quick")
+    assert "15 clips are unchanged since an earlier check" in again.out
+    assert "15 clips opened and counted" in again.out
+
+
+def test_check_then_train_and_evaluate_without_the_bad_clips(
+    m2a: Command, damaged: tuple[Path, list[Path]], tmp_path: Path
+) -> None:
+    data, bad = damaged
+    checked = m2a("data", "check", data, "--out", tmp_path / "check", "--workers", 1)
+    assert checked.code == 1
+    assert "truncated" in checked.out
+    skip_list = tmp_path / "check" / "skip.txt"
+    assert f"--skip-list {skip_list}" in checked.out
+    names = [line for line in skip_list.read_text().splitlines() if line and not line.startswith("#")]
+    assert names == sorted(video.relative_to(data).as_posix() for video in bad)
+
+    run = tmp_path / "run"
+    trained = m2a("train", "--data", data, "--out", run, *tiny(skip_list=skip_list))
+    assert trained.code == 0, trained.err
+    assert f"{skip_list} leaves out 1 train, 1 validation clips" in trained.err
+    assert "could not be decoded" not in trained.err
+    assert yaml.safe_load((run / "config.yaml").read_text())["skip_list"] == str(skip_list)
+    for folder, arguments in ((run, ()), (tmp_path / "e", ("--data", data, "--skip-list", skip_list))):
+        outcome = m2a("evaluate", run, *arguments, *(("--out", folder) if arguments else ()), "--workers", 0)
+        assert outcome.code == 0, outcome.err
+        assert "leaves out" in outcome.err
+        evaluation = json.loads((folder / "evaluation.json").read_text())
+        assert evaluation["num_clips"] == 5
+        assert [entry["path"] for entry in evaluation["skipped"]] == [str(bad[1])]
+        assert "skip.txt: truncated: the file is cut off" in evaluation["skipped"][0]["reason"]
+
+
+def test_the_check_as_json(m2a: Command, damaged: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    outcome = m2a("data", "check", damaged[0], "--out", tmp_path / "check", "--workers", 1, "--json")
+    assert outcome.code == 1
+    content = json.loads(outcome.out)
+    assert content == json.loads((tmp_path / "check" / "check.json").read_text())
+    errors = [finding for finding in content["findings"] if finding["severity"] == "error"]
+    assert sorted(finding["path"] for finding in errors) == sorted(str(video) for video in damaged[1])
+
+
+def test_a_skip_list_with_a_clip_that_is_not_there(m2a: Command, video_set: Path, tmp_path: Path) -> None:
+    skip_list = tmp_path / "skip.txt"
+    skip_list.write_text("train/Holding something/999.mp4\n")
+    outcome = m2a("train", "--data", video_set, "--out", tmp_path / "run", *tiny(skip_list=skip_list))
+    assert outcome.code == 1
+    assert f"{skip_list}:1: 'train/Holding something/999.mp4' is no clip of {video_set}" in outcome.message
+    assert "nearest: 'train/Holding something/" in outcome.message
+    assert not (tmp_path / "run").exists()
+    missing = m2a("train", "--data", video_set, "--out", tmp_path / "run", *tiny(skip_list=tmp_path / "no.txt"))
+    assert f"There is no skip list {tmp_path / 'no.txt'}" in missing.message
+
+
+def test_stats(m2a: Command, video_set: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page" / "stats.html"
+    outcome = m2a("data", "stats", video_set, "--out", page, "--sample", 4)
+    assert outcome.code == 0, outcome.err
+    assert "4 of 15 were opened" in outcome.out
+    text = page.read_text(encoding="utf-8")
+    assert all(label in text for label in LABELS)
+    assert "4 of 15 clips were opened" in text
+    assert text.count("<img ") == 3
+    content = json.loads(m2a("data", "stats", video_set, "--json").out)
+    assert content["measured"]["frames"] == {"least": 11, "median": 11, "most": 11}
+    assert content["splits"] == {"train": 9, "validation": 6}
+
+
+def test_sets_that_cannot_be_read(m2a: Command, tmp_path: Path) -> None:
+    for verb in ("check", "stats"):
+        outcome = m2a("data", verb, tmp_path / "nowhere")
+        assert outcome.code == 1
+        assert "nowhere does not exist" in outcome.message
