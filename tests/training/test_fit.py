@@ -231,9 +231,9 @@ def test_a_frozen_backbone_is_as_it_was_and_an_adapter_gives_the_model_back(clip
     model = fit(config, clips, console=silent()).model
     image, state = torch.load(weights), model.backbone.state_dict()
     assert all(torch.equal(state[key], value) for key, value in image.items() if not key.startswith("fc."))
-    scales = [value for key, value in state.items() if key.endswith(".mechanism.scale")]
-    assert len(scales) == 4
-    assert all(float(scale.abs().max()) > 0 for scale in scales)
+    gates = [value for key, value in state.items() if key.endswith(".mechanism.expand.weight")]
+    assert len(gates) == 4
+    assert all(float(gate.abs().max()) > 0 for gate in gates)
     model.save_adapter(tmp_path / "adapter")
     x = torch.randn(2, 3, 3, 32, 32)
     torch.testing.assert_close(load(tmp_path / "adapter")(x), model(x))  # channels-last in training

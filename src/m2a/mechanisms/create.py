@@ -9,7 +9,7 @@ from torch import nn
 from m2a.errors import SpecError
 from m2a.mechanisms.catalogue import PartInfo, parts, register_part
 from m2a.mechanisms.gate import Gate, reduced_channels
-from m2a.mechanisms.identity import IdentityStart, Init
+from m2a.mechanisms.identity import Init, start_as_identity
 from m2a.mechanisms.spec import Cell, MechanismSpec, Whole, parse_spec
 
 register_part(
@@ -36,7 +36,7 @@ def create_mechanism(
         num_frames: T it will mostly see. Mechanisms read T from the tensor; only one that has T in the shape of its
             weights is bound to this number.
         reduction: R of the gate's 1x1 convolution C -> C / R.
-        init: "paper" starts with the weights as published; "identity" as the exact identity, see `IdentityStart`.
+        init: "paper" starts with the weights as published; "identity" as the exact identity.
         options: of the parts in the spec, such as `boundary="zero"` for m2a's motion, `shift_div=8` for tsm.
 
     Raises:
@@ -50,9 +50,9 @@ def create_mechanism(
         _create_layer(layer, channels=channels, num_frames=num_frames, reduction=reduction, options=options)
         for layer in parsed.layers
     ]
-    mechanism = layers[0] if len(layers) == 1 else nn.Sequential(*layers)
-    nothing = isinstance(mechanism, nn.Identity)
-    return mechanism if init == "paper" or nothing else IdentityStart(mechanism, channels)
+    if init == "identity":
+        layers = [start_as_identity(layer, channels) for layer in layers]
+    return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
 
 
 def _infos(parsed: MechanismSpec) -> list[PartInfo]:

@@ -7,6 +7,12 @@
 `norm` is a layer norm without weights over each frame's (C/R, H, W). Without an attention there is neither norm nor
 inner skip, as in the released code.
 
+A gate can start as the exact identity (`start_as_identity`, not in the paper): with `expand` at zero and
+
+    out  = x + x * (sigmoid(expand(y)) - 1/2)
+
+which multiplies features by 1/2 to 3/2, where the paper's gate multiplies them by 1 to 2.
+
 Shapes: B clips, T frames, C channels, c = C/R reduced channels, H, W.
 """
 
@@ -54,6 +60,15 @@ class Gate(nn.Module):
         self.motion = motion
         self.attention = attention
         self.expand = nn.Conv2d(reduced, channels, kernel_size=1)
+        self.centre = 0.0
+
+    def start_as_identity(self) -> None:
+        """Makes this gate one around zero, with `expand` at zero: it gives back what it is given, until it is
+        trained."""
+        nn.init.zeros_(self.expand.weight)
+        if self.expand.bias is not None:
+            nn.init.zeros_(self.expand.bias)
+        self.centre = 0.5
 
     def forward(self, x_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T C H W"]:
         check_clip(x_BTCHW, self.channels)
@@ -61,6 +76,8 @@ class Gate(nn.Module):
         z_BTcHW = self.reduce(x_NCHW).unflatten(0, x_BTCHW.shape[:2])
         y_BTcHW = self.temporal(z_BTcHW)
         gate_NCHW = self.expand(y_BTcHW.flatten(0, 1)).sigmoid()
+        if self.centre:
+            gate_NCHW = gate_NCHW - self.centre
         return torch.addcmul(x_NCHW, x_NCHW, gate_NCHW.to(x_NCHW.dtype)).unflatten(0, x_BTCHW.shape[:2])
 
     def temporal(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:

@@ -1,11 +1,12 @@
-"""Starting as the identity: any mechanism behind a learned scale that is zero at first.
+"""Starting as the identity: an image network that is given a mechanism computes, at the start of training, exactly
+what it computed without. It is not in the M2A paper.
+
+A gate does it by itself (`Gate.start_as_identity`). What has no gate, such as a shift, stands behind a learned scale:
 
     out = x + scale * (mechanism(x) - x)          scale: one number a channel, 0 at the start
 
-An image network that is given such a mechanism computes, at the start of training, exactly what it computed without:
-the scale has a gradient from the first step on, the mechanism's own weights from the second. The idea is SkipInit's and
-ReZero's (De, Smith, 2020; Bachlechner et al., 2020) and, one number a channel, LayerScale's (Touvron et al.: "Going
-deeper with Image Transformers", 2021). It is not in the M2A paper.
+The scale has a gradient from the first step on, the mechanism's own weights from the second (SkipInit, De and Smith,
+2020; ReZero, Bachlechner et al., 2020; one number a channel: LayerScale, Touvron et al., 2021).
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from m2a.mechanisms.gate import Gate
+
 Init = Literal["paper", "identity"]
+
+
+def start_as_identity(mechanism: nn.Module, channels: int) -> nn.Module:
+    """The mechanism, or what takes its place, as an exact identity that can be trained."""
+    if isinstance(mechanism, Gate):
+        mechanism.start_as_identity()
+        return mechanism
+    return mechanism if isinstance(mechanism, nn.Identity) else IdentityStart(mechanism, channels)
 
 
 class IdentityStart(nn.Module):
