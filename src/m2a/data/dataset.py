@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,21 @@ def make_loader(
         worker_init_fn=_start_worker,
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+@contextmanager
+def naming_dead_workers() -> Iterator[None]:
+    """Raises DataError for torch's error about a decoding process that died, which says neither why nor what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"A decoding process died: {str(error).strip().splitlines()[0]} Most often the machine has run out of "
+            "memory, or of shared memory (/dev/shm): use fewer --workers, a smaller --batch-size or --size. If a clip "
+            "makes its decoder crash, m2a data check names it."
+        ) from error
 
 
 def _start_worker(_: int) -> None:

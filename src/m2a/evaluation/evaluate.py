@@ -18,7 +18,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 
 from m2a.data.batch import BadClip
 from m2a.data.clipset import ClipFile
-from m2a.data.dataset import ClipDataset, make_loader
+from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.errors import ConfigError, DataError
 from m2a.models import VideoClassifier
 
@@ -135,7 +135,8 @@ def evaluate(
     loader = make_loader(dataset, batch_size=batch_size, shuffle=False, workers=workers, seed=0)
     autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
     probabilities, targets, indices, bad = [], [], [], []
-    with Progress(console=console, transient=True, disable=console is None or not console.is_terminal) as progress:
+    hidden = console is None or not console.is_terminal
+    with naming_dead_workers(), Progress(console=console, transient=True, disable=hidden) as progress:
         bar = progress.add_task("evaluating", total=len(clips))
         for batch in loader:
             bad += batch.bad

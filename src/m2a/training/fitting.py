@@ -19,7 +19,7 @@ from rich.console import Console
 
 from m2a.data.augment import Augmentation
 from m2a.data.clipset import ClipSet
-from m2a.data.dataset import ClipDataset, make_loader
+from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.data.labels import describe_flips
 from m2a.data.reversal import describe_reversals
 from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError
@@ -73,7 +73,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     with _quiet():
         trainer = _trainer(config, folder, console, device=_accelerator(config))
         loaders = _loaders(config, clips, model, pin_memory=trainer.accelerator.name() == "cuda")
-        trainer.fit(task, *loaders, ckpt_path=last, weights_only=last is None or None)
+        with naming_dead_workers():
+            trainer.fit(task, *loaders, ckpt_path=last, weights_only=last is None or None)
     return _finish(task, trainer, console)
 
 
