@@ -168,6 +168,23 @@ def test_frozen_parts_stay_frozen_and_mechanisms_learn() -> None:
         assert (parameter.grad is not None) == trains, name
 
 
+def test_an_identity_in_a_branch_that_starts_at_zero_is_not_stuck() -> None:
+    net = timm.create_model("resnet10t", num_classes=5, channels=(8, 8, 16, 16), zero_init_last=True).train()
+    insert(net, "m2a", num_frames=3, reduction=2, init="identity")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    x, target = torch.randn(6, 3, 32, 32), torch.arange(6) % 5
+    moving = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(x), target).backward()
+        moving.append({name for name, p in net.layer2.named_parameters() if float(p.grad.norm()) > 0})
+        optimizer.step()
+    assert "0.bn2.weight" in moving[0]
+    assert not any(".mechanism." in name for name in moving[0])
+    assert "0.conv1.mechanism.expand.weight" in moving[1]
+    assert "0.conv1.mechanism.reduce.weight" in moving[2]
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_other_precisions(dtype: torch.dtype) -> None:
     net = TOYS["resnet10t"].build().to(dtype)

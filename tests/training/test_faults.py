@@ -103,9 +103,7 @@ def killing(clips: ClipSet, split: str, monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_decoding_process_that_dies(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = read_clips(root)
     killing(clips, "train", monkeypatch)
-    with pytest.raises(
-        DataError, match=r"A decoding process died: DataLoader worker .* use fewer --workers"
-    ):
+    with pytest.raises(DataError, match=r"A decoding process died: DataLoader worker .* use fewer --workers"):
         fit(options(root, tmp_path / "run"), clips, console=Console(file=io.StringIO()))
 
 
