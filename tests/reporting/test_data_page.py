@@ -32,6 +32,7 @@ def numbers(num_classes: int = 4, *, num_opened: int = 52, measured: bool = True
             "frame size": {f"{k}x{k}": 20 - k for k in range(1, 14)},
             "codec": {"h264, yuv420p": 58, "vp9, x": 2},
         },
+        "reversals": [["Opening something", "Closing something"]],
         "mirrors": {"pairs": PAIRS, "never": [["Spinning left", "Spinning right"]]},
     }
 
@@ -79,6 +80,7 @@ def test_a_set_of_which_nothing_can_be_read(tmp_path: Path) -> None:
     content = numbers(measured=False)
     content["counted"] = {"frame size": {}, "codec": {}}
     content["mirrors"] = {"pairs": [], "never": []}
+    content["reversals"] = []
     path = write_data_page(content, {"frames": []}, tmp_path / "stats.html", title="Data set: clips")
     page = Page(path.read_text(encoding="utf-8"))
     assert_self_contained(page)

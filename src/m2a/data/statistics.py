@@ -15,6 +15,7 @@ from .checking.check import Progress, probe_clips
 from .checking.facts import ClipFacts
 from .clipset import ClipFile, ClipSet
 from .labels import flip_map, mirror_label
+from .reversal import reversal_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,11 @@ class SetStatistics:
             "never": [[label, mirror_label(label)] for label, flip in zip(labels, flips, strict=True) if flip is None],
         }
 
+    def reversals(self) -> list[list[str]]:
+        """Labels that change into each other when a clip is played backwards."""
+        labels, partners = self.clips.labels, reversal_map(self.clips.labels)
+        return [[labels[a], labels[b]] for a, b in enumerate(partners) if b is not None and a < b]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
         faults = [clip for clip in self.opened if self.facts[clip.path].fault]
@@ -78,6 +84,7 @@ class SetStatistics:
             "measured": {name: _summary(values) for name, values in self.measured().items()},
             "counted": self.counted(),
             "mirrors": self.mirrors(),
+            "reversals": self.reversals(),
         }
 
 
