@@ -96,6 +96,9 @@ def test_evaluate_a_saved_model_in_a_table(m2a: Command, trained: Path, video_se
 
 
 def test_evaluate_never_overwrites_the_runs_results(m2a: Command, trained: Path, video_set: Path) -> None:
+    outcome = m2a("evaluate", trained, "--split-number", 2)
+    assert outcome.code == 1
+    assert "--format and --split-number are for --data" in outcome.message
     for flags in (("--data", video_set), ("--num-crops", 3)):
         outcome = m2a("evaluate", trained, *flags)
         assert outcome.code == 1

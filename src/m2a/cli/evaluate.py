@@ -14,6 +14,7 @@ def evaluate(
     data: Path | None = None,
     format: DataFormat = "auto",  # noqa: A002 - the word users look for
     split: str = "validation",
+    split_number: int = 1,
     out: Path | None = None,
     image_weights: Path | None = None,
     batch_size: int = 16,
@@ -40,6 +41,8 @@ def evaluate(
         Layout of --data; auto tells by what is there.
     split:
         Which split of it: train, validation or test.
+    split_number:
+        Which official split of --data, of sets that have several (UCF101 and HMDB51 have 3).
     out:
         Folder for the results.
     image_weights:
@@ -75,6 +78,7 @@ def evaluate(
         data=data,
         format=format,
         split=split,
+        split_number=split_number,
         out=out,
         image_weights=image_weights,
         batch_size=batch_size,

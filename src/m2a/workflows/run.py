@@ -137,6 +137,8 @@ def evaluate_run(
     model = load(path / "model" if run is not None else path, image_weights=image_weights)
     if data is None and run is None:
         raise ConfigError(f"{path} is a model without a run, which does not know its data. Name it with --data.")
+    if data is None and (format != "auto" or split_number != 1):
+        raise ConfigError("A run's own data is read as the run read it; --format and --split-number are for --data.")
     if out is None:
         several = (options.get("num_clips", 1), options.get("num_crops", 1)) != (1, 1)
         if run is None or data is not None or split != "validation" or several:
