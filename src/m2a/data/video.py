@@ -17,6 +17,7 @@ from torch.utils.data import get_worker_info
 
 from ..errors import UnreadableClipError
 from .clip_reader import ClipReader
+from .picture_index import PictureIndex
 
 _HIDDEN_FRAMES = {"vp8"}  # codecs some of whose packets carry no picture: only decoding tells the number of frames
 _LOOSE_FORMATS = {"mpeg", "mpegts"}  # the same, for formats
@@ -27,12 +28,14 @@ ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}  
 class VideoReader(ClipReader):
     """A video file. Opening it walks through all its packets, so that a file that was cut off is found at once.
 
-    The number of frames is what the file holds, not what its header says. Frames are decoded in order, up to the
-    last one wanted. The rotation a phone writes into a file is applied.
+    The number of frames is what the file holds, not what its header says. Frames are decoded in order, up to the last
+    one wanted; where a key frame lies between two that are wanted, decoding goes on from there. The rotation a phone
+    writes into a file is applied.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._places: PictureIndex | None = None
         with self._opened() as container:
             self._check_stream(container)
             stream = container.streams.video[0]
@@ -41,6 +44,7 @@ class VideoReader(ClipReader):
             self.num_frames = self._count_packets(container)
         if self.num_frames and (codec in _HIDDEN_FRAMES or name in _LOOSE_FORMATS):
             self.num_frames = sum(1 for _ in self.frames())
+            self._places = None
         if not self.num_frames:
             raise UnreadableClipError(path, "the video holds no frames")
 
@@ -49,29 +53,15 @@ class VideoReader(ClipReader):
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
         converter = VideoReformatter()
-        wanted = iter(indices)
-        awaited = next(wanted, None)
-        count = 0
-        for index, frame in enumerate(self.frames()):
-            count = index + 1
-            if index == awaited:
-                if frame.is_corrupt:
-                    raise UnreadableClipError(self.path, f"frame {index} of {self.num_frames} is damaged")
-                yield index, _to_tensor(frame, converter)
-                awaited = next(wanted, None)
-            if awaited is None:
-                return
-        raise UnreadableClipError(self.path, f"only {count} of {self.num_frames} frames can be decoded")
+        for index, frame in self._wanted(list(indices)):
+            if frame.is_corrupt:
+                raise UnreadableClipError(self.path, f"frame {index} of {self.num_frames} is damaged")
+            yield index, _to_tensor(frame, converter)
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """All frames in the order of display, as FFmpeg decodes them: not yet RGB, not yet rotated."""
         count = 0
-        with self._opened() as container:
-            stream = container.streams.video[0]
-            if get_worker_info() is None and parent_process() is None and stream.width * stream.height >= _MANY_PIXELS:
-                stream.thread_type = "AUTO"
-            else:  # workers would fight for the cores
-                stream.codec_context.thread_count = 1
+        with self._decoding() as (container, stream):
             try:
                 for frame in container.decode(stream):
                     yield frame
@@ -79,6 +69,60 @@ class VideoReader(ClipReader):
             except av.FFmpegError as error:
                 reason = f"decoding stops after {count} of {self.num_frames} frames (FFmpeg: {error.strerror})"
                 raise UnreadableClipError(self.path, reason) from error
+
+    def _wanted(self, indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The frames at `indices`, which rise."""
+        done = 0
+        if self._places is not None and self._places.pays(indices):
+            for index, frame in self._jumping(indices, self._places):
+                yield index, frame
+                done += 1
+        wanted = iter(indices[done:])  # all of them, or those that jumping did not come to
+        awaited, count = next(wanted, None), 0
+        if awaited is None:
+            return
+        for index, frame in enumerate(self.frames()):
+            count = index + 1
+            if index == awaited:
+                yield index, frame
+                awaited = next(wanted, None)
+            if awaited is None:
+                return
+        raise UnreadableClipError(self.path, f"only {count} of {self.num_frames} frames can be decoded")
+
+    def _jumping(self, indices: list[int], places: PictureIndex) -> Iterator[tuple[int, av.VideoFrame]]:
+        """As many of the frames as can be had from key frame to key frame; it ends at the first that cannot."""
+        position = 0
+        with self._decoding() as (container, stream):
+            try:
+                decoded = container.decode(stream)
+                for index in indices:
+                    time = places.jump(position, index)
+                    if time is not None:
+                        container.seek(time, stream=stream, backward=True)
+                        decoded = container.decode(stream)
+                    for frame in decoded:
+                        place = places.number(frame.pts)
+                        if place is None or place > index:
+                            return
+                        position = place + 1
+                        if place == index:
+                            yield index, frame
+                            break
+                    else:
+                        return
+            except av.FFmpegError:
+                return  # from the start the error is told with its place
+
+    @contextmanager
+    def _decoding(self) -> Iterator[tuple[InputContainer, av.VideoStream]]:
+        with self._opened() as container:
+            stream = container.streams.video[0]
+            if get_worker_info() is None and parent_process() is None and stream.width * stream.height >= _MANY_PIXELS:
+                stream.thread_type = "AUTO"
+            else:  # workers would fight for the cores
+                stream.codec_context.thread_count = 1
+            yield container, stream
 
     @contextmanager
     def _opened(self) -> Iterator[InputContainer]:
@@ -101,6 +145,7 @@ class VideoReader(ClipReader):
         stream = container.streams.video[0]
         seen = intact = shown = 0
         last_is_whole, end = True, 0.0
+        times: list[tuple[int | None, bool]] = []
         try:
             for packet in container.demux():
                 if packet.size == 0:
@@ -112,6 +157,8 @@ class VideoReader(ClipReader):
                     seen += 1
                     intact += last_is_whole
                     shown += not packet.is_discard
+                    if not packet.is_discard:
+                        times.append((packet.pts, packet.is_keyframe))
         except av.FFmpegError as error:
             reason = f"reading the file stops after {seen} frames (FFmpeg: {error.strerror})"
             raise UnreadableClipError(self.path, reason) from error
@@ -123,6 +170,7 @@ class VideoReader(ClipReader):
         if "matroska" in container.format.name and end < min(0.9 * seconds, seconds - 0.3):
             reason = f"the file is cut off: it ends after {end:.2f} of {seconds:.2f} seconds, with {seen} frames"
             raise UnreadableClipError(self.path, reason)
+        self._places = PictureIndex.of(times)
         return shown
 
 
