@@ -8,7 +8,8 @@ scratch   the demo's network from random weights
 image     a ResNet-18 from image weights
 frozen    the same, of which only the mechanisms and the last layer are trained
 
-The first needs nothing; the other two need image weights, a file or `imagenet` to download timm's.
+The first needs nothing; the other two need image weights, a file or `imagenet` to download timm's. The result is
+written after each run, and runs that are in it already are not made again.
 """
 
 from __future__ import annotations
@@ -46,13 +47,17 @@ STARTS = ("paper", "identity")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--image-weights", help="a ResNet-18's checkpoint, or imagenet; without it only scratch is run")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="of scratch")
+    parser.add_argument("--image-seeds", type=int, default=1, help="of the others")
     parser.add_argument("--clips", type=int, default=2400, help="training clips of scratch; the others have half")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     console = Console()
     settings = {"scratch": dict(SETTINGS)}
     content: dict[str, Any] = {"schema": 1, "settings": settings, "drawing": dict(DRAWING), "runs": []}
+    if given.out.exists():
+        content["runs"] = json.loads(given.out.read_text(encoding="utf-8"))["runs"]
+    done = {(run["setting"], run["init"], run["seed"]) for run in content["runs"]}
     if given.image_weights:
         settings["image"] = IMAGE
         settings["frozen"] = IMAGE | {"freeze_backbone": True, "lr": 2e-3}
@@ -64,8 +69,10 @@ def main() -> None:
             drawn = synthesize(data, classes=ACTIONS, seed=0, **counts, **DRAWING)
             content |= {"ceiling": drawn.ceiling, "labels": list(drawn.labels)}
             weights = {} if name == "scratch" else {"pretrained": given.image_weights}
-            for seed in range(given.seeds):
+            for seed in range(given.seeds if name == "scratch" else given.image_seeds):
                 for init in STARTS:
+                    if (name, init, seed) in done:
+                        continue
                     out = Path(folder) / f"{name}-{init}-{seed}"
                     console.rule(out.name)
                     config = TrainConfig.from_dict(
