@@ -15,6 +15,7 @@ from typing import Any
 
 from m2a.training.config import (
     RECIPES,
+    Cache,
     Consensus,
     DataFormat,
     Decoder,
@@ -29,7 +30,7 @@ from m2a.training.config import (
 PAGE = Path(__file__).parent.parent / "docs" / "options.md"
 _CHOICES = {
     "Optimizer": Optimizer, "Schedule": Schedule, "Precision": Precision, "DataFormat": DataFormat,
-    "Consensus": Consensus, "Init": Init, "Sampling": Sampling, "Decoder": Decoder,
+    "Consensus": Consensus, "Init": Init, "Sampling": Sampling, "Decoder": Decoder, "Cache": Cache,
 }  # fmt: skip
 
 _HEAD = """\

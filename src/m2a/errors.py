@@ -66,6 +66,10 @@ class DataError(M2AError, ValueError):
     """A data set's layout, labels or splits are not what they should be."""
 
 
+class CacheError(DataError):
+    """The cache of decoded clips cannot be written: the disk or the memory is too small, or the folder is gone."""
+
+
 class UnreadableClipError(DataError):
     """One clip cannot be decoded. `path` names it, `reason` says why in one line."""
 

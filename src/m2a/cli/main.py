@@ -27,7 +27,7 @@ app.command("m2a.cli.convert:convert", name="convert", help="Make a model of ano
 app.command("m2a.cli.macs:macs", name="macs", help="Count multiply-adds and parameters.")
 app.command("m2a.cli.list:app", name="list", help="List mechanisms and backbones.")
 app.command("m2a.cli.paper:app", name="paper", help="Run the rows of the paper's tables, and compare.")
-app.command("m2a.cli.data:app", name="data", help="Check, describe and draw data sets.")
+app.command("m2a.cli.data:app", name="data", help="Check, describe, copy and draw data sets.")
 app.command("m2a.cli.bench:app", name="bench", help="Measure speed, side by side in one run.")
 app.command("m2a.cli.doctor:doctor", name="doctor", help="Check that this installation can do its work.")
 

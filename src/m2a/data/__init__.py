@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .batch import Batch as Batch
     from .batch import Sample as Sample
     from .batch import collate as collate
+    from .cache import ClipCache as ClipCache
     from .checking import CheckReport as CheckReport
     from .checking import Finding as Finding
     from .checking import check_clips as check_clips
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from .sampling import drawn_indices as drawn_indices
     from .sampling import segment_indices as segment_indices
     from .sampling import view_indices as view_indices
+    from .sharding import ShardSummary as ShardSummary
+    from .sharding import write_shards as write_shards
     from .skip_list import leave_out as leave_out
     from .statistics import SetStatistics as SetStatistics
     from .statistics import describe_clips as describe_clips
@@ -43,6 +46,7 @@ _HOMES = {
     "BadClip": "batch",
     "Batch": "batch",
     "CheckReport": "checking",
+    "ClipCache": "cache",
     "ClipDataset": "dataset",
     "ClipFile": "clipset",
     "ClipReader": "readers",
@@ -51,6 +55,7 @@ _HOMES = {
     "Preprocessing": "preprocessing",
     "Sample": "batch",
     "SetStatistics": "statistics",
+    "ShardSummary": "sharding",
     "check_clips": "checking",
     "collate": "batch",
     "describe_clips": "statistics",
@@ -67,12 +72,14 @@ _HOMES = {
     "reversal_map": "reversal",
     "segment_indices": "sampling",
     "view_indices": "sampling",
+    "write_shards": "sharding",
 }
 __all__ = [
     "Augmentation",
     "BadClip",
     "Batch",
     "CheckReport",
+    "ClipCache",
     "ClipDataset",
     "ClipFile",
     "ClipReader",
@@ -81,6 +88,7 @@ __all__ = [
     "Preprocessing",
     "Sample",
     "SetStatistics",
+    "ShardSummary",
     "check_clips",
     "collate",
     "describe_clips",
@@ -97,6 +105,7 @@ __all__ = [
     "reversal_map",
     "segment_indices",
     "view_indices",
+    "write_shards",
 ]
 
 

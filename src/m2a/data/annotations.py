@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, NotFoundError
-from . import kinetics, numbered_lists, something_something_v2, split_csv, ucf_hmdb
+from . import kinetics, numbered_lists, shards, something_something_v2, split_csv, ucf_hmdb
 from .class_folders import FORMAT as CLASS_FOLDERS
 from .class_folders import detect_class_folders, read_class_folders, validate_fraction
 from .clipset import WHAT_A_CLIP_IS, first_few
@@ -128,6 +128,12 @@ FORMATS = (
         detect=split_csv.detect,
         read=split_csv.read,
         takes_file=True,
+    ),
+    Format(
+        name=shards.FORMAT,
+        looks=("train-000000.tar, validation-000000.tar, ...", "shards.json, as m2a data shard writes it"),
+        detect=shards.detect,
+        read=shards.read,
     ),
     Format(
         name=CLASS_FOLDERS,

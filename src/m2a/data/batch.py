@@ -33,6 +33,13 @@ class BadClip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why reading cannot go on, on its way from a worker process; the loader raises it as a CacheError."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """The clips of a batch that can be read, and the names of those that cannot; B may be 0."""
 
@@ -41,6 +48,7 @@ class Batch:
     indices: Int64[Tensor, " B"]
     """Positions in the data set."""
     bad: list[BadClip]
+    failure: Failure | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,6 +60,7 @@ class Batch:
             labels=self.labels.pin_memory(),
             indices=self.indices.pin_memory(),
             bad=self.bad,
+            failure=self.failure,
         )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Batch:
@@ -61,10 +70,11 @@ class Batch:
             labels=self.labels.to(device, non_blocking=non_blocking),
             indices=self.indices.to(device, non_blocking=non_blocking),
             bad=self.bad,
+            failure=self.failure,
         )
 
 
-def collate(samples: Sequence[Sample | BadClip]) -> Batch:
+def collate(samples: Sequence[Sample | BadClip | Failure]) -> Batch:
     """One batch of the samples that could be read. Pixels keep the order in memory that decoders write them in."""
     good = [sample for sample in samples if isinstance(sample, Sample)]
     bad = [sample for sample in samples if isinstance(sample, BadClip)]
@@ -74,4 +84,5 @@ def collate(samples: Sequence[Sample | BadClip]) -> Batch:
         clips = torch.empty((0, 0, 3, 0, 0), dtype=torch.uint8)
     labels = torch.tensor([sample.label for sample in good], dtype=torch.int64)
     indices = torch.tensor([sample.index for sample in good], dtype=torch.int64)
-    return Batch(clips=clips, labels=labels, indices=indices, bad=bad)
+    failure = next((sample for sample in samples if isinstance(sample, Failure)), None)
+    return Batch(clips=clips, labels=labels, indices=indices, bad=bad, failure=failure)

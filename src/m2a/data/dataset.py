@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from ..errors import ConfigError, DataError, UnreadableClipError
+from ..errors import CacheError, ConfigError, DataError, UnreadableClipError
 from .augment import Augmentation, Augmenter
 from .batch import BadClip as BadClip
 from .batch import Batch as Batch
+from .batch import Failure
 from .batch import Sample as Sample
 from .batch import collate as collate
+from .cache import ClipCache
 from .clipset import ClipFile, first_few
 from .preprocessing import Preprocessing
-from .readers import Decoder, check_decoder, read_clip
+from .readers import ClipReader, Decoder, check_decoder, open_clip, read_clip
 
 
-class ClipDataset(Dataset[Sample | BadClip]):
+class ClipDataset(Dataset[Sample | BadClip | Failure]):
     """Labelled clips, decoded and cropped when asked for.
 
     For training frames and crops are drawn at random, and clips changed as `augmentation` says, mirrored ones with
     their labels. What is drawn for a clip depends on the seed, the epoch and the clip's position alone, whichever
     worker reads it. For testing a clip may be looked at in several views, `num_clips` in time by `num_crops` in space;
     they come as `(num_clips * num_crops, T, 3, S, S)`, or without the first axis when it is one view.
+
+    With a `cache` each clip is decoded once, and its crops are taken from frames that are scaled down; see `ClipCache`.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class ClipDataset(Dataset[Sample | BadClip]):
         num_clips: int = 1,
         num_crops: int = 1,
         decoder: Decoder = "pyav",
+        cache: ClipCache | None = None,
         seed: int = 0,
     ) -> None:
         self.clips = tuple(clips)
@@ -53,6 +59,7 @@ class ClipDataset(Dataset[Sample | BadClip]):
         self.num_clips = num_clips
         self.num_crops = num_crops
         self.decoder: Decoder = decoder
+        self.cache = cache
         check_decoder(decoder)
         augmentation = augmentation or Augmentation()
         _validate(self.clips, self.labels, seed)
@@ -74,11 +81,19 @@ class ClipDataset(Dataset[Sample | BadClip]):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, index: int) -> Sample | BadClip:
+    def __getitem__(self, index: int) -> Sample | BadClip | Failure:
         try:
             return self._train_sample(index) if self.train else self._test_sample(index)
         except UnreadableClipError as error:
             return BadClip(path=self.clips[index].path, reason=error.reason, index=index)
+        except CacheError as error:
+            if get_worker_info() is None:
+                raise
+            return Failure(message=str(error))  # raised here, it would come out with the worker's traceback
+
+    @property
+    def _opener(self) -> Callable[..., ClipReader]:
+        return open_clip if self.cache is None else self.cache.open
 
     def _test_sample(self, index: int) -> Sample:
         file = self.clips[index]
@@ -89,6 +104,7 @@ class ClipDataset(Dataset[Sample | BadClip]):
             decoder=self.decoder,
             num_clips=self.num_clips,
             num_crops=self.num_crops,
+            opener=self._opener,
         )
         return Sample(clip=clip, label=self.targets[index], index=index)
 
@@ -106,6 +122,7 @@ class ClipDataset(Dataset[Sample | BadClip]):
             window=file.window,
             decoder=self.decoder,
             short_side=given.smallest_side,
+            opener=self._opener,
         )
 
     def prepare(self, frames: UInt8[Tensor, "T 3 H W"], index: int, rng: np.random.Generator) -> Sample:
@@ -122,6 +139,7 @@ def read_views(
     decoder: Decoder = "pyav",
     num_clips: int = 1,
     num_crops: int = 1,
+    opener: Callable[..., ClipReader] = open_clip,
 ) -> UInt8[Tensor, "*V T 3 S S"]:
     """The views of a clip for testing: `num_clips` samples of its frames, `num_crops` crops of each; without the first
     axis when there is one. The clip is decoded once."""
@@ -132,7 +150,8 @@ def read_views(
         return [index for view in views for index in view]
 
     side = preprocessing.smallest_side
-    samples = read_clip(path, sample, window=window, decoder=decoder, short_side=side).split(frames)
+    read = read_clip(path, sample, window=window, decoder=decoder, short_side=side, opener=opener)
+    samples = read.split(frames)
     crops = [crop for clip in samples for crop in preprocessing.test_crops(clip, num_crops)]
     return crops[0] if len(crops) == 1 else torch.stack(crops)
 
@@ -159,6 +178,22 @@ class EpochSampler(Sampler[int]):
         return iter(torch.randperm(len(self.dataset), generator=generator).tolist())
 
 
+class ClipLoader(DataLoader[Batch]):
+    """A loader that raises what stopped a worker process, as the one message it is."""
+
+    def __iter__(self) -> Any:
+        return self._unless_failed(super().__iter__())
+
+    def _unless_failed(self, batches: Any) -> Iterator[Batch]:
+        for batch in batches:
+            if batch.failure is not None:
+                if self.num_workers:
+                    batches._shutdown_workers()  # else they go on reading and writing ahead
+                    self._iterator = None
+                raise CacheError(batch.failure.message)
+            yield batch
+
+
 def make_loader(
     dataset: ClipDataset,
     *,
@@ -176,7 +211,7 @@ def make_loader(
     """
     if batch_size < 1 or workers < 0:
         raise ConfigError(f"batch_size={batch_size} must be at least 1, workers={workers} at least 0")
-    return DataLoader(
+    return ClipLoader(
         dataset,  # type: ignore[arg-type]  # items are samples, what collate makes of them are batches
         batch_size=batch_size,
         sampler=EpochSampler(dataset, shuffle=shuffle, seed=seed),

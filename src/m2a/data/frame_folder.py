@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,29 +16,35 @@ from torch import Tensor
 from ..errors import UnreadableClipError
 from .clip_reader import ClipReader
 from .clipset import is_flow, is_frame, natural_key
+from .parts import Part, size_of
 
 
 class FrameFolder(ClipReader):
     """A folder of `.jpg` files, in natural order of their names (2 before 10). Only the frames wanted are read, to a
-    half, a quarter or an eighth of their size where `short_side` is given and their short side keeps so many pixels."""
+    half, a quarter or an eighth of their size where `short_side` is given and their short side keeps so many pixels.
+    `frames` are the frames themselves, in order, where they lie in a shard and not in a folder."""
 
-    def __init__(self, path: Path, *, short_side: int | None = None) -> None:
+    def __init__(self, path: Path, *, short_side: int | None = None, frames: Sequence[Part] | None = None) -> None:
         self.path = path
         self.short_side = short_side
+        self.files: Sequence[Path | Part] = self._find() if frames is None else frames
+        self.num_frames = len(self.files)
+
+    def _find(self) -> list[Path]:
+        path = self.path
         everything = [child.name for child in path.iterdir()]
         names = [name for name in everything if is_frame(name)]
-        self._files = [path / name for name in sorted(names, key=natural_key)]
-        self.num_frames = len(self._files)
         if not names:
             flow = ", only optical flow" if any(is_flow(name) for name in everything) else ""
             raise UnreadableClipError(path, f"there is no .jpg file in the folder{flow}")
+        return [path / name for name in sorted(names, key=natural_key)]
 
     def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
-        return {index: self._decode_one(self._files[index]) for index in wanted}
+        return {index: self._decode_one(self.files[index]) for index in wanted}
 
-    def _decode_one(self, file: Path) -> UInt8[Tensor, "3 H W"]:
+    def _decode_one(self, file: Path | Part) -> UInt8[Tensor, "3 H W"]:
         try:
-            with Image.open(file, formats=["JPEG"]) as image:
+            with file.open("rb") as opened, Image.open(cast(Any, opened), formats=["JPEG"]) as image:
                 if self.short_side is not None:
                     scale = self.short_side / min(image.size)
                     image.draft("RGB", (math.ceil(image.width * scale), math.ceil(image.height * scale)))
@@ -47,10 +54,10 @@ class FrameFolder(ClipReader):
         return torch.from_numpy(pixels_HWC).permute(2, 0, 1)
 
 
-def _why_not_decoded(file: Path, error: Exception) -> str:
+def _why_not_decoded(file: Path | Part, error: Exception) -> str:
     if not file.exists():
         return f"the frame {file.name} has disappeared"
-    if file.stat().st_size == 0:
+    if size_of(file) == 0:
         return f"the frame {file.name} is empty (0 bytes)"
     if "truncated" in str(error).lower():
         return f"the frame {file.name} is cut off"

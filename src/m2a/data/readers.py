@@ -12,6 +12,8 @@ from torch import Tensor
 from ..errors import ConfigError, DataError, UnreadableClipError
 from .clip_reader import ClipReader as ClipReader
 from .frame_folder import FrameFolder
+from .parts import Part
+from .shards import find_in_shard
 
 Decoder = Literal["pyav", "torchcodec", "auto"]
 
@@ -23,10 +25,10 @@ def open_clip(
     decoder: Decoder = "pyav",
     short_side: int | None = None,
 ) -> ClipReader:
-    """Opens a video file or a folder of JPEG frames.
+    """Opens a video file or a folder of JPEG frames, or one of them in a shard.
 
     Args:
-        path: of the file or the folder.
+        path: of the file or the folder; of one in a shard, the shard's path and its name there, as `read_clips` gives.
         window: first frame and number of frames: that part of it is the clip.
         decoder: of video files: "pyav", which brings its own FFmpeg; "torchcodec", which needs FFmpeg's libraries;
             "auto" is torchcodec where it can decode, and else PyAV.
@@ -40,9 +42,14 @@ def open_clip(
     path = Path(path)
     if path.is_dir():
         return _windowed(FrameFolder(path, short_side=short_side), window)
-    if not path.exists():
+    if path.exists():
+        return _windowed(_open_video(path, decoder), window)
+    parts = find_in_shard(path)
+    if parts is None:
         raise UnreadableClipError(path, "there is no such file or folder")
-    return _windowed(_open_video(path, decoder), window)
+    if not path.suffix:
+        return _windowed(FrameFolder(path, short_side=short_side, frames=parts), window)
+    return _windowed(_open_video(path, decoder, parts[0]), window)
 
 
 def check_decoder(decoder: str) -> None:
@@ -55,15 +62,15 @@ def check_decoder(decoder: str) -> None:
         check_torchcodec()
 
 
-def _open_video(path: Path, decoder: Decoder) -> ClipReader:
+def _open_video(path: Path, decoder: Decoder, part: Part | None = None) -> ClipReader:
     from .video import VideoReader  # PyAV is loaded only where there is a video
 
     if decoder == "pyav":
-        return VideoReader(path)
+        return VideoReader(path, part=part)
     from .torchcodec_video import TorchcodecReader, torchcodec_problem
 
     check_decoder(decoder)
-    return VideoReader(path) if torchcodec_problem() else TorchcodecReader(path)
+    return (VideoReader if torchcodec_problem() else TorchcodecReader)(path, part=part)
 
 
 def read_clip(
@@ -73,9 +80,11 @@ def read_clip(
     window: tuple[int, int] | None = None,
     decoder: Decoder = "pyav",
     short_side: int | None = None,
+    opener: Callable[..., ClipReader] = open_clip,
 ) -> UInt8[Tensor, "T 3 H W"]:
-    """Opens a clip, asks `sample` which frames of its `num_frames` are wanted, and reads those; see `open_clip`."""
-    with open_clip(path, window=window, decoder=decoder, short_side=short_side) as clip:
+    """Opens a clip, asks `sample` which frames of its `num_frames` are wanted, and reads those; see `open_clip`, in
+    whose place another `opener` such as `ClipCache.open` may stand."""
+    with opener(path, window=window, decoder=decoder, short_side=short_side) as clip:
         return clip.read(sample(clip.num_frames))
 
 

@@ -15,22 +15,25 @@ from torch.utils.data import get_worker_info
 
 from ..errors import ConfigError, UnreadableClipError
 from .clip_reader import ClipReader
+from .parts import Part
 from .video import VideoReader
 
 
 class TorchcodecReader(ClipReader):
     """A video file, opened with PyAV, which finds files that are cut off, and decoded with torchcodec, which seeks: of
     a long video it decodes from the key frame before each frame wanted. The same frames come out, to within the
-    rounding of colours. The rotation a phone writes into a file is applied."""
+    rounding of colours. The rotation a phone writes into a file is applied. `part` is where the file's bytes are, where
+    they lie in a shard."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, part: Part | None = None) -> None:
         from torchcodec.decoders import VideoDecoder
 
-        checked = VideoReader(path)
+        checked = VideoReader(path, part=part)
         self.path, self.num_frames, self.frame_rate = path, checked.num_frames, checked.frame_rate
         threads = 1 if get_worker_info() is not None else 0  # workers would fight for the cores
         try:
-            self._decoder = VideoDecoder(str(path), num_ffmpeg_threads=threads)
+            source = str(path) if part is None else part.read_bytes()
+            self._decoder = VideoDecoder(source, num_ffmpeg_threads=threads)
             held = len(self._decoder)
         except (RuntimeError, ValueError) as error:
             raise UnreadableClipError(path, f"torchcodec cannot open it ({_first_line(error)})") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch.utils.data import get_worker_info
 
 from ..errors import UnreadableClipError
 from .clip_reader import ClipReader
+from .parts import Part, size_of
 from .picture_index import PictureIndex
 
 _HIDDEN_FRAMES = {"vp8"}  # codecs some of whose packets carry no picture: only decoding tells the number of frames
@@ -30,13 +31,14 @@ class VideoReader(ClipReader):
 
     The number of frames is what the file holds, not what its header says. Frames are decoded in order, up to the last
     one wanted; where a key frame lies between two that are wanted, decoding goes on from there. The rotation a phone
-    writes into a file is applied.
+    writes into a file is applied. `part` is where the file's bytes are, where they lie in a shard.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, part: Part | None = None) -> None:
         self.path = path
+        self._part = part
         self._places: PictureIndex | None = None
-        with self._opened() as container:
+        with self.opened() as container:
             self._check_stream(container)
             stream = container.streams.video[0]
             name, codec = container.format.name, stream.codec_context.name
@@ -116,7 +118,7 @@ class VideoReader(ClipReader):
 
     @contextmanager
     def _decoding(self) -> Iterator[tuple[InputContainer, av.VideoStream]]:
-        with self._opened() as container:
+        with self.opened() as container:
             stream = container.streams.video[0]
             if get_worker_info() is None and parent_process() is None and stream.width * stream.height >= _MANY_PIXELS:
                 stream.thread_type = "AUTO"
@@ -125,13 +127,16 @@ class VideoReader(ClipReader):
             yield container, stream
 
     @contextmanager
-    def _opened(self) -> Iterator[InputContainer]:
-        try:
-            container = av.open(str(self.path), metadata_errors="replace")
-        except (av.FFmpegError, OSError) as error:
-            raise UnreadableClipError(self.path, _why_not_opened(self.path, error)) from error
-        with container:
-            yield container
+    def opened(self) -> Iterator[InputContainer]:
+        """The file, opened by FFmpeg."""
+        with ExitStack() as stack:
+            try:
+                source = str(self.path) if self._part is None else stack.enter_context(self._part.open())
+                container = av.open(source, "r", metadata_errors="replace")
+            except (av.FFmpegError, OSError) as error:
+                raise UnreadableClipError(self.path, _why_not_opened(self._part or self.path, error)) from error
+            with container:
+                yield container
 
     def _check_stream(self, container: InputContainer) -> None:
         if not container.streams.video:
@@ -182,16 +187,16 @@ def _to_tensor(frame: av.VideoFrame, converter: VideoReformatter) -> UInt8[Tenso
     return pixels_HWC.permute(2, 0, 1)
 
 
-def _why_not_opened(path: Path, error: OSError | av.FFmpegError) -> str:
+def _why_not_opened(path: Path | Part, error: OSError | av.FFmpegError) -> str:
     """One line on a file that FFmpeg does not open."""
     if not path.exists():
         return "there is no such file"
     if not isinstance(error, av.InvalidDataError):
         return f"the file cannot be opened ({error.strerror})"
-    if path.stat().st_size == 0:
+    if size_of(path) == 0:
         return "the file is empty (0 bytes)"
     with path.open("rb") as file:
-        start = file.read(12)
+        start = file.read(12) or b""
     if start[4:8] == b"ftyp":
         return "the file is cut off: its index, which is written last, is missing; copy or download it again"
     return f"this is not a video, or its start is damaged (it begins with {start!r})"

@@ -20,9 +20,10 @@ Consensus = Literal["avg", "attention"]
 Init = Literal["paper", "identity"]
 Decoder = Literal["pyav", "torchcodec", "auto"]
 Sampling = Literal["segments", "uniform", "dense"]
+Cache = Literal["none", "ram", "disk"]
 DataFormat = Literal[
     "auto", "something-something-v1", "something-something-v2", "jester", "kinetics", "ucf101", "hmdb51", "tsn",
-    "mmaction2", "ibm", "csv", "class-folders",
+    "mmaction2", "ibm", "csv", "shards", "class-folders",
 ]  # fmt: skip
 
 
@@ -125,6 +126,11 @@ class TrainConfig:
 
     decoder: Decoder = "pyav"
     """What decodes videos: pyav, torchcodec (needs FFmpeg's libraries), or auto (torchcodec where it works)."""
+    cache: Cache = "none"
+    """Keep decoded clips, scaled down: in memory (ram) for the run, or on disk for later runs too."""
+    cache_folder: Path | None = None
+    """Folder of cache=disk. Default: .m2a-cache beside the data set, or, where that cannot be written, below the user's
+    cache directory."""
     workers: int | None = None
     """Processes that decode clips; by default one a core but one, at most 8."""
     device: str = "auto"
@@ -218,7 +224,7 @@ def read_options(path: str | Path) -> dict[str, Any]:
 
 def _as_declared(name: str, value: Any) -> Any:
     """What YAML has as text or a list, in the type of the field."""
-    if name in ("data", "out", "skip_list") and isinstance(value, str):
+    if name in ("data", "out", "skip_list", "cache_folder") and isinstance(value, str):
         return Path(value)
     return tuple(value) if name in ("milestones", "scales") else value
 
@@ -251,8 +257,11 @@ def _validate(config: TrainConfig) -> None:
             raise ConfigError(f"{name} must lie in 0 to 1 (1 excluded); got {getattr(config, name)}.")
     choices: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
     choices |= {"format": DataFormat, "consensus": Consensus, "init": Init, "sampling": Sampling, "decoder": Decoder}
+    choices["cache"] = Cache
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")
+    if config.cache_folder is not None and config.cache != "disk":
+        raise ConfigError(f"cache_folder is for cache=disk, and cache is {config.cache}. Use both, or neither.")
     if config.schedule == "step" and list(config.milestones) != sorted(set(config.milestones)):
         raise ConfigError(f"milestones must be epochs in rising order; got {list(config.milestones)}.")

@@ -18,12 +18,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 
 from m2a.data.augment import Augmentation
+from m2a.data.cache import ClipCache
 from m2a.data.clipset import ClipSet
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.data.labels import describe_flips
 from m2a.data.reversal import describe_reversals
 from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError
 from m2a.models import VideoClassifier, create_model
+from m2a.training.caching import opened_cache
 from m2a.training.callbacks import EpochTable
 from m2a.training.config import TrainConfig
 from m2a.training.task import ClassificationTask
@@ -47,7 +49,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
 
     Raises:
         ConfigError: the run's folder is in use, or an option cannot work.
-        DataError: a split is missing, or a validation clip cannot be decoded.
+        DataError: a split is missing, or a validation clip cannot be decoded; as CacheError, the cache is too small.
         CheckpointError, NotFoundError: what `--resume` or `--pretrained` named cannot be used.
     """
     console = console or Console(stderr=True)
@@ -67,12 +69,12 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         console.print(describe_reversals(clips.labels), highlight=False)
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips)
-    folder.mkdir(parents=True, exist_ok=True)
-    config.with_changes(resume=False).save(folder / "config.yaml")
-    task = ClassificationTask(model, config)
-    with _quiet():
+    with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, _quiet():
+        folder.mkdir(parents=True, exist_ok=True)
+        config.with_changes(resume=False).save(folder / "config.yaml")
+        task = ClassificationTask(model, config)
         trainer = _trainer(config, folder, console, device=_accelerator(config))
-        loaders = _loaders(config, clips, model, pin_memory=trainer.accelerator.name() == "cuda")
+        loaders = _loaders(config, clips, model, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
         with naming_dead_workers():
             trainer.fit(task, *loaders, ckpt_path=last, weights_only=last is None or None)
     return _finish(task, trainer, console)
@@ -118,10 +120,12 @@ def _channels_last(model: torch.nn.Module) -> None:
             tensor.data = tensor.data.contiguous(memory_format=formats[tensor.ndim])
 
 
-def _loaders(config: TrainConfig, clips: ClipSet, model: VideoClassifier, *, pin_memory: bool) -> tuple[Any, Any]:
+def _loaders(
+    config: TrainConfig, clips: ClipSet, model: VideoClassifier, *, cache: ClipCache | None, pin_memory: bool
+) -> tuple[Any, Any]:
     workers = default_workers() if config.workers is None else config.workers
     common: dict[str, Any] = {"labels": clips.labels, "preprocessing": model.preprocessing, "seed": config.seed}
-    common |= {"decoder": config.decoder}
+    common |= {"decoder": config.decoder, "cache": cache}
     shared: dict[str, Any] = {
         "batch_size": config.batch_size,
         "workers": workers,

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from ...errors import ConfigError
+from ...errors import ConfigError, UnreadableClipError
 from ..clipset import ClipSet
+from ..shards import find_in_shard
 from .duplicates import find_duplicates
 from .facts import ClipFacts, faulty, find_facts
 from .processes import in_processes
@@ -102,11 +103,15 @@ def _findings(
 def _mark(path: Path) -> Fingerprint | None:
     try:
         return fingerprint(path)
-    except OSError:
+    except (OSError, UnreadableClipError):
         return None
 
 
 def _why_not_there(path: Path) -> str:
+    try:
+        find_in_shard(path)
+    except UnreadableClipError as error:
+        return error.reason
     return "it may not be read; look at its permissions" if os.path.exists(path) else "there is no such file or folder"
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..clipset import ClipFile, ClipSet, first_few
+from ..parts import Part
+from ..shards import find_in_shard
 from .facts import ClipFacts, frame_names
 from .records import Fingerprint
 from .report import Finding, finding_of
@@ -69,11 +71,12 @@ def _copies(
 
 
 def _digest(path: Path) -> str:
-    if not path.is_dir():
+    parts = None if path.exists() else find_in_shard(path)
+    if parts is None and not path.is_dir():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     frames = hashlib.sha256()
-    for name in frame_names(path):
-        with (path / name).open("rb") as file:
-            frames.update(hashlib.file_digest(file, "sha256").digest())
+    files: Sequence[Path | Part] = parts or [path / name for name in frame_names(path)]
+    for frame in files:
+        frames.update(hashlib.sha256(frame.read_bytes()).digest())
     return frames.hexdigest()

@@ -8,13 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...errors import UnreadableClipError
 from ..clipset import is_frame, natural_key
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+
+    from ..frame_folder import FrameFolder
+    from ..video import VideoReader
 
 _FAULTS = (
     (r"\(0 bytes\)|holds no frames|no \.jpg file", "empty"),
@@ -76,7 +79,7 @@ class ClipFacts:
 def find_facts(path: Path, *, quick: bool = False) -> ClipFacts:
     """Opens a clip and decodes all its frames, or with `quick` only counts them. Damage is told, not raised."""
     try:
-        return _of_folder(path, quick=quick) if path.is_dir() else _of_video(path, quick=quick)
+        return _of_clip(path, quick=quick)
     except UnreadableClipError as error:
         return faulty(error.reason)
     except Exception as error:  # whatever a file makes FFmpeg or Pillow do, the check goes on with the next
@@ -120,14 +123,24 @@ class _Watch:
             raise UnreadableClipError(path, f"its frames differ in size ({shown}); all must have the same")
 
 
-def _of_video(path: Path, *, quick: bool) -> ClipFacts:
-    from av.video.reformatter import VideoReformatter
-
+def _of_clip(path: Path, *, quick: bool) -> ClipFacts:
+    from ..frame_folder import FrameFolder
     from ..readers import open_clip
-    from ..video import ONE_THREAD, VideoReader
+    from ..video import VideoReader
 
     reader = open_clip(path)
+    if isinstance(reader, FrameFolder):
+        return _of_folder(reader, quick=quick)
     assert isinstance(reader, VideoReader)
+    return _of_video(reader, quick=quick)
+
+
+def _of_video(reader: VideoReader, *, quick: bool) -> ClipFacts:
+    from av.video.reformatter import VideoReformatter
+
+    from ..video import ONE_THREAD
+
+    path = reader.path
     watch, converter, turns = _Watch(), VideoReformatter(), 0
     times: list[float] = []
     for index, frame in enumerate(reader.frames()):
@@ -140,7 +153,7 @@ def _of_video(path: Path, *, quick: bool) -> ClipFacts:
             times.append(frame.time)
         if quick:
             break
-    facts = _of_stream(path, reader.num_frames, None if quick else times)
+    facts = _of_stream(reader, None if quick else times)
     if turns % 2:
         facts = replace(facts, width=facts.height, height=facts.width)
     facts = replace(facts, rotation=90 * turns)
@@ -152,11 +165,10 @@ def _of_video(path: Path, *, quick: bool) -> ClipFacts:
     return replace(facts, still=watch.still, black=watch.black)
 
 
-def _of_stream(path: Path, num_frames: int, times: list[float] | None) -> ClipFacts:
+def _of_stream(reader: VideoReader, times: list[float] | None) -> ClipFacts:
     """What the container says. `times` are those of its frames, by default of its packets."""
-    import av
-
-    with av.open(str(path), metadata_errors="replace") as container:
+    num_frames = reader.num_frames
+    with reader.opened() as container:
         stream = container.streams.video[0]
         times = sorted(_packet_times(container) if times is None else times)
         tick = float(stream.time_base or 0)
@@ -192,22 +204,19 @@ def _uneven(steps: list[float], tick: float) -> str:
     return f"{1000 * min(steps):.0f} to {1000 * max(steps):.0f} ms pass from one frame to the next"
 
 
-def _of_folder(path: Path, *, quick: bool) -> ClipFacts:
+def _of_folder(reader: FrameFolder, *, quick: bool) -> ClipFacts:
     import numpy as np
     from PIL import Image
 
-    from ..readers import open_clip
-
-    reader = open_clip(path)
-    names = frame_names(path)
+    names = [file.name for file in reader.files]
     watch = _Watch()
     for index in range(1 if quick else reader.num_frames):
         picture = Image.fromarray(np.ascontiguousarray(reader.read([index])[0].permute(1, 2, 0).numpy()))
         small = picture.convert("L").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
         watch.see(np.asarray(small), width=picture.width, height=picture.height)
-    watch.check_sizes(path)
+    watch.check_sizes(reader.path)
     width, height = next(iter(watch.sizes))
-    with Image.open(path / names[0], formats=["JPEG"]) as first:
+    with reader.files[0].open("rb") as file, Image.open(cast(Any, file), formats=["JPEG"]) as first:
         mode = first.mode
     return ClipFacts(
         num_frames=reader.num_frames,

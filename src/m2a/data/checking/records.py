@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..shards import find_in_shard
 from .facts import ClipFacts, frame_names
 
 
@@ -20,7 +21,10 @@ class Fingerprint:
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Of a file, or of all frames of a folder."""
+    """Of a file, or of all frames of a folder. Raises OSError where there is neither."""
+    parts = None if path.exists() else find_in_shard(path)
+    if parts:
+        return Fingerprint(sum(part.size for part in parts), parts[0].file.stat().st_mtime_ns)
     if not path.is_dir():
         status = path.stat()
         return Fingerprint(status.st_size, status.st_mtime_ns)
