@@ -89,7 +89,7 @@ def data(
         "decode": speed.decode_share,
         "crop and augment": speed.transform_share,
         "stack": speed.collate_share,
-        "copy and normalise": speed.device_share,
+        "copy to the device": speed.device_share,
     }
     CONSOLE.print(
         f"{speed.clips:,} clips of {num_frames} frames, {workers} processes: {speed.clips_per_second:,.0f} clips a "

@@ -39,7 +39,7 @@ class DataSpeed:
     bare_seconds: tuple[float, ...]
     """Decoding alone, one a repeat."""
     decode_share: float
-    """Of one process's time: decoding; cropping and augmenting; stacking; copying and normalising."""
+    """Of one process's time: decoding; cropping and augmenting; stacking; copying to the device."""
     transform_share: float
     collate_share: float
     device_share: float
@@ -100,13 +100,13 @@ def measure_data(
         pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread))
         jobs = [(dataset, list(range(start, len(clips), workers))) for start in range(workers)]
         for repeat in range(-1, repeats):
-            seconds = _time(lambda: _run_loader(loader, preprocessing, device))
+            seconds = _time(lambda: _run_loader(loader, device))
             others = _time(lambda: list(pool.map(_decode_alone, jobs)))
             if repeat >= 0:
                 loaded.append(seconds)
                 bare.append(others)
                 memory.append(_memory_of_children(psutil.Process()))
-    stages = _stages(dataset, preprocessing, device, batch_size)
+    stages = _stages(dataset, device, batch_size)
     return DataSpeed(
         clips=len(clips),
         workers=workers,
@@ -118,11 +118,10 @@ def measure_data(
     )
 
 
-def _run_loader(loader: Any, preprocessing: Preprocessing, device: torch.device) -> None:
+def _run_loader(loader: Any, device: torch.device) -> None:
     read = 0
     for batch in loader:
-        if len(batch):
-            preprocessing.normalize(batch.to(device).clips)
+        batch.to(device)
         read += len(batch)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -145,9 +144,7 @@ def _decode(dataset: ClipDataset, index: int, rng: np.random.Generator) -> Any:
         return None
 
 
-def _stages(
-    dataset: ClipDataset, preprocessing: Preprocessing, device: torch.device, batch_size: int
-) -> dict[str, float]:
+def _stages(dataset: ClipDataset, device: torch.device, batch_size: int) -> dict[str, float]:
     """Shares of one process's time, of at most 64 clips."""
     spent = dict.fromkeys(("decode", "transform", "collate", "device"), 0.0)
     samples = []
@@ -165,7 +162,7 @@ def _stages(
         start = time.perf_counter()
         batch = collate(samples[first : first + batch_size])
         middle = time.perf_counter()
-        preprocessing.normalize(batch.to(device).clips)
+        batch.to(device)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         spent["collate"] += middle - start
