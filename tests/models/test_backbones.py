@@ -63,6 +63,14 @@ def test_features_are_the_mean_over_maps_and_tokens(kind: type[own.Residual]) ->
     torch.testing.assert_close(model.frame_features(x), expected)
 
 
+def test_a_hidden_layer_is_not_taken_for_a_classifier() -> None:
+    network = own.Deep()
+    first = VideoClassifier(network, num_classes=5, num_frames=3)
+    again = VideoClassifier(network, num_classes=7, num_frames=3)  # its classifier is off already
+    assert first.head.in_features == again.head.in_features == 17
+    assert isinstance(network.head[0], nn.Linear)
+
+
 @pytest.mark.parametrize("kind", [own.Residual, own.Tied])
 def test_it_is_saved_and_comes_back_around_the_same_network(tmp_path: Path, kind: type[own.Residual]) -> None:
     model = create_model(kind(), num_classes=5, num_frames=3, reduction=2, mechanism="m2a+tsm", shift_div=3).eval()

@@ -18,7 +18,7 @@ from m2a.insertion.trace import BATCH, Step, Trace, UntraceableError, first_tens
 _PASSING = frozenset(
     {
         "view", "_unsafe_view", "squeeze", "clone", "alias", "dropout", "native_dropout", "_to_copy",
-        "relu", "sigmoid", "_softmax", "_log_softmax", "mean", "_adaptive_avg_pool2d",
+        "sigmoid", "_softmax", "_log_softmax", "mean", "_adaptive_avg_pool2d",
     }
 )  # fmt: skip
 
@@ -68,9 +68,14 @@ def find_classifier(network: nn.Module) -> str:
         step = _traced(network).passages[""].made
     except ConfigError:
         return ""
-    while step is not None and step.operation in _PASSING and len(step.sources) == 1:
+    rectified = False
+    while step is not None and step.operation in _PASSING | {"relu"} and len(step.sources) == 1:
+        rectified |= step.operation == "relu"
         step = step.sources[0]
-    return step.module if step is not None and _is_linear(step, network) else ""
+    if step is None or not _is_linear(step, network):
+        return ""
+    hidden = rectified and step.operation != "convolution"  # SqueezeNet rectifies its scores; else it is a hidden layer
+    return "" if hidden else step.module
 
 
 def _is_linear(step: Step, network: nn.Module) -> bool:
