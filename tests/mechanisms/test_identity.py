@@ -15,7 +15,7 @@ GATES = [spec for spec in SPECS if spec not in ("none", "tsm", "tanet", "m2a+tsm
 
 def create(spec: str, init: str = "identity") -> nn.Module:
     torch.manual_seed(3)
-    return create_mechanism(spec, channels=13, num_frames=5, reduction=2, init=init)  # type: ignore[arg-type]
+    return create_mechanism(spec, channels=13, num_frames=5, reduction=2, init=init)
 
 
 @pytest.mark.parametrize("spec", SPECS)

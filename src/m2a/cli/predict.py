@@ -74,8 +74,10 @@ def predict(
         raise ConfigError("--sliding looks at each window once; leave --num-clips and --num-crops out.")
     network = load(model, image_weights=image_weights).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if sliding:
-        options = {"window": window, "step": step, "frame_rate": frame_rate, "top_k": top_k}
-        timelines = [predict_timeline(network, video, **options) for video in videos]  # type: ignore[arg-type]
+        timelines = [
+            predict_timeline(network, video, window=window, step=step, frame_rate=frame_rate, top_k=top_k)
+            for video in videos
+        ]
         if picture is not None:
             _draw(timelines[0], picture)
         print_json([timeline.to_dict() for timeline in timelines]) if json else _print_timelines(timelines)
