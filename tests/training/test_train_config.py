@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from m2a.data import readers, sampling
 from m2a.errors import ConfigError, NotFoundError
+from m2a.mechanisms import identity
+from m2a.models import consensus
+from m2a.training import config as options
 from m2a.training.config import RECIPES, TrainConfig, read_options
 
 DATA = Path("somewhere/somethings")
@@ -21,6 +25,15 @@ def test_the_defaults_are_the_papers_recipe() -> None:
     assert (config.epochs, config.batch_size, config.accumulate, config.milestones) == (30, 32, 4, (20,))
     assert (config.backbone, config.mechanism, config.num_frames, config.reduction) == ("resnet18", "m2a", 8, 8)
     assert TrainConfig(data=DATA, **RECIPES["paper"]) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [("Consensus", consensus), ("Init", identity), ("Sampling", sampling), ("Decoder", readers)],
+)
+def test_choices_are_those_of_what_takes_them(name: str, home: Any) -> None:
+    """They are written again in the options, which import nothing heavy."""
+    assert get_args(getattr(options, name)) == get_args(getattr(home, name))
 
 
 @pytest.mark.parametrize("name", RECIPES)

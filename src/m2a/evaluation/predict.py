@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from m2a.data.dataset import read_views
@@ -53,12 +54,14 @@ def predict(
     clip = load_clip(model, path, num_clips=num_clips, num_crops=num_crops)
     model.eval()
     scores = predict_views(model, clip[None])[0].cpu()
-    best = torch.topk(scores, min(top_k, len(model.labels)))
-    guesses = (
-        Guess(label=model.labels[index], probability=value)
-        for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    )
-    return Prediction(path=Path(path), guesses=tuple(guesses))
+    return Prediction(path=Path(path), guesses=likeliest(scores, model.labels, top_k))
+
+
+def likeliest(probabilities: Float[Tensor, " K"], labels: Sequence[str], top_k: int) -> tuple[Guess, ...]:
+    """The `top_k` likeliest labels, or all where there are fewer, best first."""
+    best = torch.topk(probabilities, min(top_k, len(labels)))
+    pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    return tuple(Guess(label=labels[index], probability=value) for value, index in pairs)
 
 
 def load_clip(

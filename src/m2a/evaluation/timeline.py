@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
 from m2a.data.preprocessing import Preprocessing
 from m2a.data.readers import ClipReader, open_clip
 from m2a.errors import ConfigError, NotFoundError
-from m2a.evaluation.predict import Guess
+from m2a.evaluation.predict import Guess, likeliest
 from m2a.models import VideoClassifier
 
 _STRIP_FRAMES = 12
@@ -131,14 +131,14 @@ def predict_timeline(
         shown = sorted({(2 * k + 1) * clip.num_frames // (2 * _STRIP_FRAMES) for k in range(_STRIP_FRAMES)})
         pictures: list[tuple[float, NDArray[Any]]] = []
         clips = _windows(clip, model.preprocessing, starts, length, shown, pictures, rate)
-        rows = torch.cat([_probabilities(model, batch) for batch in _batches(clips, batch_size)])
+        rows = torch.cat([model.predict_probabilities(batch).cpu() for batch in _batches(clips, batch_size)])
         seconds = clip.num_frames / rate
     return Timeline(
         path=Path(path),
         seconds=seconds,
         frame_rate=rate,
         windows=tuple(
-            Window(start=start / rate, end=(start + length) / rate, guesses=_guesses(row, model.labels, top_k))
+            Window(start=start / rate, end=(start + length) / rate, guesses=likeliest(row, model.labels, top_k))
             for start, row in zip(starts, rows, strict=True)
         ),
         frames=tuple(pictures),
@@ -192,13 +192,3 @@ def _batches(clips: Iterator[Tensor], size: int) -> Iterator[UInt8[Tensor, "B T 
             waiting = []
     if waiting:
         yield torch.stack(waiting)
-
-
-def _probabilities(model: VideoClassifier, clips: UInt8[Tensor, "B T 3 S S"]) -> Float[Tensor, "B K"]:
-    return model.predict_probabilities(clips).cpu()
-
-
-def _guesses(row: Float[Tensor, " K"], labels: Sequence[str], top_k: int) -> tuple[Guess, ...]:
-    best = torch.topk(row, min(top_k, len(labels)))
-    pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    return tuple(Guess(label=labels[index], probability=value) for value, index in pairs)
