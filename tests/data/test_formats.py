@@ -16,7 +16,7 @@ from rich.console import Console
 from m2a.data import open_clip, read_clip, read_clips
 from m2a.data.annotations import FORMATS
 from m2a.errors import ConfigError, DataError, M2AError, NotFoundError, UnreadableClipError
-from m2a.training import TrainConfig, fit
+from m2a.training import FitResult, TrainConfig, fit
 from m2a.training.config import DataFormat
 from m2a.workflows.run import train
 
@@ -64,16 +64,41 @@ def test_every_format_is_documented() -> None:
     assert rows - {"`--format`"} == {f"`{layout.name}`" for layout in FORMATS}
 
 
+def one_step(data: Path, out: Path) -> FitResult:
+    config = TrainConfig(
+        data=data, out=out, backbone="resnet10t", reduction=2, pretrained="none",
+        backbone_options={"channels": [8, 8, 16, 16]}, num_frames=2, size=32, epochs=1, batch_size=8, accumulate=1,
+        optimizer="adamw", lr=1e-3, schedule="constant", workers=0, device="cpu",
+    )  # fmt: skip
+    return fit(config, read_clips(config.data), console=Console(file=io.StringIO()))
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_layout_trains(name: str, written: dict[str, tuple[Path, Written]], tmp_path: Path) -> None:
     root, expected = written[name]
-    config = TrainConfig(
-        data=root / expected.data, out=tmp_path / "run", backbone="resnet10t", reduction=2, pretrained="none",
-        backbone_options={"channels": [8, 8, 16, 16]}, num_frames=2, size=32, epochs=1, batch_size=4, accumulate=1,
-        optimizer="adamw", lr=1e-3, schedule="constant", workers=0, device="cpu",
-    )  # fmt: skip
-    result = fit(config, read_clips(config.data), console=Console(file=io.StringIO()))
+    result = one_step(root / expected.data, tmp_path / "run")
     assert result.model.labels == expected.labels
+    assert not result.skipped
+
+
+def test_every_kind_of_file_trains_in_one_batch(tmp_path: Path) -> None:
+    """Codecs, containers, sizes and a phone's rotation, side by side."""
+    kinds = {
+        "h264.mp4": "libx264",
+        "hevc.mov": "libx265",
+        "vp9.webm": "libvpx-vp9",
+        "mpeg4.avi": "mpeg4",
+        "a.gif": "gif",
+    }
+    for number, (name, codec) in enumerate(kinds.items()):
+        write_video(
+            tmp_path / "clips" / "train" / "move" / name, codec=codec, width=64 + 2 * number, num_frames=3 + number
+        )
+    write_video(tmp_path / "clips" / "train" / "hold" / "phone.mp4", rotation=90, num_frames=5)
+    write_frames(tmp_path / "clips" / "train" / "hold" / "frames", num_frames=7)
+    write_video(tmp_path / "clips" / "val" / "hold" / "1.mp4", num_frames=2)
+    result = one_step(tmp_path / "clips", tmp_path / "run")
+    assert result.model.labels == ("hold", "move")
     assert not result.skipped
 
 

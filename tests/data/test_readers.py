@@ -5,12 +5,14 @@ import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from clip_files import brightness, cut, frames_of, write_frames, write_jpeg, write_video
 from PIL import Image
 
 from m2a.data import open_clip, read_clip
+from m2a.data.frame_folder import FrameFolder
 from m2a.errors import DataError, UnreadableClipError
 
 
@@ -35,7 +37,15 @@ def test_reading_twice_gives_the_same(grey_video: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9"), ("b.webm", "libvpx"), ("a.avi", "mpeg4"), ("a.gif", "gif")],
+    [
+        ("a.mkv", "libx264"),
+        ("a.mp4", "libx265"),
+        ("a.mov", "libx265"),
+        ("a.webm", "libvpx-vp9"),
+        ("b.webm", "libvpx"),
+        ("a.avi", "mpeg4"),
+        ("a.gif", "gif"),
+    ],
 )
 def test_other_formats_are_exact_too(tmp_path: Path, name: str, codec: str) -> None:
     path = write_video(tmp_path / name, codec=codec, num_frames=11)
@@ -195,3 +205,46 @@ def test_grey_jpegs_become_three_channels(tmp_path: Path) -> None:
     clip = read_clip(tmp_path, first_frames)
     assert clip.shape == (1, 3, 7, 11)
     assert frames_of(clip) == [3]
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("short_side", [None, 17])
+def test_jpegs_have_the_pixels_that_pillow_decodes(tmp_path: Path, subsampling: str, short_side: int | None) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "1.jpg", quality=80, subsampling=subsampling)
+    with Image.open(tmp_path / "1.jpg") as image:
+        if short_side is not None:
+            image.draft("RGB", (26, 18))
+        expected = np.array(image.convert("RGB"))
+    with FrameFolder(tmp_path, short_side=short_side) as clip:
+        frame = clip.read([0])[0]
+    assert frame.shape[1:] == ((37, 53) if short_side is None else (19, 27))
+    assert np.array_equal(frame.permute(1, 2, 0).numpy(), expected)
+
+
+def test_jpegs_of_four_inks_are_read(tmp_path: Path) -> None:
+    image = Image.new("CMYK", (53, 37), (0, 200, 100, 20))
+    image.save(tmp_path / "1.jpg", quality=95)
+    with FrameFolder(tmp_path) as clip:
+        frame = clip.read([0])[0]
+    with Image.open(tmp_path / "1.jpg") as opened:
+        expected = np.array(opened.convert("RGB"))
+    difference = np.abs(frame.permute(1, 2, 0).numpy().astype(int) - expected)
+    assert difference.max() <= 1  # the conversion to RGB is rounded otherwise
+
+
+def test_a_jpeg_with_stray_bytes_is_read(tmp_path: Path) -> None:
+    """Bytes between segments, which some cameras write, damage no picture."""
+    write_jpeg(tmp_path / "1.jpg", grey=brightness(3))
+    content = (tmp_path / "1.jpg").read_bytes()
+    (tmp_path / "2.jpg").write_bytes(content[:20] + b"\0\0\0" + content[20:])
+    with FrameFolder(tmp_path) as clip:
+        assert torch.equal(*clip.read([0, 1]))
+
+
+def test_a_part_of_a_frame(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "clip", num_frames=3)
+    with FrameFolder(folder) as clip:
+        whole = clip.read([2, 0])
+        part = clip.read([2, 0], crop=lambda height, width: (5, 7, height - 11, width - 13))
+    assert torch.equal(part, whole[..., 5:-6, 7:-6])

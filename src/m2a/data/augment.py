@@ -61,9 +61,14 @@ class Augmenter:
             transforms.append(v2.ColorJitter(amount, amount, amount, hue=amount / 4))
         object.__setattr__(self, "_transforms", tuple(transforms))
 
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether it does more than to mirror and to reverse."""
+        return bool(self._transforms)
+
     def __call__(
-        self, clip: UInt8[Tensor, "T 3 S S"], label: int, rng: np.random.Generator
-    ) -> tuple[UInt8[Tensor, "T 3 S S"], int]:
+        self, clip: UInt8[Tensor, "T 3 H W"], label: int, rng: np.random.Generator
+    ) -> tuple[UInt8[Tensor, "T 3 H W"], int]:
         mirrored = self._flips[label]
         if mirrored is not None and rng.random() < 0.5:
             clip, label = clip.flip(-1), mirrored

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from .packing import PackedClips
+from .preprocessing import Preprocessing
+from .slots import Slot
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One clip, ready for `Preprocessing.normalize`."""
+    """One clip, decoded and cropped."""
 
-    clip: UInt8[Tensor, "*V T 3 S S"]
-    """Of several views, V of them."""
+    clip: UInt8[Tensor, "*V T 3 H W"]
+    """Of several views, V of them. A crop for training has the size it has in the frames: `Batch.clips` has them all
+    at the model's."""
     label: int
     """Class index; after a flip, the mirrored class's."""
     index: int
@@ -43,7 +49,8 @@ class Failure:
 class Batch:
     """The clips of a batch that can be read, and the names of those that cannot; B may be 0."""
 
-    clips: UInt8[Tensor, "B *V T 3 S S"]
+    packed: PackedClips
+    """The clips' pixels, on their way to the model."""
     labels: Int64[Tensor, " B"]
     indices: Int64[Tensor, " B"]
     """Positions in the data set."""
@@ -53,36 +60,41 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def clips(self) -> UInt8[Tensor, "B *V T 3 S S"]:
+        """The clips at the model's size, ready for `Preprocessing.normalize`. Crops are scaled when this is first asked
+        for, on the device where the batch is, so that the processes that decode need not do it."""
+        return self.packed.unpack()
+
     def pin_memory(self) -> Batch:
         """The same in page-locked memory, where copies to a GPU are fast."""
-        return Batch(
-            clips=self.clips.pin_memory(),
+        return replace(
+            self,
+            packed=self.packed.pin_memory(),
             labels=self.labels.pin_memory(),
             indices=self.indices.pin_memory(),
-            bad=self.bad,
-            failure=self.failure,
         )
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Batch:
         """The same on a device."""
-        return Batch(
-            clips=self.clips.to(device, non_blocking=non_blocking),
+        return replace(
+            self,
+            packed=self.packed.to(device, non_blocking=non_blocking),
             labels=self.labels.to(device, non_blocking=non_blocking),
             indices=self.indices.to(device, non_blocking=non_blocking),
-            bad=self.bad,
-            failure=self.failure,
         )
 
 
-def collate(samples: Sequence[Sample | BadClip | Failure]) -> Batch:
-    """One batch of the samples that could be read. Pixels keep the order in memory that decoders write them in."""
+def collate(
+    samples: Sequence[Sample | BadClip | Failure], *, preprocessing: Preprocessing, slot: Slot | None = None
+) -> Batch:
+    """One batch of the samples that could be read, of a data set with this preprocessing; in a slot of shared memory,
+    if one is given."""
     good = [sample for sample in samples if isinstance(sample, Sample)]
-    bad = [sample for sample in samples if isinstance(sample, BadClip)]
-    if good:
-        clips = torch.stack([sample.clip.movedim(-3, -1) for sample in good]).movedim(-1, -3)
-    else:
-        clips = torch.empty((0, 0, 3, 0, 0), dtype=torch.uint8)
-    labels = torch.tensor([sample.label for sample in good], dtype=torch.int64)
-    indices = torch.tensor([sample.index for sample in good], dtype=torch.int64)
-    failure = next((sample for sample in samples if isinstance(sample, Failure)), None)
-    return Batch(clips=clips, labels=labels, indices=indices, bad=bad, failure=failure)
+    return Batch(
+        packed=PackedClips.of([sample.clip for sample in good], preprocessing, slot),
+        labels=torch.tensor([sample.label for sample in good], dtype=torch.int64),
+        indices=torch.tensor([sample.index for sample in good], dtype=torch.int64),
+        bad=[sample for sample in samples if isinstance(sample, BadClip)],
+        failure=next((sample for sample in samples if isinstance(sample, Failure)), None),
+    )

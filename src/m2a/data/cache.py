@@ -70,8 +70,9 @@ class CachedClip(ClipReader):
         self.num_frames = len(frames_NHWC)
         self._frames_NHWC = frames_NHWC
 
-    def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
-        return {index: torch.from_numpy(np.array(self._frames_NHWC[index])).permute(2, 0, 1) for index in wanted}
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
+        for index in indices:
+            yield index, torch.from_numpy(np.array(self._frames_NHWC[index])).permute(2, 0, 1)
 
 
 class ClipCache:

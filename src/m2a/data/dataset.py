@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,13 @@ from .cache import ClipCache
 from .clipset import ClipFile, first_few
 from .preprocessing import Preprocessing
 from .readers import ClipReader, Decoder, check_decoder, open_clip, read_clip
+from .slots import Slot, SlotPool, WorkerSlots
+
+_TRAVELS = 2  # times as many pixels as the model's input a crop may have on its way to the model
 
 
 class ClipDataset(Dataset[Sample | BadClip | Failure]):
-    """Labelled clips, decoded and cropped when asked for.
+    """Labelled clips, decoded and cropped when asked for. `collate` makes batches of them, `make_loader` a loader.
 
     For training frames and crops are drawn at random, and clips changed as `augmentation` says, mirrored ones with
     their labels. What is drawn for a clip depends on the seed, the epoch and the clip's position alone, whichever
@@ -67,6 +71,8 @@ class ClipDataset(Dataset[Sample | BadClip | Failure]):
         classes = {label: index for index, label in enumerate(self.labels)}
         self.targets = tuple(classes[clip.label] for clip in self.clips)
         self._augment = Augmenter(augmentation, self.labels)
+        self._slots: WorkerSlots | None = None
+        self._slot: Slot | None = None  # of the batch that is being read
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that live on see it change
 
     @property
@@ -113,7 +119,7 @@ class ClipDataset(Dataset[Sample | BadClip | Failure]):
         return self.prepare(self.decode(index, rng), index, rng)
 
     def decode(self, index: int, rng: np.random.Generator) -> UInt8[Tensor, "T 3 H W"]:
-        """The frames that training takes of a clip, as they are."""
+        """The frames that training takes of a clip, and of them the crop, both drawn; in its own size."""
         file = self.clips[index]
         given = self.preprocessing
         return read_clip(
@@ -122,13 +128,50 @@ class ClipDataset(Dataset[Sample | BadClip | Failure]):
             window=file.window,
             decoder=self.decoder,
             short_side=given.smallest_side,
+            crop=lambda height, width: given.draw_crop(height, width, rng),
+            allocate=self._slot.allocate if self._slot is not None else None,
             opener=self._opener,
         )
 
-    def prepare(self, frames: UInt8[Tensor, "T 3 H W"], index: int, rng: np.random.Generator) -> Sample:
-        """The crop and the augmentation of a clip's frames for training."""
-        clip, label = self._augment(self.preprocessing.train_transform(frames, rng), self.targets[index], rng)
+    def prepare(self, crop: UInt8[Tensor, "T 3 H W"], index: int, rng: np.random.Generator) -> Sample:
+        """The augmentation of what `decode` gave. Colours are changed at the model's size, and crops much larger are
+        scaled before they travel; others are scaled where the model is (`Batch.clips`)."""
+        height, width = crop.shape[-2:]
+        large = height * width > _TRAVELS * self.preprocessing.size**2
+        clip = self.preprocessing.to_size(crop) if large or self._augment.changes_pixels else crop
+        clip, label = self._augment(clip, self.targets[index], rng)
         return Sample(clip=clip, label=label, index=index)
+
+    def decode_only(self, index: int) -> int:
+        """Decodes the frames that training takes of a clip in this epoch, and nothing else; their number. This is what
+        `m2a bench data` measures a loader against."""
+        file = self.clips[index]
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        side = self.preprocessing.smallest_side
+        with self._opener(file.path, window=file.window, decoder=self.decoder, short_side=side) as clip:
+            return clip.decode_only(self.preprocessing.sample_train(clip.num_frames, rng))
+
+    def collate(self, samples: Sequence[Sample | BadClip | Failure]) -> Batch:
+        """One batch of this set's samples: `collate_fn` of a loader."""
+        slot, self._slot = self._slot, None
+        return collate(samples, preprocessing=self.preprocessing, slot=slot)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample | BadClip | Failure]:
+        """The samples of a batch, in memory that goes over to the training process, where this is a worker of a
+        `make_loader`."""
+        self._slot = self._slots.take() if self._slots is not None else None
+        return [self[index] for index in indices]
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes of the largest sample there can be."""
+        given = self.preprocessing
+        pixels = given.num_frames * given.size**2 * (_TRAVELS if self.train else self.num_clips * self.num_crops)
+        return 3 * pixels
+
+    def use_slots(self, slots: WorkerSlots) -> None:
+        """Has batches travel in these from now on; for a worker's copy of the set."""
+        self._slots = slots
 
 
 def read_views(
@@ -211,16 +254,17 @@ def make_loader(
     """
     if batch_size < 1 or workers < 0:
         raise ConfigError(f"batch_size={batch_size} must be at least 1, workers={workers} at least 0")
+    pool = SlotPool.create(workers=workers, num_bytes=batch_size * dataset.most_bytes)
     return ClipLoader(
         dataset,  # type: ignore[arg-type]  # items are samples, what collate makes of them are batches
         batch_size=batch_size,
         sampler=EpochSampler(dataset, shuffle=shuffle, seed=seed),
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=dataset.collate,
         drop_last=drop_last,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, pool=pool),
         generator=torch.Generator().manual_seed(seed),
     )
 
@@ -240,8 +284,11 @@ def naming_dead_workers() -> Iterator[None]:
         ) from error
 
 
-def _start_worker(_: int) -> None:
+def _start_worker(number: int, *, pool: SlotPool | None) -> None:
     torch.set_num_threads(1)
+    worker = get_worker_info()
+    if pool is not None and worker is not None and isinstance(worker.dataset, ClipDataset):
+        worker.dataset.use_slots(pool.of(number))
 
 
 def _validate_purpose(train: bool, augmentation: Augmentation, num_clips: int, num_crops: int) -> None:

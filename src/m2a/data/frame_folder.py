@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
+import simplejpeg
 import torch
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
@@ -39,19 +40,42 @@ class FrameFolder(ClipReader):
             raise UnreadableClipError(path, f"there is no .jpg file in the folder{flow}")
         return [path / name for name in sorted(names, key=natural_key)]
 
-    def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
-        return {index: self._decode_one(self.files[index]) for index in wanted}
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
+        for index in indices:
+            yield index, self._decode_one(self.files[index])
 
     def _decode_one(self, file: Path | Part) -> UInt8[Tensor, "3 H W"]:
         try:
-            with file.open("rb") as opened, Image.open(cast(Any, opened), formats=["JPEG"]) as image:
-                if self.short_side is not None:
-                    scale = self.short_side / min(image.size)
-                    image.draft("RGB", (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-                pixels_HWC = np.array(image.convert("RGB"))
+            with file.open("rb") as opened:
+                content = opened.read()
+            pixels_HWC = _decode_jpeg(content, self.short_side)
         except (OSError, SyntaxError, ValueError) as error:
             raise UnreadableClipError(self.path, _why_not_decoded(file, error)) from error
         return torch.from_numpy(pixels_HWC).permute(2, 0, 1)
+
+
+def _decode_jpeg(content: bytes, short_side: int | None) -> UInt8[np.ndarray, "H W 3"]:
+    """By libjpeg-turbo directly, which is quicker than through Pillow and gives the same pixels. Pillow decodes what
+    that refuses and is none the worse for it (CMYK, stray bytes between segments), and says why the rest is broken."""
+    try:
+        if short_side is None:
+            return simplejpeg.decode_jpeg(content, "RGB")
+        height, width = simplejpeg.decode_jpeg_header(content)[:2]
+        factor = _factor(height, width, short_side)
+        return simplejpeg.decode_jpeg(
+            content, "RGB", min_height=math.ceil(height / factor), min_width=math.ceil(width / factor)
+        )
+    except ValueError:
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+            if short_side is not None:
+                factor = _factor(image.height, image.width, short_side)
+                image.draft("RGB", (image.width // factor, image.height // factor))
+            return np.array(image.convert("RGB"))
+
+
+def _factor(height: int, width: int, short_side: int) -> int:
+    """The largest of 1, 2, 4 and 8 by which a frame can be made smaller while its short side keeps `short_side`."""
+    return next((factor for factor in (8, 4, 2) if math.ceil(min(height, width) / factor) >= short_side), 1)
 
 
 def _why_not_decoded(file: Path | Part, error: Exception) -> str:

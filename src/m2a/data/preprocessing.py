@@ -19,6 +19,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from ..errors import ConfigError
+from .clip_reader import Box
 from .sampling import Sampling, check_sampling, drawn_indices, view_indices
 
 _INTERPOLATIONS = ("bilinear", "bicubic", "nearest-exact")
@@ -93,8 +94,16 @@ class Preprocessing:
 
     def train_transform(self, clip: UInt8[Tensor, "T 3 H W"], rng: np.random.Generator) -> UInt8[Tensor, "T 3 S S"]:
         """One of TSN's multi-scale crops, the same for all frames, at `size` x `size`."""
-        top, left, height, width = draw_crop(clip.shape[-2], clip.shape[-1], scales=self.scales, rng=rng)
-        return self._resize(clip[..., top : top + height, left : left + width], [self.size, self.size])
+        top, left, height, width = self.draw_crop(clip.shape[-2], clip.shape[-1], rng)
+        return self.to_size(clip[..., top : top + height, left : left + width])
+
+    def draw_crop(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        """One of TSN's multi-scale crops of a frame of `height` x `width`, not yet scaled."""
+        return draw_crop(height, width, scales=self.scales, rng=rng)
+
+    def to_size(self, clip: UInt8[Tensor, "*V T 3 H W"]) -> UInt8[Tensor, "*V T 3 S S"]:
+        """Frames scaled to `size` x `size`, whatever their shape."""
+        return self._resize(clip, [self.size, self.size])
 
     def normalize(self, clips: Shaped[Tensor, "... 3 H W"]) -> Float[Tensor, "... 3 H W"]:
         """`(x - mean) / std` of pixels in 0 to 1, on the clips' own device and in their memory layout.
@@ -128,7 +137,7 @@ class Preprocessing:
         }
         return cls(**given)
 
-    def _resize(self, clip: UInt8[Tensor, "T 3 H W"], shape: Sequence[int]) -> UInt8[Tensor, "T 3 H2 W2"]:
+    def _resize(self, clip: UInt8[Tensor, "*V T 3 H W"], shape: Sequence[int]) -> UInt8[Tensor, "*V T 3 H2 W2"]:
         return F.resize(clip, list(shape), interpolation=InterpolationMode(self.interpolation), antialias=True)
 
 
@@ -137,9 +146,7 @@ def _spread(room: int, index: int, count: int) -> int:
     return round(room * index / (count - 1))
 
 
-def draw_crop(
-    height: int, width: int, *, scales: Sequence[float], rng: np.random.Generator
-) -> tuple[int, int, int, int]:
+def draw_crop(height: int, width: int, *, scales: Sequence[float], rng: np.random.Generator) -> Box:
     """TSN's multi-scale crop of a frame: top, left, height and width, in pixels.
 
     The sides are two of `scales` that are neighbours or the same, times the frame's short side. The crop is placed

@@ -10,6 +10,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..errors import ConfigError, DataError, UnreadableClipError
+from .clip_reader import Allocate as Allocate
+from .clip_reader import Box as Box
 from .clip_reader import ClipReader as ClipReader
 from .frame_folder import FrameFolder
 from .parts import Part
@@ -80,12 +82,15 @@ def read_clip(
     window: tuple[int, int] | None = None,
     decoder: Decoder = "pyav",
     short_side: int | None = None,
+    crop: Callable[[int, int], Box] | None = None,
+    allocate: Allocate | None = None,
     opener: Callable[..., ClipReader] = open_clip,
 ) -> UInt8[Tensor, "T 3 H W"]:
-    """Opens a clip, asks `sample` which frames of its `num_frames` are wanted, and reads those; see `open_clip`, in
-    whose place another `opener` such as `ClipCache.open` may stand."""
+    """Opens a clip, asks `sample` which frames of its `num_frames` are wanted and then `crop`, if there is one, which
+    part of a frame of that height and width, and reads those into what `allocate` gives; see `ClipReader.read` and
+    `open_clip`, in whose place another `opener` such as `ClipCache.open` may stand."""
     with opener(path, window=window, decoder=decoder, short_side=short_side) as clip:
-        return clip.read(sample(clip.num_frames))
+        return clip.read(sample(clip.num_frames), crop=crop, allocate=allocate)
 
 
 class _Window(ClipReader):
@@ -96,10 +101,6 @@ class _Window(ClipReader):
         self.num_frames = num_frames
         self.frame_rate = whole.frame_rate
         self._whole, self._start = whole, start
-
-    def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
-        frames = self._whole._decode([self._start + index for index in wanted])
-        return {index - self._start: frame for index, frame in frames.items()}
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
         for index, frame in self._whole.stream([self._start + index for index in indices]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from ..errors import ConfigError, UnreadableClipError
 from .clip_reader import ClipReader
 from .parts import Part
 from .video import VideoReader
+
+_AT_ONCE = 32  # frames that are asked for together
 
 
 class TorchcodecReader(ClipReader):
@@ -40,12 +42,14 @@ class TorchcodecReader(ClipReader):
         if held != self.num_frames:
             raise UnreadableClipError(path, f"PyAV finds {self.num_frames} frames in it and torchcodec {held}")
 
-    def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
-        try:
-            frames = self._decoder.get_frames_at(list(wanted)).data
-        except (RuntimeError, IndexError, ValueError) as error:
-            raise UnreadableClipError(self.path, f"torchcodec cannot decode it ({_first_line(error)})") from error
-        return dict(zip(wanted, frames, strict=True))
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
+        for start in range(0, len(indices), _AT_ONCE):
+            wanted = list(indices[start : start + _AT_ONCE])
+            try:
+                frames = self._decoder.get_frames_at(wanted).data
+            except (RuntimeError, IndexError, ValueError) as error:
+                raise UnreadableClipError(self.path, f"torchcodec cannot decode it ({_first_line(error)})") from error
+            yield from zip(wanted, frames, strict=True)
 
 
 @cache

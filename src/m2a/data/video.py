@@ -50,9 +50,6 @@ class VideoReader(ClipReader):
         if not self.num_frames:
             raise UnreadableClipError(path, "the video holds no frames")
 
-    def _decode(self, wanted: Sequence[int]) -> dict[int, UInt8[Tensor, "3 H W"]]:
-        return dict(self.stream(wanted))
-
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
         converter = VideoReformatter()
         for index, frame in self._wanted(list(indices)):

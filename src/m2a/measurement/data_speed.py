@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -19,7 +20,6 @@ import numpy as np
 import psutil
 import torch
 
-from m2a.data.batch import collate
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader
 from m2a.data.preprocessing import Preprocessing
@@ -39,7 +39,8 @@ class DataSpeed:
     bare_seconds: tuple[float, ...]
     """Decoding alone, one a repeat."""
     decode_share: float
-    """Of one process's time: decoding; cropping and augmenting; stacking; copying to the device."""
+    """Of the time that all stages take in one process: decoding, of the crops that are drawn; augmenting, and scaling
+    to the model's size (which the loader leaves to the device); packing into a batch; copying to the device."""
     transform_share: float
     collate_share: float
     device_share: float
@@ -121,8 +122,7 @@ def measure_data(
 def _run_loader(loader: Any, device: torch.device) -> None:
     read = 0
     for batch in loader:
-        batch.to(device)
-        read += len(batch)
+        read += len(batch.to(device).clips)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     if not read:
@@ -133,42 +133,34 @@ def _decode_alone(job: tuple[ClipDataset, list[int]]) -> None:
     """The frames that the data set would take of these clips, decoded and thrown away."""
     dataset, indices = job
     for index in indices:
-        rng = np.random.default_rng((dataset.seed, dataset.epoch, index))
-        _decode(dataset, index, rng)
-
-
-def _decode(dataset: ClipDataset, index: int, rng: np.random.Generator) -> Any:
-    try:
-        return dataset.decode(index, rng)
-    except UnreadableClipError:
-        return None
+        with suppress(UnreadableClipError):
+            dataset.decode_only(index)
 
 
 def _stages(dataset: ClipDataset, device: torch.device, batch_size: int) -> dict[str, float]:
     """Shares of one process's time, of at most 64 clips."""
     spent = dict.fromkeys(("decode", "transform", "collate", "device"), 0.0)
-    samples = []
+    samples: list[Any] = []
     for index in range(min(len(dataset), 64)):
         rng = np.random.default_rng((dataset.seed, dataset.epoch, index))
-        start = time.perf_counter()
-        frames = _decode(dataset, index, rng)
-        middle = time.perf_counter()
-        if frames is None:
-            continue
-        samples.append(dataset.prepare(frames, index, rng))
-        spent["decode"] += middle - start
-        spent["transform"] += time.perf_counter() - middle
+        with suppress(UnreadableClipError):
+            crop = _timed(spent, "decode", partial(dataset.decode, index, rng))
+            samples.append(_timed(spent, "transform", partial(dataset.prepare, crop, index, rng)))
     for first in range(0, len(samples), batch_size):
-        start = time.perf_counter()
-        batch = collate(samples[first : first + batch_size])
-        middle = time.perf_counter()
-        batch.to(device)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        spent["collate"] += middle - start
-        spent["device"] += time.perf_counter() - middle
+        batch = _timed(spent, "collate", partial(dataset.collate, samples[first : first + batch_size]))
+        moved = _timed(spent, "device", partial(batch.to, device))
+        _timed(spent, "transform", partial(getattr, moved, "clips"))
     whole = sum(spent.values())
     return {f"{name}_share": seconds / whole for name, seconds in spent.items()}
+
+
+def _timed(spent: dict[str, float], stage: str, run: Callable[[], Any]) -> Any:
+    start = time.perf_counter()
+    result = run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    spent[stage] += time.perf_counter() - start
+    return result
 
 
 def _memory_of_children(process: psutil.Process) -> float:
