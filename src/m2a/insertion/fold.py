@@ -5,11 +5,14 @@ Shapes: N = B * T folded frames; views only, nothing is copied here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
+from m2a.insertion.again import can_be_made_again, keeping_no
 from m2a.insertion.layout import Layout
 from m2a.insertion.sites import Position
 
@@ -32,9 +35,21 @@ class SiteHook:
     name: str
     layout: Layout
     frames: FrameCount
+    opened: list[saved_tensors_hooks] = field(default_factory=list, compare=False, repr=False)
 
     def before(self, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (self._apply(layer, args[0]), *args[1:])
+        features = args[0]
+        result = self._apply(layer, features)
+        if can_be_made_again(layer.get_submodule("mechanism"), result):
+            context = keeping_no(result, partial(self._apply, layer), features)
+            context.__enter__()
+            self.opened.append(context)
+        return (result, *args[1:])
+
+    def leave(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """Ends what `before` began, also when the layer fails."""
+        if self.opened:
+            self.opened.pop().__exit__(None, None, None)
 
     def after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if isinstance(output, Tensor):
@@ -45,6 +60,7 @@ class SiteHook:
     def register(self, layer: nn.Module, position: Position) -> None:
         if position == "before":
             layer.register_forward_pre_hook(self.before)
+            layer.register_forward_hook(self.leave, always_call=True)
         else:
             layer.register_forward_hook(self.after)
 

@@ -18,12 +18,12 @@ Shapes: B clips, T frames, C channels, c = C/R reduced channels, H, W.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from m2a.errors import ClipShapeError
+from m2a.mechanisms.gating import gate
 
 
 def check_clip(x_BTCHW: Tensor, channels: int) -> None:
@@ -75,10 +75,8 @@ class Gate(nn.Module):
         x_NCHW = x_BTCHW.flatten(0, 1)
         z_BTcHW = self.reduce(x_NCHW).unflatten(0, x_BTCHW.shape[:2])
         y_BTcHW = self.temporal(z_BTcHW)
-        gate_NCHW = self.expand(y_BTcHW.flatten(0, 1)).sigmoid()
-        if self.centre:
-            gate_NCHW = gate_NCHW - self.centre
-        return torch.addcmul(x_NCHW, x_NCHW, gate_NCHW.to(x_NCHW.dtype)).unflatten(0, x_BTCHW.shape[:2])
+        out_NCHW = gate(x_NCHW, y_BTcHW.flatten(0, 1), self.expand, centre=self.centre)
+        return out_NCHW.unflatten(0, x_BTCHW.shape[:2])
 
     def temporal(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
         """Everything between the two 1x1 convolutions."""

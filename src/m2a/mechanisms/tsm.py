@@ -5,10 +5,12 @@
     out_t[C/4 :]        = x_t[C/4 :]               the rest stays; zeros come in at the clip's ends.
 
 No parameters and no multiply-adds. Differs from the released code in: nothing but the shift being written without
-assignment into slices, so that it exports and compiles.
+assignment into slices where a graph is traced, so that it exports and compiles.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -38,18 +40,46 @@ class TemporalShift(nn.Module):
 
     def forward(self, x_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T C H W"]:
         check_clip(x_BTCHW, self.channels)
-        channels_last = x_BTCHW.permute(0, 1, 3, 4, 2).is_contiguous()  # then the result is too
-        x = x_BTCHW.permute(0, 1, 3, 4, 2) if channels_last else x_BTCHW
-        axis = -1 if channels_last else 2
-        ahead, behind, rest = x.split([self.fold, self.fold, self.channels - 2 * self.fold], dim=axis)
-        blank = torch.zeros_like(ahead[:, :1])
-        ahead = torch.cat([ahead[:, 1:], blank], dim=1)
-        behind = torch.cat([blank, behind[:, :-1]], dim=1)
-        shifted = torch.cat([ahead, behind, rest], dim=axis)
-        return shifted.permute(0, 1, 4, 2, 3) if channels_last else shifted
+        if torch.compiler.is_compiling():
+            return plain_shift(x_BTCHW, self.fold)
+        return _Shift.apply(x_BTCHW, self.fold, 1)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, fold={self.fold}"
+
+
+def plain_shift(x_BTCHW: Float[Tensor, "B T C H W"], fold: int) -> Float[Tensor, "B T C H W"]:
+    """The shift without assignments into slices, which exporters do not take."""
+    channels_last = x_BTCHW.permute(0, 1, 3, 4, 2).is_contiguous()  # then the result is too
+    x = x_BTCHW.permute(0, 1, 3, 4, 2) if channels_last else x_BTCHW
+    axis = -1 if channels_last else 2
+    ahead, behind, rest = x.split([fold, fold, x_BTCHW.shape[2] - 2 * fold], dim=axis)
+    blank = torch.zeros_like(ahead[:, :1])
+    ahead = torch.cat([ahead[:, 1:], blank], dim=1)
+    behind = torch.cat([blank, behind[:, :-1]], dim=1)
+    shifted = torch.cat([ahead, behind, rest], dim=axis)
+    return shifted.permute(0, 1, 4, 2, 3) if channels_last else shifted
+
+
+class _Shift(torch.autograd.Function):
+    """The same with one copy of the features, over a quarter of which the shifted channels are written. The derivative
+    is the shift the other way round; nothing is kept for it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, fold: int, step: int) -> Tensor:
+        ctx.fold, ctx.step = fold, step
+        out = x.clone()
+        for part, shift in ((slice(fold), step), (slice(fold, 2 * fold), -step)):
+            to, source, blank = (
+                (slice(None, -1), slice(1, None), -1) if shift > 0 else (slice(1, None), slice(None, -1), 0)
+            )
+            out[:, to, part] = x[:, source, part]
+            out[:, blank, part] = 0
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        return _Shift.apply(g, ctx.fold, -ctx.step), None, None
 
 
 def _build_shift(*, channels: int, shift_div: int = 8, **_: object) -> nn.Module:

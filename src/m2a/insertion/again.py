@@ -1,0 +1,59 @@
+"""What a layer keeps of a mechanism's result for its backward pass, made again instead of kept.
+
+A layer behind a mechanism keeps its input, the features as the mechanism changed them, although the features
+themselves are kept anyway: together twice the memory of the site in a plain network. Making the mechanism's result
+again costs a few percent of a layer's backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+
+class Again:
+    """Stands for a tensor: calling it makes the tensor."""
+
+    def __init__(self, make: Callable[[], Tensor]) -> None:
+        self.make = make
+
+
+def can_be_made_again(mechanism: nn.Module, result: Tensor) -> bool:
+    """Whether it gives the same result twice and changes nothing by it; and whether anything is kept at all."""
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return False
+    return result.requires_grad and not any(True for _ in mechanism.buffers())  # norms that count batches have buffers
+
+
+def keeping_no(result: Tensor, apply: Callable[[Tensor], Tensor], features: Tensor) -> saved_tensors_hooks:
+    """A context in which layers keep, instead of `result`, that it is `apply(features)`."""
+    mark = _mark(result)
+    cast = _autocast_now(features.device.type)
+    x = features.detach()
+
+    def make() -> Tensor:
+        with torch.no_grad(), cast:
+            return apply(x)
+
+    def pack(tensor: Tensor) -> Any:
+        return Again(make) if _mark(tensor) == mark else tensor
+
+    return saved_tensors_hooks(pack, lambda kept: kept.make() if isinstance(kept, Again) else kept)
+
+
+def _autocast_now(device_type: str) -> AbstractContextManager[object]:
+    """The autocast that is on at the moment, for later: in the backward pass it is off."""
+    if not torch.amp.is_autocast_available(device_type):  # the meta device
+        return nullcontext()
+    dtype = torch.get_autocast_dtype(device_type)
+    return torch.autocast(device_type, dtype=dtype, enabled=torch.is_autocast_enabled(device_type))
+
+
+def _mark(tensor: Tensor) -> tuple[Any, ...]:
+    """What tells a tensor from others, as long as it lives, without keeping it."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype

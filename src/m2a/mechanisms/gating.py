@@ -1,0 +1,122 @@
+"""The gate's last step, x + x * (sigmoid(expand(y)) - centre), without keeping the gate.
+
+It is all memory traffic: the gate is as large as the features, and written, read and kept for the backward pass it
+costs more than the two convolutions. So
+
+- it is made tile by tile of frames, small enough to stay in a core's cache, into one tile of memory that is used again
+  (new memory costs a page fault every 4 KiB, which took longer than the arithmetic);
+- the backward pass makes it again from y, which has an eighth of its channels: nothing is kept but x, which the layer
+  in front keeps anyway, and y.
+
+Where a graph is traced (`torch.compile`, `torch.export`) the plain operations are used, which compilers fuse. Both are
+the same function: `tests/mechanisms/test_gating.py`.
+
+Shapes: N = B * T frames, C channels, c reduced ones, H, W. Any memory format.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+_TILE = 2 * 2**20  # bytes of the gate that are made at once on a CPU: what fits into the cache of two cores
+
+
+def gate(
+    x_NCHW: Float[Tensor, "N C H W"], y_NcHW: Float[Tensor, "N c H W"], expand: nn.Conv2d, *, centre: float = 0.0
+) -> Float[Tensor, "N C H W"]:
+    """`x + x * (sigmoid(expand(y)) - centre)`, in the type of x; `expand` is a 1x1 convolution from c to C."""
+    if torch.compiler.is_compiling() or not torch.amp.is_autocast_available(x_NCHW.device.type):  # the meta device
+        return plain_gate(x_NCHW, expand(y_NcHW), centre)
+    dtype = y_NcHW.dtype
+    if torch.is_autocast_enabled(x_NCHW.device.type):
+        dtype = torch.get_autocast_dtype(x_NCHW.device.type)
+    y, weight = y_NcHW.to(dtype), expand.weight.to(dtype)
+    bias = None if expand.bias is None else expand.bias.to(dtype)
+    return _Gating.apply(x_NCHW, y, weight, bias, centre)
+
+
+def plain_gate(
+    x_NCHW: Float[Tensor, "N C H W"], logits_NCHW: Float[Tensor, "N C H W"], centre: float = 0.0
+) -> Float[Tensor, "N C H W"]:
+    """The same of logits that are there: what `gate` is in one line."""
+    gate_NCHW = logits_NCHW.sigmoid()
+    if centre:
+        gate_NCHW = gate_NCHW - centre
+    return torch.addcmul(x_NCHW, x_NCHW, gate_NCHW.to(x_NCHW.dtype))
+
+
+class _Gating(torch.autograd.Function):
+    """Derivatives, with s the sigmoid and g the gradient of the result:
+
+        dx = g * (1 + s - centre)      dlogits = g * x * s * (1 - s)
+
+    and those of the convolution."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None, centre: float) -> Tensor:
+        ctx.save_for_backward(x, y, weight, bias)
+        ctx.centre = centre
+        out = torch.empty_like(x)
+        with torch.autocast(x.device.type, enabled=False):
+            for rows in _tiles(x):
+                s = _sigmoid(y[rows], weight, bias)
+                if centre:
+                    s.sub_(centre)
+                torch.addcmul(x[rows], x[rows], s.to(x.dtype), out=out[rows])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, weight, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():  # derivatives of derivatives are asked for
+            return _by_autograd(ctx, g)
+        need_x, need_y, need_weight, need_bias, _ = ctx.needs_input_grad
+        dx, dy = (torch.empty_like(t) if need else None for t, need in ((x, need_x), (y, need_y)))
+        dweight, dbias = (
+            torch.zeros_like(t) if need else None for t, need in ((weight, need_weight), (bias, need_bias))
+        )
+        with torch.autocast(x.device.type, enabled=False):
+            for rows in _tiles(x):
+                s = _sigmoid(y[rows], weight, bias)
+                if need_y or need_weight or need_bias:
+                    dlogits = torch.ops.aten.sigmoid_backward(torch.mul(g[rows], x[rows]).to(s.dtype), s)
+                    wanted = [need_y, need_weight, need_bias]
+                    parts = torch.ops.aten.convolution_backward(
+                        dlogits, y[rows], weight, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, wanted
+                    )
+                    for whole, part in ((dweight, parts[1]), (dbias, parts[2])):
+                        if whole is not None:
+                            whole += part
+                    if dy is not None:
+                        dy[rows] = parts[0]
+                if dx is not None:
+                    torch.addcmul(g[rows], g[rows], (s.sub_(ctx.centre) if ctx.centre else s).to(x.dtype), out=dx[rows])
+        return dx, dy, dweight, dbias, None
+
+
+def _by_autograd(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    """The derivatives as differentiable functions, of aliases of the inputs: y is itself a function of x."""
+    inputs: list[Any] = [None if t is None else t.view_as(t) for t in ctx.saved_tensors]
+    x, y, weight, bias = inputs
+    out = plain_gate(x, F.conv2d(y, weight, bias), ctx.centre)
+    needed = [t for t, need in zip(inputs, ctx.needs_input_grad, strict=False) if need]
+    found = iter(torch.autograd.grad(out, needed, g, create_graph=True))
+    return tuple(next(found) if need else None for need in ctx.needs_input_grad)
+
+
+def _sigmoid(y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.conv2d(y, weight, bias).sigmoid_()
+
+
+def _tiles(x: Tensor) -> list[slice]:
+    """Slices of frames; all of them at once where there is no cache to stay in."""
+    frames = len(x)
+    if x.device.type != "cpu" or frames == 0:
+        return [slice(None)]
+    each = max(1, _TILE * frames // max(1, x.numel() * x.element_size()))
+    return [slice(start, start + each) for start in range(0, frames, each)]

@@ -1,0 +1,156 @@
+"""What a layer behind a mechanism keeps for its backward pass: not the mechanism's result, which is made again."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from m2a.insertion import insert, remove
+from m2a.mechanisms import list_mechanisms
+
+
+class Block(nn.Module):
+    """relu(x + conv(relu(conv(x)))), of 8 channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = (nn.Conv2d(8, 8, 3, padding=1) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + self.conv2(self.conv1(x).relu())).relu()
+
+
+def net() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), Block(), Block())
+
+
+def kept(model: nn.Module, x: Tensor) -> int:
+    """Bytes of activations that the backward pass finds, and of what it makes again none."""
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    found: dict[int, int] = {}
+    original = torch._C._autograd._push_saved_tensors_default_hooks
+
+    def push(pack: object, unpack: object) -> None:
+        def counted(tensor: Tensor) -> object:
+            value = pack(tensor)  # type: ignore[operator]
+            if isinstance(value, Tensor) and value.untyped_storage().data_ptr() not in parameters:
+                found[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+            return value
+
+        original(counted, unpack)
+
+    torch._C._autograd._push_saved_tensors_default_hooks = push  # type: ignore[assignment]
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+            out = model(x)
+    finally:
+        torch._C._autograd._push_saved_tensors_default_hooks = original  # type: ignore[assignment]
+    del out
+    return sum(found.values())
+
+
+@pytest.mark.parametrize("spec", ["m2a", "m2a-motion", "tsm", "m2a+tsm"])
+def test_a_mechanism_keeps_little(spec: str) -> None:
+    """Of a shift nothing; of M2A a few maps of the reduced channels, an eighth of the features each (here 1 of 8)."""
+    x = torch.randn(6, 3, 13, 11)
+    plain = kept(net(), x)
+    model = net()
+    insert(model, spec, num_frames=3, reduction=8)
+    features = 6 * 8 * 11 * 9 * 4
+    extra = kept(model, x) - plain
+    stacked = features if "+" in spec else 0  # what goes from one of two mechanisms to the other
+    assert extra <= 2 * (stacked + (0 if spec == "tsm" else 5 * features / 8 + 1000))
+
+
+@pytest.mark.parametrize("spec", [name for name in list_mechanisms() if name != "none"])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_gradients_are_those_of_keeping_it(spec: str, bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(6, 3, 13, 11)
+    found = []
+    for keep in (True, False):
+        model = net()
+        torch.manual_seed(5)
+        insert(model, spec, num_frames=3, reduction=2)
+        with monkeypatch.context() as patch, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            if keep:
+                patch.setattr("m2a.insertion.fold.can_be_made_again", lambda *_: False)
+            out = model(x)
+        out.float().square().sum().backward()
+        found.append([parameter.grad for parameter in model.parameters()] + list(model.buffers()))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_second_derivatives_go_through() -> None:
+    model = net().double()
+    insert(model, "m2a", num_frames=3, reduction=2)
+    x = torch.randn(3, 3, 7, 5, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(model(x).square().sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum(), x)
+    step = 1e-6
+    moved = (x + step * second / second.norm()).detach().requires_grad_()
+    (other,) = torch.autograd.grad(model(moved).square().sum(), moved)
+    slope = float(other.square().sum() - gradient.detach().square().sum()) / step
+    assert slope == pytest.approx(float(second.norm()), rel=1e-3)
+
+
+class Failing(nn.Conv2d):
+    """A layer that cannot be run when it is told so."""
+
+    fails = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.fails:
+            raise RuntimeError("this layer fails")
+        return super().forward(x)
+
+
+def test_nothing_is_left_behind_by_a_layer_that_fails() -> None:
+    model = net()
+    model[2].conv1 = Failing(8, 8, 3, padding=1)
+    insert(model, "m2a", num_frames=3, reduction=2)
+    x = torch.randn(3, 3, 7, 5)
+    model[2].conv1.fails = True
+    with pytest.raises(RuntimeError, match="this layer fails"):
+        model(x)
+    assert torch._C._autograd._saved_tensors_hooks_is_enabled()
+    assert torch._C._autograd._top_saved_tensors_default_hooks(False) is None
+    model[2].conv1.fails = False
+    model(x).sum().backward()
+
+
+def test_removing_takes_this_out_too_and_copies_have_their_own() -> None:
+    model = net()
+    insert(model, "m2a", num_frames=3, reduction=2)
+    twin = copy.deepcopy(model)
+    remove(model)
+    for module in model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._forward_hooks_always_called
+    twin(torch.randn(3, 3, 7, 5)).sum().backward()
+    assert twin[2].conv1.mechanism.reduce.weight.grad is not None
+
+
+def test_checkpointed_blocks() -> None:
+    """torch's own checkpointing around a block that carries a mechanism."""
+    x = torch.randn(6, 3, 13, 11)
+    found = []
+    for checkpointed in (False, True):
+        model = net()
+        torch.manual_seed(5)
+        insert(model, "m2a", num_frames=3, reduction=2)
+        features = model[1](model[0](x))
+        for block in model[2:]:
+            if checkpointed:
+                features = torch.utils.checkpoint.checkpoint(block, features, use_reentrant=False)
+            else:
+                features = block(features)
+        features.square().sum().backward()
+        found.append([parameter.grad for parameter in model.parameters()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
