@@ -32,10 +32,12 @@ if TYPE_CHECKING:
     from m2a.models import inflate as inflate
     from m2a.models import load as load
     from m2a.models import parameter_groups as parameter_groups
+    from m2a.reporting import compare as compare
 
 _HOMES = {
     "InsertionReport": "m2a.insertion",
     "VideoClassifier": "m2a.models",
+    "compare": "m2a.reporting",
     "count_macs": "m2a.measurement",
     "create_mechanism": "m2a.mechanisms",
     "create_model": "m2a.models",
@@ -51,6 +53,7 @@ _MODULES = ("data", "errors", "interop", "mechanisms")
 __all__ = [
     "InsertionReport",
     "VideoClassifier",
+    "compare",
     "count_macs",
     "create_mechanism",
     "create_model",
