@@ -72,18 +72,18 @@ def _print_differences(title: str, key: str, rows: list[dict[str, Any]]) -> None
 
     from m2a.cli.output import CONSOLE
 
-    table = Table(title, "clips", "top-1 before, %", "after, %", "difference", "95% interval")
+    table = Table(title, "clips", "top-1, %", "difference", "95% interval")
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     long = len(rows) > 2 * _ENDS + 4
     parts = [rows[:_ENDS], rows[-_ENDS:]] if long else [rows]
     for number, part in enumerate(parts):
         if number:
             table.add_row(f"... {len(rows) - 2 * _ENDS} more; --json has all", style="dim")
         for row in part:
-            shares = [f"{row[name]:.1f}" for name in ("top1_baseline", "top1")]
-            span = f"{row['low']:+.1f} to {row['high']:+.1f}"
-            table.add_row(row[key], str(row["clips"]), *shares, f"{row['difference']:+.1f}", span)
+            shares = f"{row['top1_baseline']:.0f} -> {row['top1']:.0f}"
+            span = f"{row['low']:+.0f} to {row['high']:+.0f}"
+            table.add_row(row[key], str(row["clips"]), shares, f"{row['difference']:+.1f}", span)
     CONSOLE.print(table)
 
 
@@ -94,10 +94,10 @@ def _print_confusions(rows: list[dict[str, Any]]) -> None:
 
     if not rows:
         return
-    table = Table("truth", "said", "clips before", "after", "change", title="confusions that moved most")
+    table = Table("truth", "said", "clips", "change", title="Confusions that moved most")
     for column in table.columns[2:]:
-        column.justify = "right"
+        column.justify, column.no_wrap = "right", True
     for row in rows[:_ENDS]:
-        counts = [str(row[name]) for name in ("clips_baseline", "clips")]
-        table.add_row(row["truth"], row["prediction"], *counts, f"{row['change']:+d}")
+        counts = f"{row['clips_baseline']} -> {row['clips']}"
+        table.add_row(row["truth"], row["prediction"], counts, f"{row['change']:+d}")
     CONSOLE.print(table)

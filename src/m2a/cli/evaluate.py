@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from m2a.training.config import DataFormat
 
@@ -23,6 +24,7 @@ def evaluate(
     num_clips: int = 1,
     num_crops: int = 1,
     bf16: bool = False,
+    probes: bool = False,
     skip_list: Path | None = None,
     skip_bad: bool = False,
     json: bool = False,
@@ -59,6 +61,9 @@ def evaluate(
         Crops of each sample, spread over the longer side; 3 sees all of it.
     bf16:
         Compute in bfloat16.
+    probes:
+        Also predict each clip with its frames shuffled, reversed, and replaced by the middle one, to see how much of
+        the accuracy is motion.
     skip_list:
         A file of clips to leave out, one path a line, such as the skip.txt of m2a data check. For a run's own data, by
         default the one of the run.
@@ -86,6 +91,7 @@ def evaluate(
         num_clips=num_clips,
         num_crops=num_crops,
         bf16=bf16,
+        probes=probes,
         skip_list=skip_list,
         skip_bad=skip_bad,
         workers=default_workers() if workers is None else workers,
@@ -102,8 +108,25 @@ def evaluate(
     table.add_section()
     table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f} (top-5 {evaluation.top5:.1f})")
     CONSOLE.print(table)
+    if (found := evaluation.probe_summary()) is not None:
+        _print_probes(found)
     if evaluation.skipped:
         CONSOLE.print(f"{len(evaluation.skipped)} clips could not be decoded and are left out of these figures:")
         for bad in evaluation.skipped:
             CONSOLE.print(f"  {bad.path}: {bad.reason}", highlight=False, soft_wrap=True)
     CONSOLE.print(f"written: {result.folder / 'evaluation.json'}, predictions.csv", highlight=False, soft_wrap=True)
+
+
+def _print_probes(found: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from m2a.cli.output import CONSOLE
+
+    table = Table("probe", "top-1, %", "95% interval", "top-5, %", "what the model sees")
+    for row in found["rows"]:
+        interval = f"{row['top1_low']:.1f} to {row['top1_high']:.1f}"
+        table.add_row(row["probe"], f"{row['top1']:.1f}", interval, f"{row['top5']:.1f}", row["definition"])
+    CONSOLE.print(table)
+    CONSOLE.print(found["reading"], highlight=False)
+    if (reversals := found["reversals"]) is not None:
+        CONSOLE.print(reversals["reading"], highlight=False)

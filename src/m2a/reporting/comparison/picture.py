@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -108,7 +108,10 @@ def _write_head(sheet: _Sheet, comparison: Comparison, run: str, x: float) -> No
     (overall,) = (row for row in comparison.overall if row["run"] == run)
     rows = [row for row in comparison.classes if row["run"] == run]
     sheet.text(x, 0.2, f"What {run} gains over {comparison.baseline}", fontsize=12.5, weight="bold", va="top")
-    gain, interval = f"{signed(overall['difference'])} points of top-1 over all {count(overall['clips'], 'clip')}", span(overall)
+    gain, interval = (
+        f"{signed(overall['difference'])} points of top-1 over all {count(overall['clips'], 'clip')}",
+        span(overall),
+    )
     if len(comparison.overall) > 1:
         text = f"{gain}\n95% interval {interval}"
     else:
@@ -176,7 +179,7 @@ def _draw_profile(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     _plain(axes, "y")
 
 
-def _plain(axes: Axes, axis: str) -> None:
+def _plain(axes: Axes, axis: Literal["x", "y"]) -> None:
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
     axes.grid(axis=axis, color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)

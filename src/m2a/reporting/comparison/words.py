@@ -54,6 +54,6 @@ def tally(rows: list[dict[str, Any]]) -> str:
     parts = [
         f"{len(up)} of {count(len(rows), 'class', 'classes')} gain ({sure_up} with an interval above zero)",
         f"{len(down)} lose ({sure_down} below)" if down else "none loses",
-        *([f"{same} stay"] if same else []),
+        *([f"{same} {'stays' if same == 1 else 'stay'}"] if same else []),
     ]
     return ", ".join(parts) + "."
