@@ -2,8 +2,8 @@
 
 from m2a.reporting.comparison.compare import Comparison as Comparison
 from m2a.reporting.comparison.compare import compare as compare
-from m2a.reporting.comparison.compare import compare_runs as compare_runs
+from m2a.reporting.comparison.compare import compare_entries as compare_entries
 from m2a.reporting.comparison.kinds import kind_of as kind_of
 from m2a.reporting.comparison.picture import write_comparison as write_comparison
 
-__all__ = ["Comparison", "compare", "compare_runs", "kind_of", "write_comparison"]
+__all__ = ["Comparison", "compare", "compare_entries", "kind_of", "write_comparison"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from m2a.errors import ConfigError, DataError
 from m2a.reporting.comparison.kinds import KINDS, kind_of
 from m2a.reporting.comparison.paired import Agreement, row_of
-from m2a.reporting.entries import entries
+from m2a.reporting.entries import Entry, entries
 from m2a.reporting.runs import ClipPrediction, Run
 
 Row = dict[str, Any]
@@ -74,16 +74,16 @@ def compare(runs: Sequence[str | Path], *, resamples: int = 10_000, seed: int = 
         DataError: a file is damaged, there are no predictions, the runs have other classes, no clip in common, or
             another label for the same clip.
     """
-    return compare_runs([Run.load(run) for run in runs], resamples=resamples, seed=seed)
-
-
-def compare_runs(runs: Sequence[Run], *, resamples: int = 10_000, seed: int = 0) -> Comparison:
-    """As `compare`, of runs that are read already."""
     if len(runs) < 2:
         raise ConfigError(f"A comparison takes two runs or more; got {len(runs)}. The first is the baseline.")
     if resamples < 100:
         raise ConfigError(f"resamples={resamples}: an interval from so few draws is a guess. Take 100 or more.")
-    shown = entries(runs)
+    return compare_entries(entries([Run.load(run) for run in runs]), resamples=resamples, seed=seed)
+
+
+def compare_entries(shown: Sequence[Entry], *, resamples: int = 10_000, seed: int = 0) -> Comparison:
+    """As `compare`, of runs that are read and have names."""
+    runs = [entry.run for entry in shown]
     tables = [_by_clip(run) for run in runs]
     clips = sorted(set.intersection(*map(set, tables)))
     if not clips:
