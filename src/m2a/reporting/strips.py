@@ -43,6 +43,8 @@ class StripImage:
     width: int
     height: int
     num_frames: int
+    overlaid: bool = False
+    """Whether there is a second row."""
 
 
 def render(strip: FilmStrip) -> StripImage:
@@ -72,6 +74,7 @@ def render(strip: FilmStrip) -> StripImage:
         width=canvas.width,
         height=canvas.height,
         num_frames=num,
+        overlaid=len(rows) > 1,
     )
 
 
@@ -98,8 +101,8 @@ def _validate_frames(strip: FilmStrip) -> None:
         raise ClipShapeError(f"film strip {strip.title!r} has no frames. Give at least one (H, W, 3) uint8 array.")
     if len(strip.overlay) not in (0, len(strip.frames)):
         raise ClipShapeError(
-            f"film strip {strip.title!r} has {len(strip.frames)} frames and {len(strip.overlay)} overlays. Give one for "
-            "each frame, or none."
+            f"film strip {strip.title!r} has {len(strip.frames)} frames and {len(strip.overlay)} overlays. Give one "
+            "for each frame, or none."
         )
     shape = strip.frames[0].shape
     for i, frame in enumerate([*strip.frames, *strip.overlay]):
