@@ -71,6 +71,8 @@ def _print_differences(title: str, key: str, rows: list[dict[str, Any]]) -> None
     from rich.table import Table
 
     from m2a.cli.output import CONSOLE
+    from m2a.reporting.comparison import words
+    from m2a.reporting.text import signed
 
     table = Table(title, "clips", "top-1, %", "difference", "95% interval")
     for column in table.columns[1:]:
@@ -82,8 +84,8 @@ def _print_differences(title: str, key: str, rows: list[dict[str, Any]]) -> None
             table.add_row(f"... {len(rows) - 2 * _ENDS} more; --json has all", style="dim")
         for row in part:
             shares = f"{row['top1_baseline']:.0f} -> {row['top1']:.0f}"
-            span = f"{row['low']:+.0f} to {row['high']:+.0f}"
-            table.add_row(row[key], str(row["clips"]), shares, f"{row['difference']:+.1f}", span)
+            span = words.span(row, digits=0)
+            table.add_row(row[key], str(row["clips"]), shares, signed(row["difference"]), span)
     CONSOLE.print(table)
 
 

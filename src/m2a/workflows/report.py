@@ -12,8 +12,7 @@ from m2a.data.annotations import read_clips
 from m2a.data.clipset import ClipFile, ClipSet
 from m2a.data.synthetic import LABELS, order_blind_ceiling, time_reversal_pairs
 from m2a.errors import DataError, M2AError, NotFoundError, UnreadableClipError
-from m2a.explanation import explain, heat_overlay
-from m2a.models import VideoClassifier, load
+from m2a.models import load
 from m2a.recipes.rows import PaperRow, find_row, list_recipes
 from m2a.reporting import FilmStrip, Run, write_report
 from m2a.reporting.analysis import mistakes
@@ -57,7 +56,7 @@ def report(
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     clips, root = found[lead.name]
     drawn = pairs_and_ceiling(root, lead.run.labels)
-    labels = [label for pair in drawn["pairs"] for label in pair] or list(lead.run.labels)
+    labels = list(dict.fromkeys([*(label for pair in drawn["pairs"] for label in pair), *lead.run.labels]))
     return write_report(
         runs,
         path,
@@ -112,7 +111,9 @@ def heat_of(folder: Path) -> Heat:
         raise NotFoundError(
             f"{folder} has no model/, which --heat explains. Leave --heat out, or finish the run first."
         )
-    model: VideoClassifier = load(folder / "model")
+    from m2a.explanation import explain, heat_overlay  # few runs of the commands need it
+
+    model = load(folder / "model")
 
     def strip(clip: ClipFile, label: str, title: str) -> FilmStrip:
         found = explain(model, clip.path, label=label)

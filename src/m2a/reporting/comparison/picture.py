@@ -23,7 +23,7 @@ ENDS = 12
 GAIN, LOSS = "#0b66ad", "#c2570c"  # blue and orange: told apart by every eye, and in grey
 _INK, _FAINT, _RULE = "#1b1e22", "#5c646e", "#dcdfe3"
 _SETTINGS: dict[Any, Any] = {"font.family": "DejaVu Sans", "font.size": 9.5, "text.color": _INK}
-_EDGE, _NAMES, _COLUMN, _LEVELS = 0.22, 3.45, 4.85, 1.35  # inches: margin, names, a column, the figures at its right
+_EDGE, _NAMES, _COLUMN, _LEVELS = 0.22, 3.45, 5.0, 1.5  # inches: margin, names, a column, the figures at its right
 _HEAD, _FOOT, _AXIS, _GAP, _ROW, _PROFILE = 1.0, 0.62, 0.3, 0.5, 0.36, 1.9
 _WRAP = 45  # letters
 
@@ -154,9 +154,9 @@ def _draw_rows(axes: Axes, rows: Sequence[Mapping[str, Any]], limits: tuple[floa
         beside: dict[str, Any] = {
             "xycoords": ("axes fraction", "data"), "textcoords": "offset points", "ha": "right", "va": "center",
         }  # fmt: skip
-        axes.annotate(signed(row["difference"]), (1, place), xytext=(36, 0), weight="bold", fontsize=9, **beside)
+        axes.annotate(signed(row["difference"]), (1, place), xytext=(38, 0), weight="bold", fontsize=9, **beside)
         levels = f"{row['top1_baseline']:.0f} \u2192 {row['top1']:.0f}"
-        axes.annotate(levels, (1, place), xytext=(82, 0), color=_FAINT, fontsize=8.5, **beside)
+        axes.annotate(levels, (1, place), xytext=(93, 0), color=_FAINT, fontsize=8.5, **beside)
     axes.axvline(0, color=_INK, linewidth=0.8, zorder=4)
     axes.set(xlim=limits, ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks([])

@@ -26,9 +26,9 @@ def verdict(comparison: Comparison, row: dict[str, Any]) -> str:
     return f"{first} {split} {test} (McNemar's exact test): {told}."
 
 
-def span(row: dict[str, Any]) -> str:
+def span(row: dict[str, Any], digits: int = 1) -> str:
     """`+42.8 to +52.5`."""
-    return f"{signed(row['low'])} to {signed(row['high'])}"
+    return f"{signed(row['low'], digits)} to {signed(row['high'], digits)}"
 
 
 def chance(p: float) -> str:
@@ -51,9 +51,14 @@ def tally(rows: list[dict[str, Any]]) -> str:
     down = [row for row in rows if row["difference"] < 0]
     sure_up, sure_down = sum(row["low"] > 0 for row in up), sum(row["high"] < 0 for row in down)
     same = len(rows) - len(up) - len(down)
+    total = count(len(rows), "class", "classes")
     parts = [
-        f"{len(up)} of {count(len(rows), 'class', 'classes')} gain ({sure_up} with an interval above zero)",
-        f"{len(down)} lose ({sure_down} below)" if down else "none loses",
-        *([f"{same} {'stays' if same == 1 else 'stay'}"] if same else []),
+        f"{len(up)} of {total} {_verb('gain', len(rows))} ({sure_up} with an interval above zero)",
+        f"{len(down)} {_verb('lose', len(down))} ({sure_down} below)" if down else "none loses",
+        *([f"{same} {_verb('stay', same)}"] if same else []),
     ]
     return ", ".join(parts) + "."
+
+
+def _verb(verb: str, number: int) -> str:
+    return f"{verb}s" if number == 1 else verb
