@@ -45,7 +45,7 @@ def write_animation(
     rate = frame_rate or _USUAL_RATE
     pictures = list(_rendered(frames, numbers, seen, panels, title))
     if Path(path).suffix.lower() == ".gif":
-        first, *rest = [Image.fromarray(picture).quantize(128, dither=Image.Dither.NONE) for picture in pictures]
+        first, *rest = _with_one_palette([Image.fromarray(picture) for picture in pictures])
         duration = max(20, round(1000 / rate))
         first.save(
             path, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0, comment=MARK.encode()
@@ -77,7 +77,7 @@ def _rendered(
             for image, strip in zip(images, [frames, *(panel.pictures for panel in panels)], strict=True):
                 image.set_data(strip[index])
             line.set_xdata([number, number])
-            text.set_text(f"frame {number}" + ("  (the models saw it)" if number in seen else ""))
+            text.set_text(f"frame {number}")
             canvas.draw()
             yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -100,7 +100,17 @@ def _time_bar(
     axes.axhspan(0.35, 0.65, color="0.85")
     axes.plot(list(seen), [0.5] * len(seen), linestyle="", marker="|", markersize=8, color="0.35", markeredgewidth=1.6)
     (line,) = axes.plot([min(numbers)] * 2, [-0.4, 1.4], color="#0b57d0", linewidth=2.5, clip_on=False)
+    between = "marks: frames that the models saw; between them heat is interpolated"
+    axes.text(1, -0.7, between, transform=axes.transAxes, va="top", ha="right", fontsize=7, color="0.3")
     return line, axes.text(0, -0.7, "", transform=axes.transAxes, va="top", fontsize=8, color="0.3")
+
+
+def _with_one_palette(pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    """In 256 colours, the same for all, so that nothing flickers; taken from the first, the middle and the last."""
+    samples = [pictures[0], pictures[len(pictures) // 2], pictures[-1]]
+    sheet = Image.fromarray(np.concatenate([np.asarray(sample) for sample in samples]))
+    palette = sheet.quantize(256, kmeans=1)
+    return [picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for picture in pictures]
 
 
 def _write_mp4(path: str | Path, pictures: Sequence[NDArray[np.uint8]], rate: float) -> None:

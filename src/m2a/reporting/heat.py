@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from m2a.reporting.pictures import RIGHT, WRONG, save_png
 
 _CELL, _GAP, _ROW_GAP = 1.5, 0.05, 0.16  # inches
-_LEFT, _RIGHT, _TOP, _BOTTOM = 2.2, 0.72, 0.78, 0.52
+_LEFT, _RIGHT, _TOP, _BOTTOM = 2.2, 0.72, 0.7, 0.34
 _WRAP = 25  # characters of a label beside a row
-DPI = 120
+DPI = 110
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,9 +42,10 @@ class HeatRow:
     @property
     def verdict(self) -> tuple[str, str]:
         """A mark, to be read without its colour, and the colour."""
+        share = "over 99%" if 0.995 <= self.probability < 1 else f"{self.probability:.0%}"
         if self.right is None:
-            return f"{self.probability:.0%}", "black"
-        return f"{self.probability:.0%}   " + ("✓ right" if self.right else "✗ wrong"), RIGHT if self.right else WRONG
+            return share, "black"
+        return f"{share}   {'✓ right' if self.right else '✗ wrong'}", RIGHT if self.right else WRONG
 
 
 def write_heat(

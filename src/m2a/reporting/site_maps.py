@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +13,19 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from m2a.reporting.pictures import save_png
 
-_CELL, _GAP, _ROW_GAP = 0.8, 0.03, 0.42  # inches
-_LEFT, _MATRIX, _RIGHT, _TOP = 0.12, 1.63, 0.25, 1.0
-_NAMES = 1.62  # inches between the matrix and the maps, for what they are called
+_CELL, _GAP, _ROW_GAP = 0.8, 0.03, 0.54  # inches
+_LEFT, _MATRIX, _RIGHT, _TOP = 0.12, 1.63, 0.2, 0.78
+_NAMES = 1.12  # inches between the matrix and the maps, for what they are called
 _COLOURS = {"attention": "Blues", "motion": "viridis", "gate": "cividis"}
 _TITLES = {
     "attention": "attention, share of a frame",
-    "motion": "motion energy",
+    "motion": "motion energy (root scale)",
     "gate": "gate, added share of the features",
 }
 
@@ -78,12 +79,15 @@ def _left_of_maps() -> float:
 
 
 def _scale(sites: Sequence[SiteMaps], quantity: str) -> Normalize | None:
-    """From the smallest to the largest value of all sites; attention and energy from 0."""
+    """From the smallest to the largest value of all sites; attention and energy from 0. Of the energy, which is a
+    square, the colour is that of the root."""
     values = [value for site in sites if (value := getattr(site, quantity)) is not None]
     if not values:
         return None
-    lowest = min(float(value.min()) for value in values) if quantity == "gate" else 0.0
-    return Normalize(lowest, max(float(value.max()) for value in values))
+    highest = max(float(value.max()) for value in values)
+    if quantity == "motion":
+        return PowerNorm(0.5, 0, highest)
+    return Normalize(min(float(value.min()) for value in values) if quantity == "gate" else 0, highest)
 
 
 def _draw_site(figure: Figure, site: SiteMaps, top: float, scales: dict[str, Normalize | None]) -> None:
@@ -115,7 +119,7 @@ def _strip(figure: Figure, site: SiteMaps, quantity: str, top: float, scale: Nor
     maps = getattr(site, quantity)
     right = (_left_of_maps() - 0.1) / width
     said = {"motion": "motion energy", "gate": "gate"}[quantity]
-    text = said if maps is not None else f"{site.mechanism}\nhas no {'motion' if quantity == 'motion' else 'gate'}"
+    text = said if maps is not None else f"{site.mechanism}\nhas no {quantity}"
     colour = "0.2" if maps is not None else "0.45"
     figure.text(right, 1 - (top + _CELL / 2) / height, text, ha="right", va="center", fontsize=8, color=colour)
     for column, values in enumerate(maps if maps is not None else ()):
@@ -145,13 +149,11 @@ def _bar(figure: Figure, quantity: str, scale: Normalize | None, place: int, bel
 def _caption(sites: Sequence[SiteMaps]) -> str:
     parts = []
     if any(site.attention is not None for site in sites):
-        parts.append(
-            "Attention: each row says how much of every frame's motion is mixed into that frame; rows sum to 1."
-        )
+        parts.append("Attention: how much of each frame's motion goes into a frame; a row sums to 1.")
     if any(site.motion is not None for site in sites):
-        parts.append(
-            "Motion energy: where the features change from a frame to the next (mean of squares over channels)."
-        )
+        parts.append("Motion energy: where features change from a frame to the next (mean of squares over channels).")
+        if any(re.match("m2a(:|-motion|$)", site.mechanism) for site in sites):
+            parts.append("Where M2A wraps around, as by default, the last frame's motion is that to the first.")
     if any(site.gate is not None for site in sites):
         parts.append("Gate: what share of the features is added to them, mean over channels.")
     return " ".join([*parts, "Each has one colour scale for all sites."])
