@@ -31,8 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "interop": {"errors", "mechanisms", "insertion", "models"},
     "recipes": {"data", "errors", "insertion", "measurement", "mechanisms", "models", "training.config"},
     "workflows": {
-        "data", "errors", "evaluation", "explanation", "insertion", "interop", "measurement", "mechanisms", "models", "recipes",
-        "reporting", "training",
+        "data", "errors", "evaluation", "explanation", "insertion", "interop", "measurement", "mechanisms", "models",
+        "recipes", "reporting", "training",
     },
 }  # fmt: skip
 FREE = {"cli", "__init__", "__main__"}  # may import everything
