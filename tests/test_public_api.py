@@ -37,6 +37,7 @@ def test_the_contract() -> None:
         parameters["create_model"]
     )
     assert parameters["count_macs"] == ["model", "num_frames", "size"]
+    assert list(inspect.signature(m2a.compare).parameters) == ["runs", "resamples", "seed"]
     assert list(inspect.signature(m2a.interop.convert_state_dict).parameters) == ["state_dict", "source"]
 
 

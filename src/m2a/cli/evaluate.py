@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from m2a.training.config import DataFormat
+
+if TYPE_CHECKING:
+    from m2a.evaluation import Evaluation
 
 
 def evaluate(
@@ -72,8 +75,6 @@ def evaluate(
     json:
         Print evaluation.json instead of tables.
     """
-    from rich.table import Table
-
     from m2a.cli.output import CONSOLE, print_json
     from m2a.training.fitting import default_workers
     from m2a.workflows.run import evaluate_run
@@ -102,12 +103,7 @@ def evaluate(
 
         print_json(json_module.loads((result.folder / "evaluation.json").read_text(encoding="utf-8")))
         return
-    table = Table("class", "clips", "top-1, %")
-    for row in sorted(evaluation.per_class(), key=lambda row: -(row["top1"] if row["top1"] is not None else -1)):
-        table.add_row(row["label"], str(row["clips"]), "-" if row["top1"] is None else f"{row['top1']:.1f}")
-    table.add_section()
-    table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f} (top-5 {evaluation.top5:.1f})")
-    CONSOLE.print(table)
+    _print_classes(evaluation)
     if (found := evaluation.probe_summary()) is not None:
         _print_probes(found)
     if evaluation.skipped:
@@ -115,6 +111,19 @@ def evaluate(
         for bad in evaluation.skipped:
             CONSOLE.print(f"  {bad.path}: {bad.reason}", highlight=False, soft_wrap=True)
     CONSOLE.print(f"written: {result.folder / 'evaluation.json'}, predictions.csv", highlight=False, soft_wrap=True)
+
+
+def _print_classes(evaluation: Evaluation) -> None:
+    from rich.table import Table
+
+    from m2a.cli.output import CONSOLE
+
+    table = Table("class", "clips", "top-1, %")
+    for row in sorted(evaluation.per_class(), key=lambda row: -(row["top1"] if row["top1"] is not None else -1)):
+        table.add_row(row["label"], str(row["clips"]), "-" if row["top1"] is None else f"{row['top1']:.1f}")
+    table.add_section()
+    table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f} (top-5 {evaluation.top5:.1f})")
+    CONSOLE.print(table)
 
 
 def _print_probes(found: dict[str, Any]) -> None:

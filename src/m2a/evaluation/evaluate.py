@@ -162,8 +162,7 @@ def evaluate(
             if batch.bad and not skip_bad:
                 raise DataError(_refusal(batch.bad[0]))
             if len(batch):
-                names = [clips[index].id for index in batch.indices.tolist()]
-                changed = probed(batch.clips, names) if probes else {}
+                changed = probed(batch.clips, [clips[index].id for index in batch.indices]) if probes else {}
                 with autocast:
                     for name, frames in {_WHOLE: batch.clips, **changed}.items():
                         said.setdefault(name, []).append(predict_views(model, frames).cpu())
