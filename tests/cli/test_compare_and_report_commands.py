@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command import LABELS, Outcome, tiny
+
+from m2a.reporting import Run
+from m2a.workflows.report import paper_figures
 
 Command = Callable[..., Outcome]
 
@@ -82,6 +86,22 @@ def test_a_report_of_several_runs(m2a: Command, trained: Path, other: Path, tmp_
     assert "mine.html is there already and was not written by m2a" in m2a("report", trained, "--out", mine).message
     assert mine.read_text() == "my page"
     assert "Got no runs to report about" in m2a("report").message
+
+
+def test_the_papers_figures_stand_beside_runs_of_its_networks() -> None:
+    unknown = {"folder": Path("run"), "num_clips": 0, "top1": None, "labels": (), "per_class": (), "confusion": ()}
+    plain = Run(mechanism="m2a-motion", backbone="resnet18", **unknown)
+    inflated = Run(mechanism="m2a", backbone="resnet18", config={"inflate": "true"}, **unknown)
+    other = Run(mechanism="m2a", backbone="resnet10t", **unknown)
+    assert paper_figures([plain, other]) == {
+        "I/none (resnet18)": {"gmacs": 14.57, "top1": 13.9, "top5": 38.9},
+        "I/m2a-motion (resnet18)": {"gmacs": 14.79, "top1": 28.9, "top5": 56.7},
+    }
+    assert "VI/tea:none (resnet18)" in paper_figures([replace(plain, mechanism="tea")])
+    assert list(paper_figures([inflated])) == [
+        "III/none (resnet18 inflated (I3D))",
+        "III/m2a (resnet18 inflated (I3D))",
+    ]
 
 
 def test_a_report_without_the_clips(m2a: Command, own: Path, own_videos: Path) -> None:

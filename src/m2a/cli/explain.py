@@ -61,13 +61,14 @@ def explain(
     import torch
 
     from m2a.cli.output import CONSOLE, print_json
-    from m2a.workflows.explain import draw, explain_video
+    from m2a.workflows.explain import check_outputs, draw, explain_video
 
     count = _count(frames)
     if out is not None and out.suffix.lower() in (".gif", ".mp4") and animation is None:
         out, animation = None, out
     elif out is None and not json:
         out = Path("explain.png")
+    check_outputs(out, animation)
     explained = explain_video(
         video,
         model,

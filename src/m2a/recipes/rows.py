@@ -55,9 +55,14 @@ class PaperRow:
         return f"{self.table}/{self.mechanism}"
 
     @property
+    def short(self) -> str:
+        """The mechanism's short name: Table VI writes both halves."""
+        return _SHORT.get(self.mechanism, self.mechanism)
+
+    @property
     def released(self) -> Cost | None:
         """What the released code costs, where it was measured."""
-        return RELEASED[self.network].get(_SHORT.get(self.mechanism, self.mechanism))
+        return RELEASED[self.network].get(self.short)
 
 
 RESNET = Network(backbone="resnet18")
@@ -71,7 +76,7 @@ _SHORT = {
     "tea:none": "tea",
     "tdn:none": "tdn",
     "none:tam": "tam",
-}  # Table VI writes both halves
+}
 
 
 def _rows(table: str, network: Network, *rows: tuple[str, float | None, float, float | None]) -> tuple[PaperRow, ...]:

@@ -19,7 +19,7 @@ from m2a.reporting.pictures import RIGHT, WRONG, save_png
 _CELL, _GAP, _ROW_GAP = 1.5, 0.05, 0.16  # inches
 _LEFT, _RIGHT, _TOP, _BOTTOM = 2.2, 0.72, 0.7, 0.34
 _WRAP = 25  # characters of a label beside a row
-DPI = 110
+DPI = 104
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,8 +13,8 @@ MARK = "made by m2a explain"
 RIGHT, WRONG = "#00795b", "#b3261e"
 
 
-def claim(path: Path) -> None:
-    """Raises ConfigError when there is a file of somebody else at `path`; makes its folder."""
+def check_free(path: Path) -> None:
+    """Raises ConfigError when there is a folder, or a file of somebody else, at `path`."""
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give the name of a picture with --out.")
     if path.exists() and MARK.encode() not in path.read_bytes():
@@ -22,9 +22,8 @@ def claim(path: Path) -> None:
             f"{path} is there already, and m2a explain did not make it. It was left as it is; give another name with "
             "--out."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def save_png(figure: Figure, path: str | Path) -> None:
-    """Writes a figure as a PNG that `claim` knows again."""
+    """Writes a figure as a PNG that `check_free` knows again."""
     figure.savefig(path, format="png", metadata={"Description": MARK})

@@ -19,7 +19,7 @@ from m2a.explanation import Explanation, SiteEvidence, explain, heat_overlay, he
 from m2a.models import VideoClassifier, load
 from m2a.reporting.animation import FORMATS, write_animation
 from m2a.reporting.heat import HeatRow, write_heat
-from m2a.reporting.pictures import claim
+from m2a.reporting.pictures import check_free
 from m2a.reporting.site_maps import SiteMaps, write_site_maps
 from m2a.training.config import TrainConfig
 
@@ -168,9 +168,10 @@ def draw(
     shown = [(one, found) for one, found in chosen if found]
     site_files = [_beside(out, one.name if len(shown) > 1 else "") for one, _ in shown] if out else []
     written = [path for path in (out, *site_files, animation) if path is not None]
-    _check_suffixes(out, animation)
+    check_outputs(out, animation)
     for path in written:
-        claim(path)
+        check_free(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
     if out is not None:
         _draw_heat(explained, out, frames)
     for path, (one, found) in zip(site_files, shown, strict=False):
@@ -180,11 +181,15 @@ def draw(
     return written
 
 
-def _check_suffixes(out: Path | None, animation: Path | None) -> None:
+def check_outputs(out: Path | None, animation: Path | None) -> None:
+    """Raises ConfigError for another suffix, or a file of somebody else."""
     if out is not None and out.suffix.lower() != ".png":
         raise ConfigError(f"A picture is a .png; got {out}. For a moving one give --animation (.gif or .mp4).")
     if animation is not None and animation.suffix.lower() not in FORMATS:
         raise ConfigError(f"An animation is a {' or '.join(FORMATS)}; got {animation}.")
+    for path in (out, animation):
+        if path is not None:
+            check_free(path)
 
 
 def _draw_heat(explained: ExplainedVideo, out: Path, frames: int | None) -> None:
