@@ -55,14 +55,9 @@ class PaperRow:
         return f"{self.table}/{self.mechanism}"
 
     @property
-    def short(self) -> str:
-        """The mechanism's short name: Table VI writes both halves."""
-        return _SHORT.get(self.mechanism, self.mechanism)
-
-    @property
     def released(self) -> Cost | None:
         """What the released code costs, where it was measured."""
-        return RELEASED[self.network].get(self.short)
+        return RELEASED[self.network].get(_SHORT.get(self.mechanism, self.mechanism))
 
 
 RESNET = Network(backbone="resnet18")
@@ -76,7 +71,7 @@ _SHORT = {
     "tea:none": "tea",
     "tdn:none": "tdn",
     "none:tam": "tam",
-}
+}  # Table VI writes both halves
 
 
 def _rows(table: str, network: Network, *rows: tuple[str, float | None, float, float | None]) -> tuple[PaperRow, ...]:

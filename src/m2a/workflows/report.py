@@ -98,7 +98,7 @@ def paper_figures(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     for run in runs:
         inflated = run.config.get("inflate") == "true"
         same = [row for row in rows if (row.network.backbone, row.network.inflate) == (run.backbone, inflated)]
-        own = next((row for row in same if run.mechanism in (row.mechanism, row.short)), None)
+        own = next((row for row in same if row.mechanism == run.mechanism), None)
         if own is not None:
             base = next(row for row in same if row.mechanism == "none")
             chosen += [row for row in (base, own) if row not in chosen]
