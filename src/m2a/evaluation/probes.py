@@ -83,7 +83,9 @@ def summarize(
             }
         )
     reversals = _named_backwards(whole, probes["reversed"], targets, labels)
-    return {"rows": rows, "reversals": reversals, "reading": _reading({row["probe"]: row["top1"] for row in rows})}
+    right = {name: probabilities.argmax(1) == targets for name, probabilities in scores.items()}
+    reading = _reading({row["probe"]: row["top1"] for row in rows}, right["as filmed"], right["shuffled"])
+    return {"rows": rows, "reversals": reversals, "reading": reading}
 
 
 def _named_backwards(
@@ -120,12 +122,19 @@ def _interval(top1: float, num_clips: int) -> tuple[float, float]:
     return 100 * float(found.low), 100 * float(found.high)
 
 
-def _reading(top1: Mapping[str, float]) -> str:
-    whole, shuffled, still = (top1[name] for name in ("as filmed", "shuffled", "still"))
-    lost = whole - shuffled
-    end = f"of one still frame alone it names {still:.1f}%."
-    if lost > 1:
-        return f"Shuffling the frames takes {lost:.1f} of {whole:.1f}%: so much hangs on their order; {end}"
-    if lost < -1:
-        return f"Shuffling the frames adds {-lost:.1f} to {whole:.1f}%: their order misleads it; {end}"
-    return f"Shuffling the frames changes next to nothing ({whole:.1f}% to {shuffled:.1f}%): it sees no order; {end}"
+def _reading(top1: Mapping[str, float], whole: Tensor, shuffled: Tensor) -> str:
+    """In a sentence, given top-1 in percent and which clips were named rightly, (N,). Whether shuffling makes a
+    difference is left to McNemar's exact test."""
+    from scipy.stats import binomtest
+
+    lost, won = int((whole & ~shuffled).sum()), int((shuffled & ~whole).sum())
+    before, after = top1["as filmed"], top1["shuffled"]
+    end = f"of one still frame alone it names {top1['still']:.1f}%."
+    if not lost + won or binomtest(lost, lost + won).pvalue > 0.05:
+        return (
+            f"Shuffling the frames takes top-1 from {before:.1f}% to {after:.1f}%: these clips do not show that it "
+            f"hangs on their order; {end}"
+        )
+    if lost > won:
+        return f"Shuffling the frames takes {before - after:.1f} of {before:.1f}%: so much hangs on their order; {end}"
+    return f"Shuffling the frames adds {after - before:.1f} to {before:.1f}%: their order misleads it; {end}"
