@@ -15,8 +15,8 @@ import m2a
 from m2a import errors
 
 PACKAGES = [
-    "m2a", "m2a.data", "m2a.data.synthetic", "m2a.evaluation", "m2a.insertion", "m2a.interop", "m2a.measurement",
-    "m2a.mechanisms", "m2a.models", "m2a.recipes", "m2a.training",
+    "m2a", "m2a.data", "m2a.data.synthetic", "m2a.evaluation", "m2a.explanation", "m2a.insertion", "m2a.interop",
+    "m2a.measurement", "m2a.mechanisms", "m2a.models", "m2a.recipes", "m2a.training",
 ]  # fmt: skip
 
 
@@ -37,6 +37,7 @@ def test_the_contract() -> None:
         parameters["create_model"]
     )
     assert parameters["count_macs"] == ["model", "num_frames", "size"]
+    assert list(inspect.signature(m2a.compare).parameters) == ["runs", "resamples", "seed"]
     assert list(inspect.signature(m2a.interop.convert_state_dict).parameters) == ["state_dict", "source"]
 
 

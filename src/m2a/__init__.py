@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from m2a import errors as errors
     from m2a import interop as interop
     from m2a import mechanisms as mechanisms
+    from m2a.explanation import explain as explain
     from m2a.insertion import InsertionReport as InsertionReport
     from m2a.insertion import insert as insert
     from m2a.insertion import remove as remove
@@ -32,13 +33,16 @@ if TYPE_CHECKING:
     from m2a.models import inflate as inflate
     from m2a.models import load as load
     from m2a.models import parameter_groups as parameter_groups
+    from m2a.reporting import compare as compare
 
 _HOMES = {
     "InsertionReport": "m2a.insertion",
     "VideoClassifier": "m2a.models",
+    "compare": "m2a.reporting",
     "count_macs": "m2a.measurement",
     "create_mechanism": "m2a.mechanisms",
     "create_model": "m2a.models",
+    "explain": "m2a.explanation",
     "inflate": "m2a.models",
     "insert": "m2a.insertion",
     "list_mechanisms": "m2a.mechanisms",
@@ -51,11 +55,13 @@ _MODULES = ("data", "errors", "interop", "mechanisms")
 __all__ = [
     "InsertionReport",
     "VideoClassifier",
+    "compare",
     "count_macs",
     "create_mechanism",
     "create_model",
     "data",
     "errors",
+    "explain",
     "inflate",
     "insert",
     "interop",

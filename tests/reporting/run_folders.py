@@ -117,6 +117,22 @@ def write_run(
     return folder
 
 
+def write_guesses(
+    folder: Path, guesses: Sequence[tuple[str, str]], labels: Sequence[str], *, ids: Sequence[str] = (), **changes: Any
+) -> Path:
+    """A run's folder of (truth, guess) clip by clip; clips are numbered unless `ids` are given."""
+    table = np.zeros((len(labels), len(labels)), dtype=int)
+    for truth, guess in guesses:
+        table[labels.index(truth), labels.index(guess)] += 1
+    write_run(folder, evaluation_of(table, labels, **changes), epochs=0, predictions=False)
+    with (folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["clip", "label", "prediction", *labels])
+        for name, (truth, guess) in zip(ids or map(str, range(len(guesses))), guesses, strict=True):
+            writer.writerow([name, truth, guess, *(0.9 if label == guess else 0.0 for label in labels)])
+    return folder
+
+
 def write_demo(root: Path) -> list[Path]:
     """Three runs as the demonstration makes them: `none`, `tsm` and `m2a` on twelve classes, five pairs."""
     runs = []

@@ -12,7 +12,7 @@ from m2a.errors import ConfigError, DataError
 from m2a.reporting import Run, results_table
 from m2a.reporting.analysis import class_rows, config_rows, interval, mistakes, pair_rows
 from m2a.reporting.entries import check_pairs, entries
-from m2a.reporting.sentences import agreement, headline, introduction
+from m2a.reporting.sentences import headline, introduction
 from m2a.reporting.text import duration, inline, paragraphs, signed
 
 LABELS = ["up", "down", "left", "right", "still"]
@@ -118,13 +118,6 @@ def test_mistakes_surest_first(runs: list[Run]) -> None:
     sure = [row.probability or 0.0 for row in rows]
     assert sure == sorted(sure, reverse=True)
     assert all(row.label != row.prediction for row in rows)
-
-
-def test_agreement_counts_every_clip(runs: list[Run]) -> None:
-    numbers = [int(word) for word in agreement(entries(runs)).replace(",", "").split() if word.isdigit()]
-    assert sum(numbers) == 50
-    assert numbers[0] - numbers[1] == 42 - 28
-    assert agreement(entries(runs[:1])) == ""
 
 
 def test_options_that_differ(runs: list[Run]) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ast
 import base64
+import html
 import io
 import itertools
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from report_page import Page, assert_self_contained
-from run_folders import CEILING, LABELS, PAIRS, confusion_of, evaluation_of, write_demo, write_run
+from run_folders import CEILING, LABELS, PAIRS, confusion_of, evaluation_of, write_demo, write_guesses, write_run
 
 import m2a.reporting
 from m2a.errors import ClipShapeError, ConfigError
@@ -70,6 +73,7 @@ def test_sections_and_headings_in_order(full: Page) -> None:
     sections = [attributes["id"] for attributes in full.named("h2")]
     assert sections == [
         "results",
+        "comparison",
         "clips",
         "example",
         "curves",
@@ -225,7 +229,7 @@ def test_refusals(runs: list[Path], tmp_path: Path) -> None:
 
 
 def test_imports_no_other_part_and_no_torch() -> None:
-    for path in Path(m2a.reporting.__file__).parent.glob("*.py"):
+    for path in Path(m2a.reporting.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -233,3 +237,120 @@ def test_imports_no_other_part_and_no_torch() -> None:
                 assert not name.startswith("torch"), path
                 assert not name.startswith("m2a") or name.startswith(("m2a.reporting", "m2a.errors")), path
                 assert "pyplot" not in name, path
+
+
+PROBES = {
+    "rows": [
+        {"probe": "as filmed", "definition": "in order", "top1": 80.0, "top1_low": 70.0, "top1_high": 88.0},
+        {"probe": "shuffled", "definition": "in a random order", "top1": 31.5, "top1_low": None, "top1_high": None},
+    ],
+    "reading": "Shuffling takes 48.5 of 80.0%.",
+    "reversals": {"reading": "Of 40 clips 90.0% are called the partner."},
+}  # fmt: skip
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> list[Path]:
+    """Two runs on the same 60 clips, probed, the second of which names its first class worse."""
+    labels = LABELS[:6]
+    before = [(label, labels[number % 6]) for label in labels for number in range(10)]
+    after = [(label, label if label != labels[0] else labels[1]) for label in labels for _ in range(10)]
+    return [
+        write_guesses(tmp_path / name, guesses, labels, mechanism=name, probes=PROBES)
+        for name, guesses in (("none", before), ("m2a", after))
+    ]
+
+
+def test_runs_of_the_same_clips_are_compared(compared: list[Path], tmp_path: Path) -> None:
+    page = Page(write_report(compared, tmp_path / "r.html", title="t").read_text(encoding="utf-8"))
+    assert_self_contained(page)
+    assert "On the same 60 clips m2a names 83.3%" in page.text
+    assert "McNemar's exact test): more than chance." in page.text
+    assert "5 of 6 classes gain (5 with an interval above zero), 1 loses (0 below)." in page.text
+    assert f"{LABELS[0]} 20 \u2192 0% \u221220.0 points, interval \u221250.0 to 0.0, 10 clips" in page.text
+    assert "camera motion (2)" in page.text
+    assert "Confusions that moved most" in page.text
+    backwards = Page(write_report(compared[::-1], tmp_path / "b.html", title="t").read_text(encoding="utf-8"))
+    assert "On the same 60 clips m2a names 83.3%" in backwards.text, "`none` is what is compared with in any order"
+
+
+def test_probes_are_shown_with_their_reading(compared: list[Path], tmp_path: Path) -> None:
+    page = Page(write_report(compared[1:], tmp_path / "r.html", title="t").read_text(encoding="utf-8"))
+    assert_self_contained(page)
+    assert "How much of it is motion" in page.text
+    for part in ("shuffled in a random order m2a 31.5%", "m2a: Shuffling takes 48.5 of 80.0%.", "called the partner."):
+        assert part in page.text
+    assert "probes" not in [attributes["id"] for attributes in Page(_bare(tmp_path)).named("h2")]
+
+
+def _bare(folder: Path) -> str:
+    run = write_run(folder / "bare", evaluation_of(np.eye(2, dtype=int), ["a", "b"]))
+    return write_report([run], folder / "bare.html", title="t").read_text(encoding="utf-8")
+
+
+def test_other_clips_are_no_comparison(compared: list[Path], tmp_path: Path) -> None:
+    text = (compared[1] / "predictions.csv").read_text(encoding="utf-8")
+    head, *rows = text.splitlines()
+    (compared[1] / "predictions.csv").write_text("\n".join([head, *(f"x{row}" for row in rows)]), encoding="utf-8")
+    page = Page(write_report(compared, tmp_path / "r.html", title="t").read_text(encoding="utf-8"))
+    assert "The runs are not compared clip by clip:" in page.text
+    assert "have no clip in common" in page.text
+    assert "comparison" not in [attributes["id"] for attributes in page.named("h2")]
+
+
+def test_the_surest_mistakes_have_strips_with_heat(compared: list[Path], tmp_path: Path) -> None:
+    mistake = strip(LABELS[0], overlay=frames(), overlay_shows="where it is hot", caption=f"called **{LABELS[1]}**")
+    page = Page(
+        write_report(compared, tmp_path / "r.html", title="t", mistakes=[{}, {"3": mistake, "59": mistake}]).read_text(
+            encoding="utf-8"
+        )
+    )
+    assert_self_contained(page)
+    (image,) = page.named("img")  # clip 59 is named rightly
+    assert image["alt"] == (
+        f"4 frames of \u201c{LABELS[0]}\u201d, in the order of time from left to right; below them where it is hot"
+    )
+    drawn = Image.open(io.BytesIO(base64.b64decode((image["src"] or "").split(",")[1])))
+    assert drawn.size == (4 * 20 + 3 * 2, 2 * 16 + 2)
+    with pytest.raises(ClipShapeError, match=r"has 4 frames and 3 overlays\. Give one for each frame, or none"):
+        write_report(compared, tmp_path / "r.html", title="t", strips=[strip("x", overlay=frames(3))])
+    with pytest.raises(ClipShapeError, match=r"frame 4: got \(8, 8, 3\) after \(16, 20, 3\)"):
+        write_report(compared, tmp_path / "r.html", title="t", strips=[strip("x", overlay=frames(4, 8, 8))])
+
+
+def test_many_classes_are_a_profile_with_named_ends(tmp_path: Path) -> None:
+    labels = [f"Class {number}" for number in range(60)]
+    runs = []
+    for name, step in (("none", 2), ("m2a", 1)):
+        guesses = [(label, labels[(number * step) % 60]) for number, label in enumerate(labels)]
+        runs.append(write_guesses(tmp_path / name, guesses, labels, mechanism=name))
+    page = Page(write_report(runs, tmp_path / "r.html", title="t").read_text(encoding="utf-8"))
+    assert_self_contained(page)
+    (profile,) = [drawing for drawing in page.named("svg") if "profile" in (drawing.get("class") or "")]
+    assert profile["aria-label"] == "All 60 classes by difference, from +100.0 to 0.0 points"
+    assert "The 12 largest gains" in page.text
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_nothing_overflows_on_a_phone(compared: list[Path], tmp_path: Path) -> None:
+    """A frame of 390 px around the page: Chromium's own window has a least width."""
+    page = write_report(compared, tmp_path / "r.html", title="A title of several words", pairs=[], ceiling=50.0)
+    told = "`${page.scrollWidth} of ${page.clientWidth} pixels`"
+    probe = f"const page = document.querySelector('iframe').contentDocument.documentElement; document.title = {told}"
+    outer = tmp_path / "outer.html"
+    outer.write_text(
+        f'<iframe style="width:390px;height:800px;border:0" srcdoc="{html.escape(page.read_text(encoding="utf-8"))}">'
+        f'</iframe><script>onload = () => {{ {probe} }}</script>',
+        encoding="utf-8",
+    )  # fmt: skip
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+        "--disable-sync", "--no-first-run", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", outer.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    wide, room = re.findall(r"<title>(\d+) of (\d+) pixels</title>", done.stdout)[0]
+    assert 350 < int(room) <= 390
+    assert wide == room

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from m2a.training.config import DataFormat
+
+if TYPE_CHECKING:
+    from m2a.evaluation import Evaluation
 
 
 def evaluate(
@@ -23,6 +27,7 @@ def evaluate(
     num_clips: int = 1,
     num_crops: int = 1,
     bf16: bool = False,
+    probes: bool = False,
     skip_list: Path | None = None,
     skip_bad: bool = False,
     json: bool = False,
@@ -59,6 +64,9 @@ def evaluate(
         Crops of each sample, spread over the longer side; 3 sees all of it.
     bf16:
         Compute in bfloat16.
+    probes:
+        Also predict each clip with its frames shuffled, reversed, and replaced by the middle one, to see how much of
+        the accuracy is motion.
     skip_list:
         A file of clips to leave out, one path a line, such as the skip.txt of m2a data check. For a run's own data, by
         default the one of the run.
@@ -67,8 +75,6 @@ def evaluate(
     json:
         Print evaluation.json instead of tables.
     """
-    from rich.table import Table
-
     from m2a.cli.output import CONSOLE, print_json
     from m2a.training.fitting import default_workers
     from m2a.workflows.run import evaluate_run
@@ -86,6 +92,7 @@ def evaluate(
         num_clips=num_clips,
         num_crops=num_crops,
         bf16=bf16,
+        probes=probes,
         skip_list=skip_list,
         skip_bad=skip_bad,
         workers=default_workers() if workers is None else workers,
@@ -96,14 +103,39 @@ def evaluate(
 
         print_json(json_module.loads((result.folder / "evaluation.json").read_text(encoding="utf-8")))
         return
+    _print_classes(evaluation)
+    if (found := evaluation.probe_summary()) is not None:
+        _print_probes(found)
+    if evaluation.skipped:
+        CONSOLE.print(f"{len(evaluation.skipped)} clips could not be decoded and are left out of these figures:")
+        for bad in evaluation.skipped:
+            CONSOLE.print(f"  {bad.path}: {bad.reason}", highlight=False, soft_wrap=True)
+    CONSOLE.print(f"written: {result.folder / 'evaluation.json'}, predictions.csv", highlight=False, soft_wrap=True)
+
+
+def _print_classes(evaluation: Evaluation) -> None:
+    from rich.table import Table
+
+    from m2a.cli.output import CONSOLE
+
     table = Table("class", "clips", "top-1, %")
     for row in sorted(evaluation.per_class(), key=lambda row: -(row["top1"] if row["top1"] is not None else -1)):
         table.add_row(row["label"], str(row["clips"]), "-" if row["top1"] is None else f"{row['top1']:.1f}")
     table.add_section()
     table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f} (top-5 {evaluation.top5:.1f})")
     CONSOLE.print(table)
-    if evaluation.skipped:
-        CONSOLE.print(f"{len(evaluation.skipped)} clips could not be decoded and are left out of these figures:")
-        for bad in evaluation.skipped:
-            CONSOLE.print(f"  {bad.path}: {bad.reason}", highlight=False, soft_wrap=True)
-    CONSOLE.print(f"written: {result.folder / 'evaluation.json'}, predictions.csv", highlight=False, soft_wrap=True)
+
+
+def _print_probes(found: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from m2a.cli.output import CONSOLE
+
+    table = Table("probe", "top-1, %", "95% interval", "top-5, %", "what the model sees")
+    for row in found["rows"]:
+        interval = f"{row['top1_low']:.1f} to {row['top1_high']:.1f}"
+        table.add_row(row["probe"], f"{row['top1']:.1f}", interval, f"{row['top5']:.1f}", row["definition"])
+    CONSOLE.print(table)
+    CONSOLE.print(found["reading"], highlight=False)
+    if (reversals := found["reversals"]) is not None:
+        CONSOLE.print(reversals["reading"], highlight=False)

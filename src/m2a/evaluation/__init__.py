@@ -6,7 +6,18 @@ from m2a.evaluation.predict import Guess as Guess
 from m2a.evaluation.predict import Prediction as Prediction
 from m2a.evaluation.predict import load_clip as load_clip
 from m2a.evaluation.predict import predict as predict
+from m2a.evaluation.probes import PROBES as PROBES
 from m2a.evaluation.timeline import Timeline as Timeline
 from m2a.evaluation.timeline import predict_timeline as predict_timeline
 
-__all__ = ["Evaluation", "Guess", "Prediction", "Timeline", "evaluate", "load_clip", "predict", "predict_timeline"]
+__all__ = [
+    "PROBES",
+    "Evaluation",
+    "Guess",
+    "Prediction",
+    "Timeline",
+    "evaluate",
+    "load_clip",
+    "predict",
+    "predict_timeline",
+]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from m2a.data.batch import BadClip
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.errors import ConfigError, DataError
+from m2a.evaluation.probes import probed, summarize
 from m2a.models import VideoClassifier
+
+_WHOLE = "as filmed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +39,17 @@ class Evaluation:
     """Clips that could not be decoded and were left out."""
     views: tuple[int, int] = (1, 1)
     """How often each clip was looked at: samples of its frames, crops of each; probabilities are the mean."""
+    probes: Mapping[str, Float[Tensor, "N K"]] = field(default_factory=dict)
+    """By name of `m2a.evaluation.PROBES`, the probabilities of the same clips with their frames shuffled, reversed, and
+    replaced by one; empty when not asked for."""
 
     @property
     def top1(self) -> float:
-        return self._accuracy(1)
+        return self._accuracy(self.probabilities, 1)
 
     @property
     def top5(self) -> float:
-        return self._accuracy(min(5, len(self.labels)))
+        return self._accuracy(self.probabilities, min(5, len(self.labels)))
 
     @property
     def confusion(self) -> Int[Tensor, "K K"]:
@@ -59,8 +65,16 @@ class Evaluation:
             for label, total, hits in zip(self.labels, totals, right, strict=True)
         ]
 
+    def probe_summary(self) -> dict[str, Any] | None:
+        """Plain values of the probes: `rows` with top-1, top-5 and an interval, `reversals` (how often a reversed clip
+        is called its label's partner in time), and a `reading` in a sentence. None when they were not asked for."""
+        if not self.probes:
+            return None
+        return summarize(self.probabilities, self.probes, self.targets, self.labels, self._accuracy)
+
     def summary(self) -> dict[str, Any]:
-        """Plain values for `evaluation.json`."""
+        """Plain values for `evaluation.json`; `probes` only where they were asked for."""
+        probes = self.probe_summary()
         return {
             "num_clips": len(self.clips),
             "views": f"{self.views[0]} x {self.views[1]}",
@@ -70,6 +84,7 @@ class Evaluation:
             "labels": list(self.labels),
             "per_class": self.per_class(),
             "confusion": self.confusion.tolist(),
+            **({"probes": probes} if probes else {}),
         }
 
     def write_predictions(self, path: str | Path) -> None:
@@ -81,9 +96,9 @@ class Evaluation:
             for clip, scores, best in rows:
                 writer.writerow([clip.id, clip.label, self.labels[best], *(f"{score:.5f}" for score in scores)])
 
-    def _accuracy(self, k: int) -> float:
+    def _accuracy(self, probabilities: Float[Tensor, "N K"], k: int) -> float:
         shares = multiclass_accuracy(
-            self.probabilities, self.targets, num_classes=len(self.labels), top_k=k, average="micro"
+            probabilities, self.targets, num_classes=len(self.labels), top_k=k, average="micro"
         )
         hits = round(shares.item() * len(self.targets))  # back to whole clips: the share is a float32
         return 100 * hits / len(self.targets)
@@ -100,6 +115,7 @@ def evaluate(
     num_clips: int = 1,
     num_crops: int = 1,
     skip_bad: bool = False,
+    probes: bool = False,
     console: Console | None = None,
 ) -> Evaluation:
     """Predicts every clip: frames from the centres of its segments, centre crop; or the mean of the probabilities of
@@ -112,9 +128,11 @@ def evaluate(
         bf16: compute in bfloat16 (autocast).
         num_clips, num_crops: views of each clip in time and in space, such as 2 x 3 or 10 x 3.
         skip_bad: leave out clips that cannot be decoded, and say which, instead of stopping at them.
+        probes: predict each clip also with its frames shuffled, reversed, and replaced by the middle one. Clips are
+            decoded once; it takes four forward passes.
 
     Raises:
-        ConfigError: the model has no labels.
+        ConfigError: the model has no labels, or probes are asked of one that takes a single frame.
         DataError: there are no clips, a label is not the model's, or a clip cannot be decoded.
     """
     if model.labels is None:
@@ -134,7 +152,8 @@ def evaluate(
     )
     loader = make_loader(dataset, batch_size=batch_size, shuffle=False, workers=workers, seed=0)
     autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
-    probabilities, targets, indices, bad = [], [], [], []
+    said: dict[str, list[Tensor]] = {}
+    targets, indices, bad = [], [], []
     hidden = console is None or not console.is_terminal
     with naming_dead_workers(), Progress(console=console, transient=True, disable=hidden) as progress:
         bar = progress.add_task("evaluating", total=len(clips))
@@ -143,18 +162,22 @@ def evaluate(
             if batch.bad and not skip_bad:
                 raise DataError(_refusal(batch.bad[0]))
             if len(batch):
+                changed = probed(batch.clips, [clips[index].id for index in batch.indices]) if probes else {}
                 with autocast:
-                    probabilities.append(predict_views(model, batch.clips).cpu())
+                    for name, frames in {_WHOLE: batch.clips, **changed}.items():
+                        said.setdefault(name, []).append(predict_views(model, frames).cpu())
                 targets.append(batch.labels)
                 indices += batch.indices.tolist()
             progress.advance(bar, len(batch) + len(batch.bad))
     if not indices:
         raise DataError(f"None of the {len(clips)} clips can be decoded; the first: {bad[0].path}: {bad[0].reason}")
+    joined = {name: torch.cat(parts) for name, parts in said.items()}
     return Evaluation(
         labels=model.labels,
         clips=tuple(clips[index] for index in indices),
         targets=torch.cat(targets),
-        probabilities=torch.cat(probabilities),
+        probabilities=joined.pop(_WHOLE),
+        probes=joined,
         skipped=tuple(bad),
         views=(num_clips, num_crops),
     )

@@ -1,10 +1,23 @@
 """One page about one or several training runs: `report.html`, a single file that needs no network and no scripts."""
 
 from m2a.reporting.analysis import results_table as results_table
+from m2a.reporting.comparison import Comparison as Comparison
+from m2a.reporting.comparison import compare as compare
+from m2a.reporting.comparison import write_comparison as write_comparison
 from m2a.reporting.report import Prediction as Prediction
 from m2a.reporting.report import write_report as write_report
 from m2a.reporting.runs import Run as Run
 from m2a.reporting.strips import FilmStrip as FilmStrip
 from m2a.reporting.timeline import write_timeline as write_timeline
 
-__all__ = ["FilmStrip", "Prediction", "Run", "results_table", "write_report", "write_timeline"]
+__all__ = [
+    "Comparison",
+    "FilmStrip",
+    "Prediction",
+    "Run",
+    "compare",
+    "results_table",
+    "write_comparison",
+    "write_report",
+    "write_timeline",
+]

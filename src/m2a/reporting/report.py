@@ -11,12 +11,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from m2a.errors import ConfigError
 from m2a.reporting import analysis, confusion, figures, sentences, strips, text
+from m2a.reporting.comparison import page as comparison
 from m2a.reporting.entries import Entry, baseline_and_lead, check_pairs, entries
 from m2a.reporting.runs import Run
 from m2a.reporting.strips import FilmStrip, StripImage
 
 MAX_CLASSES = 40  # more classes than this: the page shows the ends of the list and folds the whole away
 _ENDS = 12
+MOST_STRIPS = 6  # of mistakes of a run
 _PAPER_COLUMNS = {"gmacs": "GMACs", "parameters_m": "parameters, M", "top1": "top-1, %", "top5": "top-5, %"}
 
 
@@ -60,6 +62,7 @@ def write_report(
     prediction: Prediction | None = None,
     notes: Sequence[str] = (),
     paper: Mapping[str, Mapping[str, float | int]] | None = None,
+    mistakes: Sequence[Mapping[str, FilmStrip]] = (),
 ) -> Path:
     """Write a page about one or several runs of the same data, and return its path.
 
@@ -74,6 +77,7 @@ def write_report(
         prediction: one held-out clip and what the models say about it.
         notes: sentences the reader should bear in mind, shown below the table.
         paper: published numbers by mechanism, with any of the keys gmacs, parameters_m, top1, top5.
+        mistakes: for each run, film strips by clip id; those of its surest mistakes are shown.
     """
     shown = entries([Run.load(run) for run in runs])
     pairs = [(first, second) for first, second in pairs]
@@ -83,7 +87,8 @@ def write_report(
     context = {
         **_results(shown, ceiling, notes, paper),
         **_clips(shown, strips, prediction, pairs),
-        **_classes(shown, pairs),
+        **_classes(shown, pairs, mistakes),
+        "probed": _probed(shown),
         "title": title,
         "summary": text.paragraphs(summary),
         "curves": figures.learning_curves(shown, ceiling),
@@ -121,6 +126,8 @@ def _results(
     paper: Mapping[str, Mapping[str, float | int]] | None,
 ) -> dict[str, Any]:
     baseline, lead = baseline_and_lead(shown)
+    others = [entry for entry in shown if entry is not baseline]
+    compared, remarks = comparison.sections(baseline, others) if baseline else ([], [])
     columns = [key for key in _PAPER_COLUMNS if any(key in row for row in (paper or {}).values())]
     return {
         "runs": shown,
@@ -128,9 +135,9 @@ def _results(
         "lead": lead,
         "headline": sentences.headline(shown),
         "introduction": sentences.introduction(shown),
-        "agreement": sentences.agreement(shown),
+        "compared_runs": compared,
         "table": analysis.results_table([entry.run for entry in shown], ceiling),
-        "notes": [*notes, *sentences.caveats(shown)],
+        "notes": [*notes, *sentences.caveats(shown), *remarks],
         "paper": [(name, [text.finite(row.get(key)) for key in columns]) for name, row in (paper or {}).items()],
         "paper_columns": [_PAPER_COLUMNS[key] for key in columns],
     }
@@ -158,10 +165,23 @@ def _clips(
     return {"strips": strips.groups(clips, pairs), "example": example}
 
 
-def _classes(shown: Sequence[Entry], pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def _probed(shown: Sequence[Entry]) -> list[Entry]:
+    """The runs that were probed, all in the same way."""
+    having = [entry for entry in shown if entry.run.probes]
+    names = [[probe.name for probe in entry.run.probes] for entry in having]
+    return [entry for entry, own in zip(having, names, strict=True) if own == names[0]]
+
+
+def _classes(
+    shown: Sequence[Entry], pairs: Sequence[tuple[str, str]], pictures: Sequence[Mapping[str, FilmStrip]]
+) -> dict[str, Any]:
     rows = analysis.class_rows(shown, pairs)
     many = len(rows) > MAX_CLASSES
-    mistakes = [(entry, analysis.mistakes(entry.run)) for entry in shown]
+    mistakes = [
+        (entry, wrong, [strips.render(own[row.clip]) for row in wrong if row.clip in own][:MOST_STRIPS])
+        for entry, own in zip(shown, [*pictures, *[{}] * len(shown)], strict=False)
+        if (wrong := analysis.mistakes(entry.run))
+    ]
     return {
         "num_classes": len(rows),
         "class_parts": [rows[:_ENDS], rows[-_ENDS:]] if many else [rows],
@@ -169,7 +189,7 @@ def _classes(shown: Sequence[Entry], pairs: Sequence[tuple[str, str]]) -> dict[s
         "partner": {label: other for a, b in pairs for label, other in ((a, b), (b, a))},
         "pairs": analysis.pair_rows(shown, pairs),
         "matrices": [confusion.matrix(entry, pairs) for entry in shown],
-        "mistakes": [(entry, rows) for entry, rows in mistakes if rows],
+        "mistakes": mistakes,
     }
 
 

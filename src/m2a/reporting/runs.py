@@ -15,6 +15,7 @@ from m2a.errors import DataError, NotFoundError
 from m2a.reporting.text import finite
 
 SCHEMA = 1
+_PROBE_NUMBERS = {"top1": "top1", "low": "top1_low", "high": "top1_high"}
 _REQUIRED = ("schema", "mechanism", "num_clips", "top1", "labels", "per_class", "confusion")
 
 
@@ -49,6 +50,17 @@ class ClipPrediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe:
+    """How a run did on clips whose frames were changed, percent; the first of several is the clips as they are."""
+
+    name: str
+    definition: str
+    top1: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What was read of a run's folder."""
 
@@ -69,6 +81,9 @@ class Run:
     confusion: tuple[tuple[int, ...], ...]
     """Clips by truth (rows) and prediction (columns), both in the order of `labels`."""
     skipped: tuple[tuple[str, str], ...] = ()
+    probes: tuple[Probe, ...] = ()
+    readings: tuple[str, ...] = ()
+    """What the probes come to, in sentences."""
     hardware: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
@@ -137,9 +152,23 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "confusion": tuple(tuple(map(int, row)) for row in raw["confusion"]),
         "skipped": tuple((str(clip["path"]), str(clip.get("reason", ""))) for clip in raw.get("skipped") or ()),
+        **_probes(raw.get("probes") or {}),
         "hardware": str(hardware),
         "versions": {str(key): str(value) for key, value in (raw.get("versions") or {}).items()},
     }
+
+
+def _probes(raw: Mapping[str, Any]) -> dict[str, Any]:
+    rows = tuple(
+        Probe(
+            name=str(row["probe"]),
+            definition=str(row["definition"]),
+            **{name: _number(row.get(key)) for name, key in _PROBE_NUMBERS.items()},
+        )
+        for row in raw.get("rows", ())
+    )
+    readings = (raw.get("reading"), (raw.get("reversals") or {}).get("reading"))
+    return {"probes": rows, "readings": tuple(map(str, filter(None, readings)))}
 
 
 def _number(value: object) -> float | None:

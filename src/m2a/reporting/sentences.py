@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from m2a.reporting.entries import Entry, baseline_and_lead
@@ -56,22 +55,6 @@ def clips_of(run: Run) -> str:
     if run.split.lower() in {"validation", "valid", "val", "test"}:
         return count(run.num_clips, "held-out clip")
     return f"{count(run.num_clips, 'clip')} of the {run.split} split"
-
-
-def agreement(shown: Sequence[Entry]) -> str:
-    """Clip by clip: how many the leading run names and the baseline does not, and the other way round."""
-    baseline, lead = baseline_and_lead(shown)
-    if baseline is None:
-        return ""
-    ours, theirs = ({row.clip: row.label == row.prediction for row in e.run.predictions} for e in (lead, baseline))
-    if not ours or ours.keys() != theirs.keys():
-        return ""
-    cases = Counter((ours[clip], theirs[clip]) for clip in ours)
-    only_lead, only_baseline = cases[True, False], cases[False, True]
-    return (
-        f"Clip by clip: {only_lead:,} named by `{lead.name}` only, {only_baseline:,} by `{baseline.name}` only, "
-        f"{cases[True, True]:,} by both, {cases[False, False]:,} by neither."
-    )
 
 
 def caveats(shown: Sequence[Entry]) -> list[str]:

@@ -21,11 +21,15 @@ _BETWEEN = (18, 20, 23)
 
 @dataclass(frozen=True, kw_only=True)
 class FilmStrip:
-    """Frames of one clip in the order of time, each `(H, W, 3)` uint8, under a title."""
+    """Frames of one clip in the order of time, each `(H, W, 3)` uint8, under a title; with `overlay`, as many pictures
+    of the same size in a second row, such as the frames with heat over them."""
 
     title: str
     frames: Sequence[NDArray[Any]]
     caption: str = ""
+    overlay: Sequence[NDArray[Any]] = ()
+    overlay_shows: str = ""
+    """What the second row shows, for those who do not see it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,31 +43,38 @@ class StripImage:
     width: int
     height: int
     num_frames: int
+    overlaid: bool = False
+    """Whether there is a second row."""
 
 
 def render(strip: FilmStrip) -> StripImage:
-    """Lay the frames out from left to right and encode them as one JPEG in a data URI."""
+    """Lay the frames out from left to right, the overlay below, and encode them as one JPEG in a data URI."""
     _validate_frames(strip)
+    rows = [strip.frames, strip.overlay] if len(strip.overlay) else [strip.frames]
     height, width = strip.frames[0].shape[:2]
     scale = min(1.0, MAX_HEIGHT / height)
     height, width = max(1, round(height * scale)), max(1, round(width * scale))
     num = len(strip.frames)
-    canvas = Image.new("RGB", (num * width + (num - 1) * GAP, height), _BETWEEN)
-    for i, frame in enumerate(strip.frames):
-        image = Image.fromarray(np.ascontiguousarray(frame))
-        if scale < 1:
-            image = image.resize((width, height), Image.Resampling.LANCZOS)
-        canvas.paste(image, (i * (width + GAP), 0))
+    size = (num * width + (num - 1) * GAP, len(rows) * height + (len(rows) - 1) * GAP)
+    canvas = Image.new("RGB", size, _BETWEEN)
+    for row, frames in enumerate(rows):
+        for i, frame in enumerate(frames):
+            image = Image.fromarray(np.ascontiguousarray(frame))
+            if scale < 1:
+                image = image.resize((width, height), Image.Resampling.LANCZOS)
+            canvas.paste(image, (i * (width + GAP), row * (height + GAP)))
+    below = f"; below them {strip.overlay_shows or 'the same frames with heat'}" if len(rows) > 1 else ""
     buffer = io.BytesIO()
     canvas.save(buffer, "JPEG", quality=85, subsampling=0, optimize=True)
     return StripImage(
         title=strip.title,
         caption=strip.caption,
-        alt=f"{num} frame{'s' if num > 1 else ''} of “{strip.title}”, in the order of time from left to right",
+        alt=f"{num} frame{'s' if num > 1 else ''} of “{strip.title}”, in the order of time from left to right{below}",
         data=data_uri(buffer.getvalue(), "image/jpeg"),
         width=canvas.width,
         height=canvas.height,
         num_frames=num,
+        overlaid=len(rows) > 1,
     )
 
 
@@ -88,8 +99,13 @@ def data_uri(content: bytes, mime: str) -> str:
 def _validate_frames(strip: FilmStrip) -> None:
     if not len(strip.frames):
         raise ClipShapeError(f"film strip {strip.title!r} has no frames. Give at least one (H, W, 3) uint8 array.")
+    if len(strip.overlay) not in (0, len(strip.frames)):
+        raise ClipShapeError(
+            f"film strip {strip.title!r} has {len(strip.frames)} frames and {len(strip.overlay)} overlays. Give one "
+            "for each frame, or none."
+        )
     shape = strip.frames[0].shape
-    for i, frame in enumerate(strip.frames):
+    for i, frame in enumerate([*strip.frames, *strip.overlay]):
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
             raise ClipShapeError(
                 f"film strip {strip.title!r}, frame {i}: got {tuple(frame.shape)} {frame.dtype}, "

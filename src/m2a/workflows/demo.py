@@ -19,8 +19,9 @@ from m2a.evaluation import Prediction, predict
 from m2a.measurement import commit, hardware, versions
 from m2a.recipes.scales import ACTIONS as LARGE_MOTIONS
 from m2a.reporting import Prediction as ShownPrediction
-from m2a.reporting import results_table, write_report
+from m2a.reporting import Run, results_table, write_report
 from m2a.training.config import QUICK, TrainConfig
+from m2a.workflows.report import mistake_strips
 from m2a.workflows.run import RunResult, read_set, train
 from m2a.workflows.strips import strip_of, strips_of
 
@@ -103,7 +104,7 @@ def demo(
     for mechanism in mechanisms:
         console.rule(f"training {config.backbone}, mechanism {mechanism}")
         run = config.with_changes(mechanism=mechanism, out=folder / mechanism.replace(":", "-"))
-        runs[mechanism] = train(run, console=console)
+        runs[mechanism] = train(run, probes=True, console=console)
     console.rule("a clip that no model has seen")
     said = {name: predict(run.model, unseen) for name, run in runs.items()}
     _show_predictions(unseen, said, console)
@@ -173,7 +174,8 @@ def _report(
     runs: Mapping[str, RunResult],
     example: ShownPrediction,
 ) -> Path:
-    clips = read_set(config.data, "auto", "error", Console(quiet=True))
+    members = read_set(config.data, "auto", "error", Console(quiet=True)).split("validation")
+    by_id = {clip.id: clip for clip in members}
     summary = (
         f"The same small image network was trained {len(runs)} times from scratch on {drawn.counts['train']:,} drawn "
         f"clips of {len(drawn.labels)} actions, and tested on {drawn.counts['validation']:,} clips from other seeds. "
@@ -185,10 +187,11 @@ def _report(
         folder / "report.html",
         title="An image network learns to see motion",
         summary=summary,
-        strips=strips_of(clips.split("validation"), [label for pair in drawn.pairs for label in pair]),
+        strips=strips_of(members, [label for pair in drawn.pairs for label in pair]),
         pairs=drawn.pairs,
         ceiling=drawn.ceiling,
         prediction=example,
+        mistakes=[mistake_strips(Run.load(run.folder), by_id) for run in runs.values()],
         notes=_notes(config),
     )
 

@@ -20,9 +20,10 @@ from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate
 from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import VideoClassifier, load
-from m2a.reporting import write_report
+from m2a.reporting import Run, write_report
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
+from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
 
 
@@ -37,8 +38,9 @@ class RunResult:
     parameters: int
 
 
-def train(config: TrainConfig, *, console: Console | None = None) -> RunResult:
-    """A whole run: reads the data, trains, keeps the best epoch's model, evaluates it, writes the report.
+def train(config: TrainConfig, *, probes: bool = False, console: Console | None = None) -> RunResult:
+    """A whole run: reads the data, trains, keeps the best epoch's model, evaluates it, with `probes` in time if asked,
+    writes the report.
 
     Raises what `m2a.data.read_clips`, `m2a.training.fit` and `evaluate_model` raise.
     """
@@ -62,13 +64,27 @@ def train(config: TrainConfig, *, console: Console | None = None) -> RunResult:
         workers=default_workers() if config.workers is None else config.workers,
         bf16=config.precision == "bf16-mixed",
         skip_bad=config.skip_bad,
+        probes=probes,
         left_out=left_out["validation"],
         console=console,
     )
-    example_strips = strips_of(clips.split("validation"), clips.labels[:6])
-    summary = f"Trained on {len(clips.split('train')):,} clips of `{config.data}`, {len(clips.labels)} classes."
-    write_report([folder], folder / "report.html", title=f"{folder.name}", summary=summary, strips=example_strips)
+    _write_report(folder, config, clips)
     return result
+
+
+def _write_report(folder: Path, config: TrainConfig, clips: ClipSet) -> None:
+    run = Run.load(folder)
+    members = clips.split("validation")
+    write_report(
+        [folder],
+        folder / "report.html",
+        title=folder.name,
+        summary=f"Trained on {len(clips.split('train')):,} clips of `{config.data}`, {len(clips.labels)} classes.",
+        strips=strips_of(members, clips.labels[:6]),
+        mistakes=[mistake_strips(run, {clip.id: clip for clip in members})],
+        paper=paper_figures([run]),
+        **pairs_and_ceiling(clips.root, clips.labels),
+    )
 
 
 def evaluate_model(

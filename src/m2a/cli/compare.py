@@ -1,0 +1,105 @@
+"""`m2a compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from m2a.reporting import Comparison
+
+_ENDS = 8  # rows at each end of a long table
+
+
+def compare(
+    *runs: Path,
+    out: Path | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Compare runs clip by clip, each with the first: which classes gain and lose, and whether it is more than chance.
+
+    The runs must have been evaluated on clips that they have in common. A picture shows every class's difference in
+    top-1 with its interval.
+
+    Parameters
+    ----------
+    runs:
+        Folders of two runs or more, as m2a train or m2a evaluate --out leave them; the first is the baseline.
+    out:
+        Where the picture goes, a PNG; by default comparison.png here, or none with --json.
+    resamples:
+        Of the bootstrap that the intervals come from.
+    seed:
+        Of the bootstrap.
+    json:
+        Print every table as JSON.
+    """
+    from m2a.cli.output import CONSOLE, print_json
+    from m2a.reporting import compare as compare_runs
+    from m2a.reporting import write_comparison
+
+    picture = Path("comparison.png") if out is None and not json else out
+    result = compare_runs(runs, resamples=resamples, seed=seed)
+    if picture is not None:
+        write_comparison(picture, result)
+    if json:
+        print_json(result.to_dict())
+        return
+    for row in result.overall:
+        _print(result.of(row["run"]))
+    CONSOLE.print(f"written: {picture}", highlight=False, soft_wrap=True)
+
+
+def _print(result: Comparison) -> None:
+    """One later run against the first."""
+    from m2a.cli.output import CONSOLE
+    from m2a.reporting.comparison import words
+
+    (overall,) = result.overall
+    CONSOLE.rule(f"{overall['run']} against {result.baseline}")
+    told = [words.verdict(result, overall), words.tally(result.classes), words.left_out(result)]
+    CONSOLE.print("\n".join(filter(None, told)).translate({ord("`"): None, ord("*"): None}), highlight=False)
+    _print_differences("class", "label", result.classes)
+    if len(result.kinds) > 1:
+        _print_differences("kind of class", "kind", result.kinds)
+    _print_confusions(result.confusions)
+
+
+def _print_differences(title: str, key: str, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from m2a.cli.output import CONSOLE
+    from m2a.reporting.comparison import words
+    from m2a.reporting.text import signed
+
+    table = Table(title, "clips", "top-1, %", "difference", "95% interval")
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "right", True
+    long = len(rows) > 2 * _ENDS + 4
+    parts = [rows[:_ENDS], rows[-_ENDS:]] if long else [rows]
+    for number, part in enumerate(parts):
+        if number:
+            table.add_row(f"... {len(rows) - 2 * _ENDS} more; --json has all", style="dim")
+        for row in part:
+            shares = f"{row['top1_baseline']:.0f} -> {row['top1']:.0f}"
+            span = words.span(row, digits=0)
+            table.add_row(row[key], str(row["clips"]), shares, signed(row["difference"]), span)
+    CONSOLE.print(table)
+
+
+def _print_confusions(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from m2a.cli.output import CONSOLE
+
+    if not rows:
+        return
+    table = Table("truth", "said", "clips", "change", title="Confusions that moved most")
+    for column in table.columns[2:]:
+        column.justify, column.no_wrap = "right", True
+    for row in rows[:_ENDS]:
+        counts = f"{row['clips_baseline']} -> {row['clips']}"
+        table.add_row(row["truth"], row["prediction"], counts, f"{row['change']:+d}")
+    CONSOLE.print(table)
