@@ -25,12 +25,13 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"errors", "mechanisms", "insertion", "models", "data"},
     "evaluation": {"errors", "mechanisms", "insertion", "models", "data"},
     "measurement": {"errors", "mechanisms", "insertion", "models", "data"},
+    "explanation": {"errors", "mechanisms", "insertion", "models", "data", "evaluation"},
     "data": {"errors"},
     "reporting": {"errors"},
     "interop": {"errors", "mechanisms", "insertion", "models"},
     "recipes": {"data", "errors", "insertion", "measurement", "mechanisms", "models", "training.config"},
     "workflows": {
-        "data", "errors", "evaluation", "insertion", "interop", "measurement", "mechanisms", "models", "recipes",
+        "data", "errors", "evaluation", "explanation", "insertion", "interop", "measurement", "mechanisms", "models", "recipes",
         "reporting", "training",
     },
 }  # fmt: skip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from m2a import errors as errors
     from m2a import interop as interop
     from m2a import mechanisms as mechanisms
+    from m2a.explanation import explain as explain
     from m2a.insertion import InsertionReport as InsertionReport
     from m2a.insertion import insert as insert
     from m2a.insertion import remove as remove
@@ -39,6 +40,7 @@ _HOMES = {
     "count_macs": "m2a.measurement",
     "create_mechanism": "m2a.mechanisms",
     "create_model": "m2a.models",
+    "explain": "m2a.explanation",
     "inflate": "m2a.models",
     "insert": "m2a.insertion",
     "list_mechanisms": "m2a.mechanisms",
@@ -56,6 +58,7 @@ __all__ = [
     "create_model",
     "data",
     "errors",
+    "explain",
     "inflate",
     "insert",
     "interop",
