@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from m2a.app.film import encode, read_film, with_heat
+from m2a.app.film import Film, encode, read_film, with_heat
 from m2a.app.limits import Limits
 from m2a.data.readers import open_clip
 from m2a.errors import ConfigError, DataError
@@ -21,6 +21,7 @@ from m2a.explanation import explain
 from m2a.models import VideoClassifier
 
 TOP = 5
+_USUAL_RATE = 25  # frames a second, of a file that says nothing of time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,9 +29,9 @@ class Entrant:
     """A model as the page names it."""
 
     title: str
-    """Mechanism and backbone."""
+    """Backbone and mechanism."""
     details: str
-    """What it takes, and where it is from."""
+    """Its name, and what it sees of a clip."""
     model: VideoClassifier
 
     @classmethod
@@ -44,7 +45,7 @@ class Entrant:
         model.predict_probabilities(torch.zeros(1, given.num_frames, 3, given.size, given.size, dtype=torch.uint8))
         return cls(
             title=_title(model),
-            details=f"{name}: {given.num_frames} frames of {given.size} x {given.size} pixels",
+            details=f"{name}; sees {given.num_frames} frames of {given.size} x {given.size} pixels",
             model=model,
         )
 
@@ -58,10 +59,10 @@ class Answer:
     guesses: tuple[Guess, ...]
     forward_ms: float
     """Of the network alone, on the decoded clip."""
-    explained: str
-    """The label whose evidence the heat shows: the likeliest."""
-    video: bytes
-    """mp4, the heat over the clip."""
+    video: bytes | None
+    """mp4, over the clip the heat of the likeliest label; None where the model cannot be explained."""
+    problem: str | None = None
+    """Why it cannot."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +84,8 @@ class Analysis:
         """Plain values for JSON; videos in base64."""
         content = asdict(self)
         for part in (content, *content["answers"]):
-            part["video"] = base64.b64encode(part["video"]).decode("ascii")
+            if part["video"] is not None:
+                part["video"] = base64.b64encode(part["video"]).decode("ascii")
         return content
 
 
@@ -98,7 +100,8 @@ def analyse(entrants: Sequence[Entrant], path: Path, name: str, limits: Limits) 
     with open_clip(path) as clip:
         if clip.num_frames < 2:
             raise DataError(f"{name} holds a single picture; motion takes a video. {limits.allowed}")
-        seconds = seconds or clip.num_frames / (clip.frame_rate or 25)
+        seconds = seconds or clip.num_frames / (clip.frame_rate or _USUAL_RATE)
+        limits.check_length(name, seconds)
         film = read_film(clip, seconds)
         num_frames = clip.num_frames
     start = perf_counter()
@@ -110,16 +113,13 @@ def analyse(entrants: Sequence[Entrant], path: Path, name: str, limits: Limits) 
         if given not in inputs:
             inputs[given] = load_clip(entrant.model, path)
         guesses, forward_ms = _timed(entrant.model, inputs[given])
-        explained = explain(entrant.model, path, label=guesses[0].label)
-        painted = with_heat(film, explained.heat, explained.indices, given)
         answers.append(
             Answer(
                 title=entrant.title,
                 details=entrant.details,
                 guesses=guesses,
                 forward_ms=forward_ms,
-                explained=explained.label,
-                video=encode(painted, film.frame_rate),
+                **_explained(entrant.model, path, guesses[0].label, film),
             )
         )
     return Analysis(
@@ -132,6 +132,16 @@ def analyse(entrants: Sequence[Entrant], path: Path, name: str, limits: Limits) 
         video=encode(film.frames, film.frame_rate),
         answers=tuple(answers),
     )
+
+
+def _explained(model: VideoClassifier, path: Path, label: str, film: Film) -> dict[str, Any]:
+    """What an `Answer` holds of the evidence for a label: the video, or why there is none."""
+    try:
+        explained = explain(model, path, label=label)
+    except ConfigError as error:
+        return {"video": None, "problem": str(error)}
+    painted = with_heat(film, explained.heat, explained.indices, model.preprocessing)
+    return {"video": encode(painted, film.frame_rate)}
 
 
 def _timed(model: VideoClassifier, clip: Tensor) -> tuple[tuple[Guess, ...], float]:
@@ -147,4 +157,4 @@ def _title(model: VideoClassifier) -> str:
     config = model.config
     if config is None:
         return type(model.backbone).__name__
-    return f"{config.mechanism} in {config.backbone}"
+    return f"{config.backbone}, mechanism {config.mechanism}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from m2a.errors import ConfigError
@@ -10,7 +12,12 @@ from m2a.errors import ConfigError
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from m2a.app.analysis import Entrant
+    from m2a.app.examples import Example
     from m2a.models import VideoClassifier
+
+PREFIX = "m2a-serve-"
+"""Of the temporary folders' names."""
 
 
 def create_app(
@@ -41,13 +48,26 @@ def create_app(
     limits = Limits(max_megabytes=max_megabytes, max_seconds=max_seconds)
     entrants = tuple(Entrant.of(name, model) for name, model in models.items())
     known = [label for model in models.values() for label in model.labels or ()]
-    return application(Desk(entrants=entrants, examples=draw_examples(known), limits=limits))
+    examples = draw_examples(known)
+    _rehearse(entrants, examples[0])
+    return application(Desk(entrants=entrants, examples=examples, limits=limits))
+
+
+def _rehearse(entrants: Sequence[Entrant], example: Example) -> None:
+    """One clip, so that the first visitor's does not take the longest: much is loaded on first use."""
+    from m2a.app.analysis import analyse
+    from m2a.app.limits import Limits
+
+    with TemporaryDirectory(prefix=PREFIX) as folder:
+        clip = Path(folder) / "clip"
+        clip.write_bytes(example.video)
+        analyse(entrants, clip, "The example", Limits())
 
 
 def require_extra() -> None:
     """Raises ConfigError when what the page is served with is not installed."""
     try:
-        import starlette
+        import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise ConfigError(f'The page needs {error.name}, which is not installed: pip install "m2a[serve]"') from error

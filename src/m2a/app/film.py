@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 
 from m2a.data import Preprocessing
 from m2a.data.readers import ClipReader
+from m2a.errors import UnreadableClipError
 from m2a.explanation import heat_overlay
 
 FRAME_RATE = 12
@@ -25,6 +26,7 @@ MAX_FRAMES = 180
 SHORT_SIDE = (240, 360)  # pixels of a shown frame, at least and at most
 LONG_SIDE = 640
 OUTSIDE = 0.35  # what is left of the light where a model does not look
+ALPHA = 0.6  # weight of the colours where the heat is
 _CHUNK = 16  # frames coloured at a time
 
 
@@ -47,7 +49,9 @@ def read_film(clip: ClipReader, seconds: float) -> Film:
     count = max(1, min(clip.num_frames, round(seconds * FRAME_RATE), MAX_FRAMES))
     indices = [(2 * k + 1) * clip.num_frames // (2 * count) for k in range(count)]
     frames, size = [], (0, 0)
-    for _, frame in clip.stream(indices):
+    for index, frame in clip.stream(indices):
+        if size not in ((0, 0), (frame.shape[1], frame.shape[2])):
+            raise UnreadableClipError(clip.path, f"the size of its frames changes at frame {index}")
         size = (frame.shape[1], frame.shape[2])
         shown = interpolate(frame[None].float(), shown_size(*size), mode="bilinear", antialias=True)
         frames.append(shown[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
@@ -97,11 +101,16 @@ def with_heat(
     for start in range(0, len(out), _CHUNK):
         part = slice(start, start + _CHUNK)
         inside = film.frames[part, top : top + side, left : left + side]
-        lit = weights[part].any(1)
-        mixed = np.tensordot(weights[part], enlarged, 1)
-        painted = heat_overlay(np.ascontiguousarray(inside), mixed)
-        out[part, top : top + side, left : left + side][lit] = painted[lit]
+        seen_at_all = weights[part].any(1)
+        painted = _painted(np.ascontiguousarray(inside), np.tensordot(weights[part], enlarged, 1))
+        out[part, top : top + side, left : left + side][seen_at_all] = painted[seen_at_all]
     return out
+
+
+def _painted(frames: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The overlay where there is heat, the frames as they are where there is none: one still sees what happens."""
+    share = np.clip(2 * heat, 0, 1)[..., None]
+    return np.round(share * heat_overlay(frames, heat, alpha=ALPHA) + (1 - share) * frames).astype(np.uint8)
 
 
 def crop_of(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int, int]:

@@ -39,7 +39,7 @@ class Limits:
     @property
     def allowed(self) -> str:
         """A sentence."""
-        return f"Clips may have up to {self.max_megabytes:g} MB and {self.max_seconds:g} s, as {KINDS}."
+        return f"A clip may have up to {self.max_megabytes:g} MB and {self.max_seconds:g} s, as {KINDS}."
 
     def check_size(self, name: str, num_bytes: int) -> None:
         """Raises DataError where a file of so many bytes is empty or too large."""
@@ -52,7 +52,7 @@ class Limits:
             )
 
     def check_clip(self, name: str, path: Path) -> float:
-        """Length in seconds of the clip at `path`, read from its packets; nothing is decoded.
+        """Length in seconds of the clip at `path`, read from its packets; nothing is decoded. 0 where it says nothing.
 
         Raises DataError where it is too long, of a kind that is not taken, or has too many pixels. Damage is left to
         the reader, which says more about it.
@@ -65,14 +65,19 @@ class Limits:
                 width, height = stream.width, stream.height
                 seconds = max((container.duration or 0) / 1e6, _end(container, stream))
         except av.ArgumentError as error:
-            raise DataError(f"{name} is not a video, or of a kind that this page does not take. {self.allowed}") from error
+            reason = "is not a video, or of a kind that this page does not take"
+            raise DataError(f"{name} {reason}. {self.allowed}") from error
         except (av.FFmpegError, OSError):
             return 0.0
         if width * height > MAX_PIXELS:
-            raise DataError(f"{name} has frames of {width} x {height} pixels. Up to 4096 x 2304 are taken; scale it down.")
+            raise DataError(f"{name} has frames of {width} x {height} pixels; 4096 x 2304 are the most. Scale it down.")
+        self.check_length(name, seconds)
+        return seconds
+
+    def check_length(self, name: str, seconds: float | int) -> None:
+        """Raises DataError where a clip is too long."""
         if seconds > self.max_seconds:
             raise DataError(f"{name} lasts {_more_than(seconds, self.max_seconds)} s. {self.allowed} Cut it.")
-        return seconds
 
 
 def _end(container: av.container.InputContainer, stream: av.VideoStream) -> float:
@@ -85,6 +90,7 @@ def _end(container: av.container.InputContainer, stream: av.VideoStream) -> floa
     return max(0.0, end - start) if end else 0.0
 
 
-def _more_than(value: float, limit: float) -> str:
+def _more_than(value: float | int, limit: float | int) -> str:
     """`value` with as many digits as it takes to see that it is above `limit`."""
-    return next((text for digits in range(4) if float(text := f"{value:.{digits}f}") > limit), f"over {limit:g}")
+    texts = [f"{value:.{digits}f}".rstrip("0").rstrip(".") for digits in (1, 2, 3)]
+    return next((text for text in texts if float(text) > limit), f"over {limit:g}")

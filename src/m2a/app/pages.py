@@ -28,14 +28,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from m2a.app.analysis import Analysis, Entrant, analyse
+from m2a.app.create import PREFIX
 from m2a.app.examples import Example
 from m2a.app.limits import Limits
 from m2a.errors import DataError, M2AError, UnreadableClipError
 
-LINE = 100
+LINE = 50
 """Clips that may be in line at once: each lies in the temporary folder meanwhile."""
-PREFIX = "m2a-serve-"
-"""Of the temporary folders."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'",
@@ -101,14 +100,14 @@ class Desk:
                     analysis = await run_sync(analyse, self.entrants, path, name, self.limits)
             return JSONResponse(await run_sync(Analysis.to_dict, analysis))
         except UnreadableClipError as error:
-            return _refusal(request, 422, f"{name} cannot be played: {error.reason}. {self.limits.allowed}")
+            return _refusal(request, 422, f"{name} cannot be read: {error.reason}. {self.limits.allowed}")
         except DataError as error:
             return _refusal(request, 422, str(error))
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:  # the page shows a sentence, the terminal what happened
             _log.exception("%s could not be looked at", name)
-            reason = str(error) if isinstance(error, M2AError) else "The terminal that the page was started from says why."
+            reason = str(error) if isinstance(error, M2AError) else "The terminal where the page was started says why."
             return _refusal(request, 500, f"Something went wrong with {name}, which should not happen. {reason}")
         finally:
             self.waiting -= 1

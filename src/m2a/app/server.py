@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
+import os
+import shutil
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from m2a.app.create import create_app, require_extra
+from m2a.app.create import PREFIX, create_app, require_extra
 from m2a.errors import ConfigError
 
 if TYPE_CHECKING:
     from m2a.models import VideoClassifier
 
 FIRST_PORT, LAST_PORT = 7860, 7959
-_PATIENCE = 5  # seconds that clips in hand have when the server is stopped
+_PATIENCE = 3  # seconds that clips in hand have when the server is stopped
 
 
 def serve(
@@ -49,8 +55,7 @@ def serve(
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     console = console or Console(stderr=True)
-    listening = listen(host, port)
-    with listening:
+    with listen(host, port) as listening, _matplotlib_kept_out_of_home():
         app = create_app(models, max_megabytes=max_megabytes, max_seconds=max_seconds)
         local = is_loopback(host)
         if local:  # no other site may send this browser here under a name of its own
@@ -58,18 +63,24 @@ def serve(
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         if not local:
             console.print(
-                f"Warning: {host} can be reached from other machines. Whoever reaches it can hand in clips; there is no "
-                "password and no encryption, and browsers give a page the camera only on this machine.",
+                f"Warning: other machines can reach {host}. Whoever does can hand in clips: no password, no "
+                "encryption. The camera works in browsers on this machine alone.",
                 style="yellow",
                 highlight=False,
                 soft_wrap=True,
             )
+
+        class Server(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # that clips are dropped is no failure
+                await super().shutdown(sockets)
+
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=_PATIENCE
         )
         console.print(f"Open {address}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
         with _ending_quietly():
-            uvicorn.Server(config).run(sockets=[listening])
+            Server(config).run(sockets=[listening])
         console.print("Stopped.")
 
 
@@ -80,7 +91,9 @@ def listen(host: str, port: int | None) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"The host {host!r} is not known here ({error}). On this machine alone: 127.0.0.1.") from None
+        raise ConfigError(
+            f"The host {host!r} is not known here ({error}). Leave --host out, or give an address."
+        ) from None
     family, _, _, _, place = found[0]
     for number in [port] if port is not None else range(FIRST_PORT, LAST_PORT + 1):
         listening = socket.socket(family, socket.SOCK_STREAM)
@@ -100,11 +113,11 @@ def listen(host: str, port: int | None) -> socket.socket:
 def _why_not_bound(host: str, port: int, error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"Port {port} on {host} is in use. Name another with --port, or leave it out for the first that is free."
+            return f"Port {port} on {host} is in use. Name another with --port; without it the first free one is taken."
         case errno.EACCES:
             return f"Port {port} on {host} is not for ordinary users. Name one from 1024 on with --port."
         case _:
-            return f"{host} is no address of this machine ({error.strerror}). On this machine alone: 127.0.0.1; on all: 0.0.0.0."
+            return f"{host} is no address of this machine ({error.strerror}). Leave --host out, or give one of its own."
 
 
 def is_loopback(host: str) -> bool:
@@ -113,6 +126,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@contextmanager
+def _matplotlib_kept_out_of_home() -> Iterator[None]:
+    """When it is loaded, matplotlib writes settings and a list of fonts into the user's home. The page takes but a
+    table of colours from it; meanwhile they go to a temporary folder. A list that is there is used, for making one
+    takes long."""
+    if "matplotlib" in sys.modules or "MPLCONFIGDIR" in os.environ:
+        yield
+        return
+    with TemporaryDirectory(prefix=PREFIX) as folder:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "matplotlib"
+        for fonts in cache.glob("fontlist-*.json"):
+            shutil.copy(fonts, folder)
+        os.environ["MPLCONFIGDIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["MPLCONFIGDIR"]
 
 
 @contextmanager

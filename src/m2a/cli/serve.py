@@ -50,6 +50,4 @@ def serve(
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     networks = {name: load(name).to(place) for name in model}
-    serve_page(
-        networks, host=host, port=port, max_megabytes=max_megabytes, max_seconds=max_seconds, console=CONSOLE
-    )
+    serve_page(networks, host=host, port=port, max_megabytes=max_megabytes, max_seconds=max_seconds, console=CONSOLE)

@@ -114,7 +114,9 @@ def demo(
     _show_table(table, console)
     console.print(
         f"Blind to the order of frames, {drawn.ceiling:.0f}% is the most one can expect. This took {seconds / 60:.1f} "
-        f"minutes on {hardware()}.\nOpen {report}. Next, your own clips: m2a train --data FOLDER --recipe quick",
+        f"minutes on {hardware()}.\nOpen {report}. To try the models on clips, in the browser:\n  "
+        f"m2a serve {' '.join(f'--model {run.folder}/model' for run in runs.values())}\n"
+        "Next, your own clips: m2a train --data FOLDER --recipe quick",
         highlight=False,
         soft_wrap=True,
     )

@@ -74,10 +74,7 @@ function fail(text) {
 function showAnalysis(analysis, truth) {
   addresses.forEach((address) => URL.revokeObjectURL(address));
   addresses = [];
-  byId("result-title").textContent = truth || analysis.name;
-  byId("facts").textContent =
-    `${analysis.seconds.toFixed(1)} s, ${analysis.num_frames} frames of ${analysis.width} × ${analysis.height} pixels. ` +
-    `Reading and decoding took ${milliseconds(analysis.decode_ms)}.`;
+  byId("result-title").textContent = truth ? `Example: ${truth}` : analysis.name;
   const columns = [clipColumn(analysis), ...analysis.answers.map((answer) => answerColumn(answer, truth))];
   byId("columns").replaceChildren(...columns);
   show("result");
@@ -90,24 +87,27 @@ function column(title, details, video, caption) {
   made.querySelector("h3").textContent = title;
   made.querySelector(".details").textContent = details;
   made.querySelector(".caption").textContent = caption;
+  const player = made.querySelector("video");
+  player.hidden = !video;
+  if (!video) return made;
   const bytes = Uint8Array.from(atob(video), (letter) => letter.charCodeAt(0));
   const address = URL.createObjectURL(new Blob([bytes], { type: "video/mp4" }));
   addresses.push(address);
-  const player = made.querySelector("video");
   player.src = address;
   player.setAttribute("aria-label", caption || title);
   return made;
 }
 
 function clipColumn(analysis) {
-  const made = column("The clip", "", analysis.video, "");
+  const { seconds, num_frames: frames, width, height } = analysis;
+  const made = column("The clip", `${seconds.toFixed(1)} s; ${frames} frames of ${width} x ${height} pixels`, analysis.video, `Reading and decoding took ${milliseconds(analysis.decode_ms)}.`);
   made.classList.add("clip");
-  made.querySelectorAll(".details, .caption, .guesses, .latency").forEach((part) => part.remove());
   return made;
 }
 
 function answerColumn(answer, truth) {
-  const made = column(answer.title, answer.details, answer.video, `Evidence for “${answer.explained}”`);
+  const caption = answer.video ? `Evidence for “${answer.guesses[0].label}”` : `No heat map. ${answer.problem}`;
+  const made = column(answer.title, answer.details, answer.video, caption);
   made.classList.add("answer");
   const rows = answer.guesses.map(({ label, probability }) => {
     const row = document.createElement("li");
@@ -137,7 +137,7 @@ function milliseconds(value) {
 // The videos of a result play together.
 
 function setPlaying(playing) {
-  const players = [...document.querySelectorAll("#columns video")];
+  const players = [...document.querySelectorAll("#columns video:not([hidden])")];
   byId("pause").textContent = playing ? "Pause" : "Play";
   byId("pause").dataset.playing = playing;
   for (const player of players) {
@@ -213,6 +213,7 @@ byId("camera-open").addEventListener("click", async () => {
     const reason = error.name === "NotAllowedError" ? "it was not allowed" : "there is none, or another program uses it";
     return fail(`The camera cannot be used: ${reason}. A video file does as well.`);
   }
+  byId("error").hidden = true;
   const preview = byId("preview");
   preview.srcObject = stream;
   preview.play().catch(() => {});
@@ -234,6 +235,7 @@ byId("record").addEventListener("click", () => {
   const kinds = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
   const mimeType = kinds.find((kind) => MediaRecorder.isTypeSupported(kind));
   const recorder = new MediaRecorder(stream, mimeType ? { mimeType } : {});
+  byId("error").hidden = true;
   const pieces = [];
   const button = byId("record");
   let left = SECONDS;
