@@ -16,7 +16,7 @@ import yaml
 from command import LABELS, Outcome, tiny
 
 Command = Callable[..., Outcome]
-VERBS = ("data", "demo", "doctor", "evaluate", "list", "macs", "predict", "train")
+VERBS = ("data", "demo", "doctor", "evaluate", "explain", "list", "macs", "predict", "train")
 
 
 def test_run_folder_is_complete(trained: Path) -> None:

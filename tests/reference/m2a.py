@@ -79,14 +79,49 @@ def differences(frames: list[Tensor], boundary: str) -> list[Tensor]:
 
 def attend(frames: list[Tensor]) -> list[Tensor]:
     """Softmax attention of frames over frames: query, key and value are the frame's D numbers."""
-    root = frames[0].numel() ** 0.5
     out = []
+    for row in shares(frames):
+        mixed = torch.zeros_like(frames[0])
+        for share, value in zip(row, frames, strict=True):
+            mixed = mixed + share * value
+        out.append(mixed)
+    return out
+
+
+def shares(frames: list[Tensor]) -> list[list[Tensor]]:
+    """The softmax weights: of each query, one for each frame."""
+    root = frames[0].numel() ** 0.5
+    rows = []
     for query in frames:
         scores = [(query * key).sum() / root for key in frames]
         highest = max(float(score.detach()) for score in scores)  # a constant: it cancels
         powers = [torch.exp(score - highest) for score in scores]
-        mixed = torch.zeros_like(query)
-        for power, value in zip(powers, frames, strict=True):
-            mixed = mixed + power / sum(powers) * value
-        out.append(mixed)
-    return out
+        rows.append([power / sum(powers) for power in powers])
+    return rows
+
+
+def inner_values(
+    clip_TCHW: Tensor,
+    reduce_weight: Tensor,
+    reduce_bias: Tensor,
+    expand_weight: Tensor,
+    expand_bias: Tensor,
+    *,
+    motion: bool = True,
+    attention: bool = True,
+    boundary: str = "wrap",
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of one clip: the softmax weights (T, T); the mean over channels of m_t squared and of the gate, both (T, H, W).
+    Without motion the second, without attention the first means nothing."""
+    z = [pointwise(frame, reduce_weight, reduce_bias) for frame in clip_TCHW]
+    n = [layer_norm(frame) for frame in z] if attention else z
+    m = differences(n, boundary) if motion else n
+    gates = []
+    for frame_y in temporal(z, motion=motion, attention=attention, boundary=boundary):
+        gates.append(1 / (1 + torch.exp(-pointwise(frame_y, expand_weight, expand_bias))))
+    energy = [sum(channel * channel for channel in frame) / len(frame) for frame in m]
+    return (
+        torch.stack([torch.stack(row) for row in shares(m)]),
+        torch.stack(energy),
+        torch.stack([sum(gate) / len(gate) for gate in gates]),
+    )

@@ -23,6 +23,7 @@ app.command("m2a.cli.demo:demo", name="demo", help="See it work, from nothing: d
 app.command("m2a.cli.train:train", name="train", help="Train a video classifier on your clips.")
 app.command("m2a.cli.evaluate:evaluate", name="evaluate", help="Measure a model: top-1, top-5, per class, confusion.")
 app.command("m2a.cli.predict:predict", name="predict", help="Name the action in videos.")
+app.command("m2a.cli.explain:explain", name="explain", help="Show where models look in a video.")
 app.command("m2a.cli.serve:serve", name="serve", help="Try models on clips, on a page in the browser.")
 app.command("m2a.cli.convert:convert", name="convert", help="Make a model of another project's checkpoint.")
 app.command("m2a.cli.macs:macs", name="macs", help="Count multiply-adds and parameters.")

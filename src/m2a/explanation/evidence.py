@@ -135,14 +135,14 @@ def look_into(gate: Gate, x_BTCHW: Tensor) -> dict[str, Tensor]:
     if isinstance(gate.attention, FrameAttention):
         tokens_BTD = moved_BTcHW.flatten(2)
         found["attention"] = (tokens_BTD @ tokens_BTD.mT / tokens_BTD.shape[-1] ** 0.5).softmax(-1)
-    opened_NCHW = gate.expand(gate.temporal(z_BTcHW).flatten(0, 1)).float().sigmoid() - gate.centre
+    opened_NCHW = _wide(gate.expand(gate.temporal(z_BTcHW).flatten(0, 1))).sigmoid() - gate.centre
     found["gate"] = opened_NCHW.mean(1).unflatten(0, frames)
     return found
 
 
 def _moved(gate: Gate, z_BTcHW: Tensor) -> Tensor:
     """The motion as the gate takes it, in float32 or wider: of normalised features where there is an attention."""
-    wide_BTcHW = z_BTcHW if z_BTcHW.dtype == torch.float64 else z_BTcHW.float()
+    wide_BTcHW = _wide(z_BTcHW)
     if isinstance(gate, PatchGate):
         tokens = gate.attention.cut(wide_BTcHW)
         wide_BTcHW = gate.attention.join(F.layer_norm(tokens, tokens.shape[-1:]), like=wide_BTcHW)
@@ -151,6 +151,10 @@ def _moved(gate: Gate, z_BTcHW: Tensor) -> Tensor:
     if isinstance(gate.motion, FrameDifference | nn.Identity):
         return gate.motion(wide_BTcHW)
     return gate.motion(wide_BTcHW.to(z_BTcHW.dtype)).to(wide_BTcHW.dtype)
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def spec_of(part: nn.Module) -> str:

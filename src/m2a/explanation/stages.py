@@ -70,8 +70,8 @@ def choose_stage(backbone: nn.Module, layer: str | None = None, *, num_frames: i
 def _followed(backbone: nn.Module, num_frames: int) -> Trace:
     if any(type(module).__name__ == "Unroll" for module in backbone.modules()):
         raise ConfigError(
-            f"{type(backbone).__name__} keeps its tokens in an order of its own (Hiera's mask units), not row by row, so "
-            "its features cannot be laid over the frames. Explain a model with another backbone."
+            f"{type(backbone).__name__} keeps its tokens in an order of its own (Hiera's mask units), not row by row, "
+            "so its features cannot be laid over the frames. Explain a model with another backbone."
         )
     return trace(backbone, num_frames=num_frames)
 

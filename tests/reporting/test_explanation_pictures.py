@@ -1,0 +1,121 @@
+"""The pictures of explanations, from plain arrays alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from m2a.errors import ConfigError
+from m2a.reporting.animation import write_animation
+from m2a.reporting.heat import HeatRow, write_heat
+from m2a.reporting.pictures import MARK, check_free
+from m2a.reporting.site_maps import SiteMaps, write_site_maps
+
+NUMBERS = [0, 3, 5]
+LONG = "Moving something and something away from each other while nobody looks"
+
+
+def frames(value: int, number: int = 3) -> np.ndarray:
+    return np.full((number, 11, 13, 3), value, dtype=np.uint8)
+
+
+def row(**changes: Any) -> HeatRow:
+    usual: dict[str, Any] = {
+        "name": "m2a", "said": LONG, "probability": 0.83, "right": True, "explained": LONG, "pictures": frames(200),
+        "numbers": NUMBERS,
+    }  # fmt: skip
+    return HeatRow(**usual | changes)
+
+
+def draw(path: Path, *rows: HeatRow) -> np.ndarray:
+    scale = np.linspace(0, 255, 16).astype(np.uint8)[:, None].repeat(3, 1)
+    write_heat(path, frames(100), NUMBERS, rows, title=LONG, caption="What heat is.", scale=scale)
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_a_row_for_each_model(tmp_path: Path) -> None:
+    one, three = draw(tmp_path / "1.png", row()), draw(tmp_path / "3.png", row(), row(), row(name="none"))
+    assert one.shape[1] == three.shape[1]
+    heights = {picture.shape[0] for picture in (one, three)}
+    assert max(heights) - min(heights) > 250
+    assert MARK.encode() in (tmp_path / "1.png").read_bytes()
+
+
+def test_frames_and_heat_are_where_they_belong(tmp_path: Path) -> None:
+    """Three pictures a row, those of the model below the frames, from left to right."""
+    pictures = frames(0)
+    pictures[..., 0] = np.array([210, 180, 150])[:, None, None]  # reds, which nothing else in the figure has
+    drawn = draw(tmp_path / "a.png", row(pictures=pictures)).astype(int)
+    upper = np.nonzero((drawn == 100).all(-1))
+    assert len(upper[0]) > 3 * 100**2
+    places = [np.nonzero((drawn == (value, 0, 0)).all(-1)) for value in (210, 180, 150)]
+    for rows, columns in places:
+        assert len(rows) > 100**2
+        assert rows.min() > upper[0].mean()
+        assert columns.min() > 200  # right of what the model says
+    middles = [columns.mean() for _, columns in places]
+    assert middles == sorted(middles)
+
+
+@pytest.mark.parametrize(
+    ("right", "probability", "said"),
+    [
+        (True, 0.831, "83%   ✓ right"),
+        (False, 0.999, "over 99%   ✗ wrong"),
+        (None, 1.0, "100%"),
+    ],
+)
+def test_right_and_wrong_are_told_without_colours(right: bool | None, probability: float, said: str) -> None:
+    assert row(right=right, probability=probability).verdict[0] == said
+
+
+def site(**changes: Any) -> SiteMaps:
+    rng = np.random.default_rng(0)
+    usual: dict[str, Any] = {
+        "name": "layer1.0.conv1", "mechanism": "m2a", "attention": np.eye(3), "motion": rng.random((3, 5, 7)),
+        "gate": rng.random((3, 5, 7)), "numbers": NUMBERS,
+    }  # fmt: skip
+    return SiteMaps(**usual | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"attention": None, "mechanism": "m2a-motion"},
+        {"motion": None, "mechanism": "m2a-attention"},
+        {"attention": None, "motion": None, "gate": None, "mechanism": "tsm"},
+        {"numbers": [0, 5], "attention": np.eye(2), "motion": np.ones((2, 3, 3)), "gate": np.ones((2, 3, 3))},
+        {"motion": np.zeros((3, 5, 7)), "gate": np.full((3, 5, 7), 0.5)},
+    ],
+    ids=["all", "no attention", "no motion", "nothing", "strided", "still"],
+)
+def test_sites_are_drawn_with_what_they_have(changes: dict[str, Any], tmp_path: Path) -> None:
+    write_site_maps(tmp_path / "a.png", frames(100), NUMBERS, [site(**changes)], title="one")
+    write_site_maps(tmp_path / "b.png", frames(100), NUMBERS, [site(**changes), site(name="other")], title="two")
+    one, two = (np.asarray(Image.open(tmp_path / name).convert("L")) for name in ("a.png", "b.png"))
+    assert one.std() > 5
+    assert two.shape[0] > one.shape[0] + 150
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+def test_an_animation_of_one_frame(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    panel = row(pictures=frames(200, 1), numbers=[0])
+    write_animation(path, frames(100, 1), [0], [0], [panel], title=LONG, frame_rate=None)
+    assert MARK.encode() in path.read_bytes()
+
+
+def test_only_our_own_pictures_are_written_over(tmp_path: Path) -> None:
+    check_free(tmp_path / "deep" / "new.png")
+    draw(tmp_path / "ours.png", row())
+    check_free(tmp_path / "ours.png")
+    (tmp_path / "theirs.png").write_text("hello")
+    with pytest.raises(ConfigError, match=r"theirs.png is there already.*left as it is; give another name"):
+        check_free(tmp_path / "theirs.png")
+    with pytest.raises(ConfigError, match="is a folder; give the name of a picture"):
+        check_free(tmp_path)
