@@ -15,7 +15,7 @@ from m2a.data.synthetic import LABELS, render_clip, time_reversal_pairs
 FRAME_RATE = 12
 SHOWN = 6
 _SEED = 11  # other clips than those a demo trains on
-_SIZE = 64
+_SIZE = 160
 _NUM_FRAMES = 12
 _DIFFICULTY = 0.3
 _GENERAL = (
@@ -45,7 +45,7 @@ def choose_labels(known: Iterable[str]) -> tuple[str, ...]:
 
 
 def draw_examples(known: Iterable[str]) -> tuple[Example, ...]:
-    """Clips as the demo draws them, enlarged; see `choose_labels`."""
+    """Clips as the demo draws them, but larger; see `choose_labels`."""
     return tuple(
         Example(label=label, video=encode(_drawn(label, _SEED + place), FRAME_RATE))
         for place, label in enumerate(choose_labels(known))

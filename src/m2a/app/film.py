@@ -25,8 +25,7 @@ FRAME_RATE = 12
 MAX_FRAMES = 180
 SHORT_SIDE = (240, 360)  # pixels of a shown frame, at least and at most
 LONG_SIDE = 640
-OUTSIDE = 0.35  # what is left of the light where a model does not look
-ALPHA = 0.6  # weight of the colours where the heat is
+OUTSIDE = 0.45  # what is left of the light where a model does not look
 _CHUNK = 16  # frames coloured at a time
 
 
@@ -96,21 +95,17 @@ def with_heat(
     top, left, side = crop_of(height, width, preprocessing)
     maps_TSS = torch.from_numpy(heat)[:, None]
     enlarged = interpolate(maps_TSS, (side, side), mode="bilinear")[:, 0].clamp(0, 1).numpy()
-    out = np.round(film.frames * np.float32(OUTSIDE)).astype(np.uint8)
     weights = weights_of(film.indices, seen)
+    out = np.empty_like(film.frames)
     for start in range(0, len(out), _CHUNK):
         part = slice(start, start + _CHUNK)
+        cold = heat_overlay(film.frames[part], np.zeros_like(film.frames[part, ..., 0]))
+        out[part] = np.round(cold * np.float32(OUTSIDE))
         inside = film.frames[part, top : top + side, left : left + side]
         seen_at_all = weights[part].any(1)
-        painted = _painted(np.ascontiguousarray(inside), np.tensordot(weights[part], enlarged, 1))
+        painted = heat_overlay(np.ascontiguousarray(inside), np.tensordot(weights[part], enlarged, 1))
         out[part, top : top + side, left : left + side][seen_at_all] = painted[seen_at_all]
     return out
-
-
-def _painted(frames: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The overlay where there is heat, the frames as they are where there is none: one still sees what happens."""
-    share = np.clip(2 * heat, 0, 1)[..., None]
-    return np.round(share * heat_overlay(frames, heat, alpha=ALPHA) + (1 - share) * frames).astype(np.uint8)
 
 
 def crop_of(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int, int]:
