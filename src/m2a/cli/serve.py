@@ -49,5 +49,6 @@ def serve(
     from m2a.models import load
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    CONSOLE.print("Reading the models ...")
     networks = {name: load(name).to(place) for name in model}
     serve_page(networks, host=host, port=port, max_megabytes=max_megabytes, max_seconds=max_seconds, console=CONSOLE)
