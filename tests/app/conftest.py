@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chromium() -> Iterator[Browser]:
     """A headless Chromium. Without one the test is skipped, or fails where M2A_REQUIRE_CHROMIUM is 1."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    reason = None
     if found is None:
         reason = f"there is no {', no '.join(NAMES)} on this machine; on Debian: apt-get install chromium"
+    elif find_spec("playwright") is None:
+        reason = "playwright, of the developers' tools, is not installed"
+    if reason is not None:
         (pytest.fail if os.environ.get("M2A_REQUIRE_CHROMIUM") == "1" else pytest.skip)(reason)
     from playwright.sync_api import sync_playwright
 

@@ -26,6 +26,7 @@ from m2a.errors import ConfigError, DataError, UnreadableClipError
 from m2a.explanation import heat_overlay
 from m2a.models import VideoClassifier
 
+pytest.importorskip("starlette", reason="the page needs the extra m2a[serve]")
 LIMITS = Limits(max_megabytes=0.5, max_seconds=2)
 
 

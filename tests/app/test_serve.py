@@ -12,15 +12,14 @@ from typing import Any
 import anyio
 import pytest
 from parts import LABELS, PATIENCE, Server, tiny_model
-from starlette.applications import Starlette
-from starlette.routing import Mount
 from torch import nn
 
 from m2a.app import create_app, serve
-from m2a.app.pages import shown_name
 from m2a.app.server import FIRST_PORT, is_loopback, listen
 from m2a.cli import main
 from m2a.errors import ConfigError
+
+pytest.importorskip("starlette", reason="the page needs the extra m2a[serve]")
 
 
 @pytest.mark.parametrize(("number", "host"), [(signal.SIGINT, "127.0.0.1"), (signal.SIGTERM, "0.0.0.0")])
@@ -114,6 +113,8 @@ def test_which_hosts_are_this_machine_alone(host: str, local: bool) -> None:
     ],
 )
 def test_names_as_they_are_shown(given: str, shown: str) -> None:
+    from m2a.app.pages import shown_name
+
     assert shown_name(given) == shown
 
 
@@ -151,6 +152,9 @@ def ask(app: Any, path: str, body: bytes | None = None, *, gone: bool = False) -
 
 
 def test_inside_of_another_application(clip: Path) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
     app = Starlette(routes=[Mount("/try", create_app({"mine": tiny_model()}, max_megabytes=1))])
     status, html = ask(app, "/try/")
     assert status == 200

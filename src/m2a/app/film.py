@@ -25,7 +25,7 @@ FRAME_RATE = 12
 MAX_FRAMES = 180
 SHORT_SIDE = (240, 360)  # pixels of a shown frame, at least and at most
 LONG_SIDE = 640
-OUTSIDE = 0.45  # what is left of the light where a model does not look
+OUTSIDE = 0.3  # what is left of the light where a model does not look
 _CHUNK = 16  # frames coloured at a time
 
 
@@ -52,8 +52,8 @@ def read_film(clip: ClipReader, seconds: float) -> Film:
         if size not in ((0, 0), (frame.shape[1], frame.shape[2])):
             raise UnreadableClipError(clip.path, f"the size of its frames changes at frame {index}")
         size = (frame.shape[1], frame.shape[2])
-        shown = interpolate(frame[None].float(), shown_size(*size), mode="bilinear", antialias=True)
-        frames.append(shown[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
+        shown = interpolate(frame[None], shown_size(*size), mode="bilinear", antialias=True)
+        frames.append(np.ascontiguousarray(shown[0].permute(1, 2, 0).numpy()))
     rate = Fraction(count / seconds).limit_denominator(1000) if seconds > 0 else Fraction(FRAME_RATE)
     return Film(frames=np.stack(frames), indices=tuple(indices), frame_rate=max(rate, Fraction(1, 100)), size=size)
 
@@ -96,16 +96,22 @@ def with_heat(
     maps_TSS = torch.from_numpy(heat)[:, None]
     enlarged = interpolate(maps_TSS, (side, side), mode="bilinear")[:, 0].clamp(0, 1).numpy()
     weights = weights_of(film.indices, seen)
-    out = np.empty_like(film.frames)
+    out = _dimmed(film.frames)
     for start in range(0, len(out), _CHUNK):
         part = slice(start, start + _CHUNK)
-        cold = heat_overlay(film.frames[part], np.zeros_like(film.frames[part, ..., 0]))
-        out[part] = np.round(cold * np.float32(OUTSIDE))
         inside = film.frames[part, top : top + side, left : left + side]
         seen_at_all = weights[part].any(1)
         painted = heat_overlay(np.ascontiguousarray(inside), np.tensordot(weights[part], enlarged, 1))
         out[part, top : top + side, left : left + side][seen_at_all] = painted[seen_at_all]
     return out
+
+
+def _dimmed(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frames in dark grey; in whole numbers, for there are many pixels."""
+    red, green, blue = (frames[..., k].astype(np.uint16) for k in range(3))
+    grey = (77 * red + 150 * green + 29 * blue) >> 8
+    dark = (grey * np.uint16(256 * OUTSIDE) >> 8).astype(np.uint8)
+    return np.repeat(dark[..., None], 3, axis=-1)
 
 
 def crop_of(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int, int]:
