@@ -55,7 +55,7 @@ def serve(
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     console = console or Console(stderr=True)
-    with listen(host, port) as listening, _matplotlib_kept_out_of_home():
+    with _ending_quietly(), listen(host, port) as listening, _matplotlib_kept_out_of_home():
         app = create_app(models, max_megabytes=max_megabytes, max_seconds=max_seconds)
         local = is_loopback(host)
         if local:  # no other site may send this browser here under a name of its own
@@ -79,9 +79,8 @@ def serve(
             app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=_PATIENCE
         )
         console.print(f"Open {address}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
-        with _ending_quietly():
-            Server(config).run(sockets=[listening])
-        console.print("Stopped.")
+        Server(config).run(sockets=[listening])
+    console.print("Stopped.")
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -149,8 +148,8 @@ def _matplotlib_kept_out_of_home() -> Iterator[None]:
 
 @contextmanager
 def _ending_quietly() -> Iterator[None]:
-    """uvicorn stops in order at SIGINT and SIGTERM, and then raises the signal again. Here that ends the block, so that
-    what is left to do is done, and the handlers are as they were."""
+    """SIGINT and SIGTERM end the block, in order: what it holds open is closed and removed. uvicorn stops at them too,
+    and then raises them again. Afterwards the handlers are as they were."""
     if threading.current_thread() is not threading.main_thread():  # who runs us in a thread handles signals
         yield
         return
