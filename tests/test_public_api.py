@@ -15,8 +15,8 @@ import m2a
 from m2a import errors
 
 PACKAGES = [
-    "m2a", "m2a.data", "m2a.data.synthetic", "m2a.evaluation", "m2a.explanation", "m2a.insertion", "m2a.interop",
-    "m2a.measurement", "m2a.mechanisms", "m2a.models", "m2a.recipes", "m2a.training",
+    "m2a", "m2a.app", "m2a.data", "m2a.data.synthetic", "m2a.evaluation", "m2a.explanation", "m2a.insertion",
+    "m2a.interop", "m2a.measurement", "m2a.mechanisms", "m2a.models", "m2a.recipes", "m2a.training",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from m2a import app as app
     from m2a import data as data
     from m2a import errors as errors
     from m2a import interop as interop
@@ -51,10 +52,11 @@ _HOMES = {
     "remove": "m2a.insertion",
     "set_num_frames": "m2a.insertion",
 }
-_MODULES = ("data", "errors", "interop", "mechanisms")
+_MODULES = ("app", "data", "errors", "interop", "mechanisms")
 __all__ = [
     "InsertionReport",
     "VideoClassifier",
+    "app",
     "compare",
     "count_macs",
     "create_mechanism",

@@ -14,7 +14,6 @@ from jaxtyping import Float, Int, UInt8
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
 
 from m2a.data.batch import BadClip
 from m2a.data.clipset import ClipFile
@@ -54,6 +53,8 @@ class Evaluation:
     @property
     def confusion(self) -> Int[Tensor, "K K"]:
         """Counts; rows are the truth, columns the prediction."""
+        from torchmetrics.functional.classification import multiclass_confusion_matrix  # see _accuracy
+
         return multiclass_confusion_matrix(self.probabilities, self.targets, num_classes=len(self.labels))
 
     def per_class(self) -> list[dict[str, Any]]:
@@ -97,6 +98,9 @@ class Evaluation:
                 writer.writerow([clip.id, clip.label, self.labels[best], *(f"{score:.5f}" for score in scores)])
 
     def _accuracy(self, probabilities: Float[Tensor, "N K"], k: int) -> float:
+        # loads matplotlib too, which takes a second and makes folders in the user's home; predicting needs neither
+        from torchmetrics.functional.classification import multiclass_accuracy
+
         shares = multiclass_accuracy(
             probabilities, self.targets, num_classes=len(self.labels), top_k=k, average="micro"
         )

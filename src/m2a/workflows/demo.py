@@ -4,6 +4,7 @@ shows what came out. `m2a demo` and `make demo` run it."""
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -113,9 +114,11 @@ def demo(
     seconds = time.perf_counter() - start
     _record(folder, config, drawn, table, seconds)
     _show_table(table, console)
+    serving = ["m2a", "serve", *(word for run in runs.values() for word in ("--model", str(run.folder / "model")))]
     console.print(
         f"Blind to the order of frames, {drawn.ceiling:.0f}% is the most one can expect. This took {seconds / 60:.1f} "
-        f"minutes on {hardware()}.\nOpen {report}. Next, your own clips: m2a train --data FOLDER --recipe quick",
+        f"minutes on {hardware()}.\nOpen {report}. To try the models on clips, in the browser:\n  "
+        f"{shlex.join(serving)}\nNext, your own clips: m2a train --data FOLDER --recipe quick",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,0 +1,160 @@
+"""What the page says of one clip: for each model its labels, how long it took, and where it looked."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from m2a.app.film import Film, encode, read_film, with_heat
+from m2a.app.limits import Limits
+from m2a.data.readers import open_clip
+from m2a.errors import ConfigError, DataError
+from m2a.evaluation.predict import Guess, likeliest, load_clip
+from m2a.explanation import explain
+from m2a.models import VideoClassifier
+
+TOP = 5
+_USUAL_RATE = 25  # frames a second, of a file that says nothing of time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entrant:
+    """A model as the page names it."""
+
+    title: str
+    """Backbone and mechanism."""
+    details: str
+    """Its name, and what it sees of a clip."""
+    model: VideoClassifier
+
+    @classmethod
+    def of(cls, name: str, model: VideoClassifier) -> Entrant:
+        """Makes it ready to answer: evaluation mode, and one pass so that the first clip is not the slowest. Raises
+        ConfigError where its outputs have no names."""
+        if model.labels is None:
+            raise ConfigError(f"The model {name} has no labels, so its outputs have no names. Create it with labels=.")
+        given = model.preprocessing
+        model.eval()
+        model.predict_probabilities(torch.zeros(1, given.num_frames, 3, given.size, given.size, dtype=torch.uint8))
+        return cls(
+            title=_title(model),
+            details=f"{name}; sees {given.num_frames} frames of {given.size} x {given.size} pixels",
+            model=model,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """One model on one clip."""
+
+    title: str
+    details: str
+    guesses: tuple[Guess, ...]
+    forward_ms: float
+    """Of the network alone, on the decoded clip."""
+    video: bytes | None
+    """mp4, over the clip the heat of the likeliest label; None where the model cannot be explained."""
+    problem: str | None = None
+    """Why it cannot."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Analysis:
+    """All that is shown of one clip."""
+
+    name: str
+    seconds: float
+    num_frames: int
+    width: int
+    height: int
+    decode_ms: float
+    """From the file to the frames of the first model."""
+    video: bytes
+    """mp4, the clip as it is."""
+    answers: tuple[Answer, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; videos in base64."""
+        content = asdict(self)
+        for part in (content, *content["answers"]):
+            if part["video"] is not None:
+                part["video"] = base64.b64encode(part["video"]).decode("ascii")
+        return content
+
+
+def analyse(entrants: Sequence[Entrant], path: Path, name: str, limits: Limits) -> Analysis:
+    """Decodes a clip, asks every model, and films the answers; `name` is what the user calls it.
+
+    Raises:
+        DataError: the clip is not within the limits, or holds a single picture.
+        UnreadableClipError: it cannot be decoded.
+    """
+    seconds = limits.check_clip(name, path)
+    with open_clip(path) as clip:
+        if clip.num_frames < 2:
+            raise DataError(f"{name} holds a single picture; motion takes a video. {limits.allowed}")
+        seconds = seconds or clip.num_frames / (clip.frame_rate or _USUAL_RATE)
+        limits.check_length(name, seconds)
+        film = read_film(clip, seconds)
+        num_frames = clip.num_frames
+    start = perf_counter()
+    inputs = {entrants[0].model.preprocessing: load_clip(entrants[0].model, path)}
+    decode_ms = 1000 * (perf_counter() - start)
+    answers = []
+    for entrant in entrants:
+        given = entrant.model.preprocessing
+        if given not in inputs:
+            inputs[given] = load_clip(entrant.model, path)
+        guesses, forward_ms = _timed(entrant.model, inputs[given])
+        answers.append(
+            Answer(
+                title=entrant.title,
+                details=entrant.details,
+                guesses=guesses,
+                forward_ms=forward_ms,
+                **_explained(entrant.model, path, guesses[0].label, film),
+            )
+        )
+    return Analysis(
+        name=name,
+        seconds=seconds,
+        num_frames=num_frames,
+        height=film.size[0],
+        width=film.size[1],
+        decode_ms=decode_ms,
+        video=encode(film.frames, film.frame_rate),
+        answers=tuple(answers),
+    )
+
+
+def _explained(model: VideoClassifier, path: Path, label: str, film: Film) -> dict[str, Any]:
+    """What an `Answer` holds of the evidence for a label: the video, or why there is none."""
+    try:
+        explained = explain(model, path, label=label)
+    except ConfigError as error:
+        return {"video": None, "problem": str(error)}
+    painted = with_heat(film, explained.heat, explained.indices, model.preprocessing)
+    return {"video": encode(painted, film.frame_rate)}
+
+
+def _timed(model: VideoClassifier, clip: Tensor) -> tuple[tuple[Guess, ...], float]:
+    """The likeliest labels of a decoded clip, and the milliseconds that the network took."""
+    start = perf_counter()
+    probabilities = model.predict_probabilities(clip[None])[0].cpu()  # waits for a GPU too
+    milliseconds = 1000 * (perf_counter() - start)
+    assert model.labels is not None  # Entrant.of has looked
+    return likeliest(probabilities, model.labels, TOP), milliseconds
+
+
+def _title(model: VideoClassifier) -> str:
+    config = model.config
+    if config is None:
+        return type(model.backbone).__name__
+    return f"{config.backbone}, mechanism {config.mechanism}"

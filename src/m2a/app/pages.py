@@ -1,0 +1,166 @@
+"""What a browser asks for, and what is answered.
+
+| address | answers |
+|---|---|
+| `GET /` | the page |
+| `GET /page.css`, `/page.js`, `/icon.svg`, `/examples/N.mp4` | its parts; it has no others |
+| `POST /predict?name=clip.mp4`, the file as the body | JSON of an `Analysis`, or `{"error": sentence}` |
+| `GET /queue` | `{"waiting": clips in line, the one in hand included}` |
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import anyio
+from anyio.to_thread import run_sync
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from m2a.app.analysis import Analysis, Entrant, analyse
+from m2a.app.create import PREFIX
+from m2a.app.examples import Example
+from m2a.app.limits import Limits
+from m2a.errors import DataError, M2AError, UnreadableClipError
+
+LINE = 50
+"""Clips that may be in line at once: each lies in the temporary folder meanwhile."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'",
+    "Permissions-Policy": "camera=(self), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+"""With the first one the browser itself refuses whatever is not of the page's own address."""
+_PARTS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_log = logging.getLogger("m2a.app")
+
+
+class Desk:
+    """Where clips are handed in, and everything that the answers need."""
+
+    def __init__(self, *, entrants: Sequence[Entrant], examples: Sequence[Example], limits: Limits) -> None:
+        self.entrants = tuple(entrants)
+        self.examples = tuple(examples)
+        self.limits = limits
+        self.waiting = 0
+        self._turn = anyio.Lock()
+        environment = Environment(
+            loader=PackageLoader("m2a.app", "static"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._html = environment.get_template("page.html.j2").render(
+            examples=self.examples, entrants=self.entrants, limits=limits
+        )
+
+    async def page(self, request: Request) -> Response:
+        return HTMLResponse(self._html)
+
+    async def part(self, request: Request) -> Response:
+        name = request.url.path.rpartition("/")[2]
+        return Response((files("m2a.app") / "static" / name).read_bytes(), media_type=_PARTS[name])
+
+    async def example(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        if number >= len(self.examples):
+            return _refusal(request, 404, f"There are {len(self.examples)} examples, numbered from 0.")
+        return Response(self.examples[number].video, media_type="video/mp4")
+
+    async def queue(self, request: Request) -> Response:
+        return JSONResponse({"waiting": self.waiting})
+
+    async def predict(self, request: Request) -> Response:
+        """Takes a clip, waits for its turn, answers. Whatever happens, the clip is deleted."""
+        if self.waiting >= LINE:
+            return _refusal(request, 503, f"{LINE} clips are in line already. Try again in a moment.")
+        name = shown_name(request.query_params.get("name", ""))
+        self.waiting += 1
+        try:
+            with TemporaryDirectory(prefix=PREFIX) as folder:
+                path = Path(folder) / "clip"
+                self.limits.check_size(name, await _receive(request, path, self.limits.max_bytes))
+                async with self._turn:
+                    if await request.is_disconnected():  # nobody waits for it any more
+                        return Response(status_code=499)
+                    analysis = await run_sync(analyse, self.entrants, path, name, self.limits)
+            return JSONResponse(await run_sync(Analysis.to_dict, analysis))
+        except UnreadableClipError as error:
+            return _refusal(request, 422, f"{name} cannot be read: {error.reason}. {self.limits.allowed}")
+        except DataError as error:
+            return _refusal(request, 422, str(error))
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception as error:  # the page shows a sentence, the terminal what happened
+            _log.exception("%s could not be looked at", name)
+            reason = str(error) if isinstance(error, M2AError) else "The terminal where the page was started says why."
+            return _refusal(request, 500, f"Something went wrong with {name}, which should not happen. {reason}")
+        finally:
+            self.waiting -= 1
+
+
+def application(desk: Desk) -> Starlette:
+    """The routes to a desk."""
+    return Starlette(
+        routes=[
+            Route("/", desk.page),
+            Route("/predict", desk.predict, methods=["POST"]),
+            Route("/queue", desk.queue),
+            Route("/examples/{number:int}.mp4", desk.example),
+            *(Route(f"/{name}", desk.part) for name in _PARTS),
+        ],
+        middleware=[Middleware(_WithHeaders)],
+    )
+
+
+def shown_name(given: str) -> str:
+    """A file's name as messages show it: without folders or control characters, and not too long."""
+    name = given.replace("\\", "/").rpartition("/")[2]
+    name = "".join(letter for letter in name if letter.isprintable()).strip()
+    return f"{name[:57]}..." if len(name) > 60 else name or "The clip"
+
+
+async def _receive(request: Request, path: Path, limit: int) -> int:
+    """Writes the body to `path`, up to a little over `limit` bytes; returns its length. The rest is read and dropped,
+    for a browser shows no answer before it has sent everything."""
+    length = 0
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            if length <= limit:
+                file.write(chunk)
+            length += len(chunk)
+    return length
+
+
+def _refusal(request: Request, status: int, message: str) -> JSONResponse:
+    """The page asks for `errors=200`: it shows the message, where the browser would add its own to the console."""
+    return JSONResponse({"error": message}, status_code=200 if request.query_params.get("errors") == "200" else status)
+
+
+class _WithHeaders:
+    """Adds `HEADERS` to every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)

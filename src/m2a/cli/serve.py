@@ -1,0 +1,54 @@
+"""`m2a serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def serve(
+    *,
+    model: Annotated[tuple[str, ...], Parameter(negative=())],
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    max_megabytes: float = 50,
+    max_seconds: float = 60,
+    device: str | None = None,
+) -> None:
+    """Try models on a page in the browser: drop a clip, or record one with the camera.
+
+    It shows the likeliest labels, where in the picture the evidence lies, and how long the network took; of several
+    models side by side. Everything happens on this machine.
+
+    Parameters
+    ----------
+    model:
+        A folder that m2a train wrote (RUN/model, RUN/adapter), or owner/name on the hub. Repeat it to compare.
+    host:
+        The address to listen on. 0.0.0.0 lets other machines in; there is no password.
+    port:
+        By default the first free one from 7860 on.
+    max_megabytes:
+        Largest clip that is taken.
+    max_seconds:
+        Longest clip that is taken.
+    device:
+        cpu, cuda, ...; by default cuda where there is one.
+    """
+    from m2a.app import serve as serve_page
+    from m2a.app.create import require_extra
+    from m2a.cli.output import CONSOLE
+    from m2a.errors import ConfigError
+
+    require_extra()  # before the models are read
+    if len(set(model)) < len(model):
+        raise ConfigError("A model is named twice; name each once with --model.")
+    import torch
+
+    from m2a.models import load
+
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    CONSOLE.print("Reading the models ...")
+    networks = {name: load(name).to(place) for name in model}
+    serve_page(networks, host=host, port=port, max_megabytes=max_megabytes, max_seconds=max_seconds, console=CONSOLE)

@@ -1,0 +1,229 @@
+"""The page as it is served: what goes over the wire, and what a person sees in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import av
+import pytest
+from parts import LABELS, PATIENCE, Server, write_clip
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page
+
+pytest.importorskip("starlette", reason="the page needs the extra m2a[serve]")
+pytestmark = pytest.mark.xdist_group("page")  # one server for all, where tests are sent to processes by group
+TIMEOUT = 1000 * PATIENCE
+
+
+@pytest.fixture(scope="module")
+def server(models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    arguments = [word for folder in models for word in ("--model", folder)]
+    server = Server(tmp_path_factory.mktemp("server"), *arguments, "--max-megabytes", "0.5", "--max-seconds", "20")
+    yield server
+    assert server.stop() == 0, server.said
+    assert server.left == []
+
+
+@pytest.fixture
+def page(server: Server, chromium: Browser) -> Iterator[Page]:
+    """The page in a fresh window. At the end: no other host was asked for anything, and the console is clean."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"])
+    page = context.new_page()
+    page.set_default_timeout(TIMEOUT)
+    asked: list[str] = []
+    complaints: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
+    page.on("console", listen)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(server.address)
+    yield page
+    context.close()
+    hosts = {urlsplit(url.removeprefix("blob:")).netloc for url in asked if not url.startswith("data:")}
+    assert hosts == {f"127.0.0.1:{server.port}"}
+    assert complaints == []
+
+
+def wait_for_videos(page: Page, count: int) -> None:
+    """Until `count` videos of a result have a picture and move."""
+    page.wait_for_selector("#result:not([hidden])")
+    page.wait_for_function(
+        """count => {
+            const videos = [...document.querySelectorAll('#columns video')];
+            return videos.length === count && videos.every(video => video.videoWidth > 0 && video.currentTime > 0);
+        }""",
+        arg=count,
+    )
+    times = [video.evaluate("video => video.currentTime") for video in page.query_selector_all("#columns video")]
+    page.wait_for_function(
+        """times => {
+            const videos = [...document.querySelectorAll('#columns video')];
+            return videos.every((video, k) => video.currentTime !== times[k]);
+        }""",
+        arg=times,
+    )
+
+
+def test_a_clip_of_ones_own(page: Page, clip: Path) -> None:
+    page.set_input_files("#file", clip)
+    wait_for_videos(page, 3)
+    assert page.inner_text("#result-title") == clip.name
+    assert page.locator("#columns h3").all_inner_texts() == [
+        "The clip",
+        "resnet10t, mechanism none",
+        "resnet10t, mechanism m2a",
+    ]
+    answers = page.locator("article.answer")
+    assert answers.count() == 2
+    for k in range(2):
+        rows = answers.nth(k).locator(".guesses li")
+        assert rows.count() == len(LABELS)
+        shares = [float(text.removesuffix("%")) for text in rows.locator("b").all_inner_texts()]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) == pytest.approx(100, abs=0.2)
+        assert re.fullmatch(
+            r"The network took [\d.]+ ms for the clip\.", answers.nth(k).locator(".latency").inner_text()
+        )
+        first = rows.nth(0).locator("span").inner_text()
+        assert answers.nth(k).locator(".caption").inner_text() == f"Evidence for “{first}”"
+    assert re.search(r"Reading and decoding took [\d.]+ ms", page.locator("article.clip").inner_text())
+    page.click("#pause")
+    assert page.evaluate("[...document.querySelectorAll('#columns video')].every(video => video.paused)")
+
+
+def test_an_example(page: Page) -> None:
+    assert page.locator(".example").all_inner_texts() == list(LABELS)
+    page.locator(".example").nth(1).click()
+    wait_for_videos(page, 3)
+    assert page.inner_text("#result-title") == f"Example: {LABELS[1]}"
+    assert page.get_by_text("✓ what it shows").count() == 2
+
+
+def test_a_file_dropped_on_the_page(page: Page, clip: Path) -> None:
+    content = base64.b64encode(clip.read_bytes()).decode()
+    page.evaluate(
+        """content => {
+            const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+            const dropped = new DataTransfer();
+            dropped.items.add(new File([bytes], "dropped.mp4"));
+            const options = {dataTransfer: dropped, bubbles: true, cancelable: true};
+            document.body.dispatchEvent(new DragEvent("drop", options));
+        }""",
+        content,
+    )
+    wait_for_videos(page, 3)
+    assert page.inner_text("#result-title") == "dropped.mp4"
+
+
+def test_a_recording(page: Page) -> None:
+    page.click("#camera-open")
+    page.wait_for_function("() => document.getElementById('preview').videoWidth > 0")
+    page.click("#record")
+    wait_for_videos(page, 3)
+    assert page.inner_text("#result-title") == "Your recording"
+    page.click("#camera-close")
+    assert page.is_visible("#camera-open")
+
+
+def test_files_that_are_refused(page: Page, clip: Path, tmp_path: Path) -> None:
+    def give(path: Path) -> str:
+        page.set_input_files("#file", path)
+        page.wait_for_selector("#error:not([hidden])")
+        assert page.is_hidden("#status")
+        assert page.is_hidden("#result")
+        return page.inner_text("#error")
+
+    (tmp_path / "notes <b>.txt").write_text("hello there")
+    assert re.match(
+        r"notes <b>\.txt cannot be read: this is not a video.* A clip may have up to", give(tmp_path / "notes <b>.txt")
+    )
+    (tmp_path / "large.mp4").write_bytes(bytes(600_000))
+    assert re.match(r"large\.mp4 has 0\.6 MB\. A clip may have up to 0\.5 MB and 20 s", give(tmp_path / "large.mp4"))
+    (tmp_path / "empty.mp4").touch()
+    assert re.match(r"empty\.mp4 is empty \(0 bytes\)", give(tmp_path / "empty.mp4"))
+    assert re.match(r"long\.mp4 lasts 21 s", give(write_clip(tmp_path / "long.mp4", num_frames=210)))
+    page.set_input_files("#file", clip)
+    wait_for_videos(page, 3)
+    assert page.is_hidden("#error")
+
+
+def test_on_a_phone_and_in_the_dark(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme="dark")
+    page.locator(".example").nth(0).click()
+    wait_for_videos(page, 3)
+    boxes = [article.bounding_box() for article in page.query_selector_all("#columns article")]
+    assert len({box["x"] for box in boxes if box}) == 1  # one above the other
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+
+
+def test_the_page_names_no_address_outside(server: Server) -> None:
+    _, headers, html = server.get("/")
+    assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+    parts = set(re.findall(r'(?:src|href)="([^"]+)"', html.decode()))
+    assert {"page.css", "page.js", "icon.svg", "examples/0.mp4"} <= parts
+    for part in parts:
+        status, _, content = server.get(f"/{part}")
+        assert status == 200
+        if not part.endswith(".mp4"):
+            assert (
+                re.findall(r"(?:https?:|[\"'(])//[^\s\"']+", content.decode().replace("http://www.w3.org/2000/svg", ""))
+                == []
+            )
+    assert re.findall(r"(?:https?:)?//[\w.-]+", html.decode()) == []
+
+
+def test_twenty_at_once(server: Server, clip: Path) -> None:
+    content = clip.read_bytes()
+    with ThreadPoolExecutor(20) as people:
+        answers = list(people.map(lambda k: server.predict(content, f"{k}.mp4"), range(20)))
+    assert [status for status, _ in answers] == [200] * 20
+    assert [answer["name"] for _, answer in answers] == [f"{k}.mp4" for k in range(20)]
+    assert server.get("/queue")[2] == b'{"waiting":0}'
+
+
+def test_what_a_program_gets(server: Server, clip: Path) -> None:
+    status, answer = server.predict(clip.read_bytes(), r"C:\films\a.mp4")
+    assert status == 200
+    assert answer["name"] == "a.mp4"
+    for part in (answer, *answer["answers"]):
+        with av.open(BytesIO(base64.b64decode(part["video"]))) as container:
+            assert container.streams.video[0].codec_context.name == "h264"
+            assert container.streams.video[0].frames == 13
+    status, answer = server.predict(b"hello", "../a\x00.mp4")
+    assert status == 422
+    assert answer["error"].startswith("a.mp4 cannot be read: this is not a video")
+    status, answer = server.predict(bytes(3_000_000))
+    assert status == 422
+    assert answer["error"].startswith("clip.mp4 has 3 MB. A clip may have up to 0.5 MB")
+    status, answer = server.predict(b"", "")
+    assert answer["error"].startswith("The clip is empty")
+    status, _, content = server.get("/examples/17.mp4")
+    assert (status, content) == (404, b'{"error":"There are 3 examples, numbered from 0."}')
+
+
+def test_other_sites_cannot_send_a_browser_here_under_their_name(server: Server) -> None:
+    assert server.get("/", Host="elsewhere.example")[0] == 400
+    assert server.get("/", Host=f"localhost:{server.port}")[0] == 200
+
+
+def test_no_file_is_kept(server: Server, clip: Path) -> None:
+    assert server.predict(clip.read_bytes())[0] == 200
+    assert server.predict(b"hello")[0] == 422
+    server.wait_for(lambda: server.get("/queue")[2] == b'{"waiting":0}')
+    assert [path for path in server.left if path.is_file() and not path.name.startswith("fontlist")] == []
+    assert "Traceback" not in server.said

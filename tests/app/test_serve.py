@@ -1,0 +1,184 @@
+"""`m2a serve`: how it starts, what it refuses, and how it ends; and the application inside of another."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from parts import LABELS, PATIENCE, Server, tiny_model
+from torch import nn
+
+from m2a.app import create_app, serve
+from m2a.app.server import FIRST_PORT, is_loopback, listen
+from m2a.cli import main
+from m2a.errors import ConfigError
+
+pytest.importorskip("starlette", reason="the page needs the extra m2a[serve]")
+
+
+@pytest.mark.parametrize(("number", "host"), [(signal.SIGINT, "127.0.0.1"), (signal.SIGTERM, "0.0.0.0")])
+def test_it_ends_in_order_with_a_clip_on_its_way(
+    number: signal.Signals, host: str, models: list[Path], tmp_path: Path
+) -> None:
+    server = Server(tmp_path, "--model", models[1], "--host", host)
+    assert ("Warning: other machines can reach 0.0.0.0." in server.said) is (host == "0.0.0.0")
+    assert server.get("/", Host="this-machine.example")[0] == (200 if host == "0.0.0.0" else 400)
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE) as half:
+        half.sendall(b"POST /predict?name=a.mp4 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf of it")
+        server.wait_for(lambda: any(path.name == "clip" for path in server.left))
+        assert server.stop(number) == 0, server.said
+    assert server.left == []
+    assert server.said.splitlines()[-1] == "Stopped."
+    assert "Traceback" not in server.said
+
+
+@pytest.mark.parametrize(
+    ("models_given", "message"),
+    [
+        (("/nowhere/model",), "error: There is no folder /nowhere/model."),
+        (("a/b", "a/b"), "error: A model is named twice; name each once with --model."),
+    ],
+)
+def test_models_that_are_not_there(
+    models_given: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["serve", *(word for model in models_given for word in ("--model", model))])
+    assert end.value.code == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["starlette", "uvicorn"])
+def test_without_the_extra(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    message = rf'The page needs {module}, which is not installed: pip install "m2a\[serve\]"'
+    with pytest.raises(ConfigError, match=message):
+        create_app({"it": tiny_model()})
+    with pytest.raises(ConfigError, match=message):
+        serve({"it": tiny_model()})
+
+
+def test_a_port_that_is_taken() -> None:
+    with listen("127.0.0.1", 0) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"Port {port} on 127\.0\.0\.1 is in use\. Name another with --port"):
+            serve({"it": tiny_model()}, port=port)
+
+
+def test_without_a_port_the_first_free_one_is_taken() -> None:
+    with listen("127.0.0.1", None) as first, listen("127.0.0.1", None) as second:
+        assert FIRST_PORT <= first.getsockname()[1] < second.getsockname()[1]
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_is_none(port: int) -> None:
+    with pytest.raises(ConfigError, match=rf"port is {port}; a port is a number from 1 to 65535"):
+        listen("127.0.0.1", port)
+
+
+def test_a_host_that_is_none() -> None:
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.7 is no address of this machine .* Leave --host out"):
+        listen("192.0.2.7", 0)
+    with pytest.raises(ConfigError, match=r"The host 'a b' is not known here .* Leave --host out"):
+        listen("a b", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
+        ("10.0.0.3", False),
+    ],
+)  # fmt: skip
+def test_which_hosts_are_this_machine_alone(host: str, local: bool) -> None:
+    assert is_loopback(host) is local
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("clip.mp4", "clip.mp4"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\films\\a b.mp4", "a b.mp4"),
+        ("a\x00\x1b[31m\n.mp4", "a[31m.mp4"),
+        ("", "The clip"),
+        ("films/", "The clip"),
+        (61 * "x", 57 * "x" + "..."),
+    ],
+)
+def test_names_as_they_are_shown(given: str, shown: str) -> None:
+    from m2a.app.pages import shown_name
+
+    assert shown_name(given) == shown
+
+
+def ask(app: Any, path: str, body: bytes | None = None, *, gone: bool = False) -> tuple[int, bytes]:
+    """Status and content of one request to an ASGI application; `gone` hangs up once it has been sent."""
+    path, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET" if body is None else "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(b"host", b"localhost")],
+    }
+    coming = [{"type": "http.request", "body": body or b"", "more_body": False}]
+    going: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if coming:
+            return coming.pop(0)
+        if not gone:
+            await anyio.sleep_forever()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        going.append(message)
+
+    async def call() -> None:
+        await app(scope, receive, send)
+
+    anyio.run(call)
+    return going[0]["status"], b"".join(message.get("body", b"") for message in going)
+
+
+def test_inside_of_another_application(clip: Path) -> None:
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    app = Starlette(routes=[Mount("/try", create_app({"mine": tiny_model()}, max_megabytes=1))])
+    status, html = ask(app, "/try/")
+    assert status == 200
+    assert b'href="page.css"' in html
+    assert b"A clip may have up to 1 MB and 60 s" in html
+    status, content = ask(app, "/try/predict?name=a.mp4", clip.read_bytes())
+    assert status == 200
+    answer = json.loads(content)["answers"][0]
+    assert answer["details"] == "mine; sees 3 frames of 32 x 32 pixels"
+    assert {guess["label"] for guess in answer["guesses"]} == set(LABELS)
+
+
+def test_a_clip_that_nobody_waits_for_is_not_looked_at(clip: Path) -> None:
+    assert ask(create_app({"it": tiny_model()}), "/predict", clip.read_bytes(), gone=True) == (499, b"")
+
+
+def test_what_should_not_happen_is_said_and_logged(clip: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = tiny_model()
+    app = create_app({"it": model})
+    model.head = nn.Linear(7, 3)  # not as wide as the features
+    status, content = ask(app, "/predict?name=a.mp4", clip.read_bytes())
+    assert status == 500
+    assert json.loads(content)["error"] == (
+        "Something went wrong with a.mp4, which should not happen. The terminal where the page was started says why."
+    )
+    assert "a.mp4 could not be looked at" in caplog.text
+    assert "Traceback" in caplog.text
