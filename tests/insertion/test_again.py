@@ -123,6 +123,15 @@ def test_nothing_is_left_behind_by_a_layer_that_fails() -> None:
     model(x).sum().backward()
 
 
+def test_a_hook_on_the_mechanism_sees_each_pass_once() -> None:
+    model = net()
+    insert(model, "m2a", num_frames=3, reduction=2)
+    seen: list[tuple[int, ...]] = []
+    model[2].conv1.mechanism.register_forward_hook(lambda module, args, output: seen.append(tuple(output.shape)))
+    model(torch.randn(3, 3, 7, 5)).sum().backward()
+    assert seen == [(1, 3, 8, 5, 3)]
+
+
 def test_removing_takes_this_out_too_and_copies_have_their_own() -> None:
     model = net()
     insert(model, "m2a", num_frames=3, reduction=2)

@@ -94,7 +94,8 @@ def observed(backbone: nn.Module) -> Iterator[list[tuple[str, nn.Module, Tensor]
 
     def keeper(name: str) -> Any:
         def keep(part: nn.Module, args: tuple[Tensor, ...]) -> None:
-            seen.append((name, part, args[0].detach()))
+            if torch.is_grad_enabled():  # else it is the backward pass, which makes results again
+                seen.append((name, part, args[0].detach()))
 
         return keep
 

@@ -41,7 +41,7 @@ class SiteHook:
         features = args[0]
         result = self._apply(layer, features)
         if can_be_made_again(layer.get_submodule("mechanism"), result):
-            context = keeping_no(result, partial(self._apply, layer), features)
+            context = keeping_no(result, partial(self._apply, layer, again=True), features)
             context.__enter__()
             self.opened.append(context)
         return (result, *args[1:])
@@ -64,7 +64,8 @@ class SiteHook:
         else:
             layer.register_forward_hook(self.after)
 
-    def _apply(self, layer: nn.Module, x: Tensor) -> Tensor:
+    def _apply(self, layer: nn.Module, x: Tensor, *, again: bool = False) -> Tensor:
         mechanism = layer.get_submodule("mechanism")
         clips_BTCHW = self.layout.clips(x, self.frames.value, self.name)
-        return self.layout.features(mechanism(clips_BTCHW), x)
+        result = mechanism.forward(clips_BTCHW) if again else mechanism(clips_BTCHW)  # hooks see a pass once
+        return self.layout.features(result, x)
