@@ -21,7 +21,7 @@ Differs from the released code in: the boundary. The paper's text wraps (the las
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -54,15 +54,28 @@ class FrameDifference(nn.Module):
 
     def matrix(self, num_frames: int, *, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "T T"]:
         """Delta = shift - I, for which `forward(x)` is `Delta @ x` over time."""
-        identity = torch.eye(num_frames, device=device, dtype=dtype)
-        shift = identity.roll(1, dims=1)
-        if self.boundary == "zero":
-            keep = torch.arange(num_frames, device=device) < num_frames - 1
-            shift = shift * keep.to(dtype)[:, None]
-        return shift - identity
+        key = (num_frames, self.boundary, device, dtype)
+        if torch.compiler.is_compiling():
+            return _delta(*key)
+        if key not in _DELTAS:
+            with torch.inference_mode(False):  # what is made under it could not be used for training later
+                _DELTAS[key] = _delta(*key)
+        return _DELTAS[key]
 
     def extra_repr(self) -> str:
         return f"boundary={self.boundary!r}"
+
+
+_DELTAS: dict[Any, Tensor] = {}  # a few dozen numbers each, and seven small operations to make them at every site
+
+
+def _delta(num_frames: int, boundary: Boundary, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "T T"]:
+    identity = torch.eye(num_frames, device=device, dtype=dtype)
+    shift = identity.roll(1, dims=1)
+    if boundary == "zero":
+        keep = torch.arange(num_frames, device=device) < num_frames - 1
+        shift = shift * keep.to(dtype)[:, None]
+    return shift - identity
 
 
 class FrameAttention(nn.Module):
@@ -90,18 +103,19 @@ class MotionAttention(Gate):
     def mixing_matrix(self, centred_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T T"]:
         """M = softmax(P G P' / sqrt(D)) P for frames that have each zero mean: row t tells what frame t adds."""
         num_values = centred_BTD.shape[-1]
-        gram_BTT = centred_BTD @ centred_BTD.mT
+        gram_BTT = torch.bmm(centred_BTD, centred_BTD.mT)  # bmm, not @: small matrices, whose calls are what costs
         inverse_sigma_BT = (gram_BTT.diagonal(dim1=-2, dim2=-1) / num_values + _EPS).rsqrt()
         if isinstance(self.motion, FrameDifference):
             delta_TT = self.motion.matrix(gram_BTT.shape[-1], device=gram_BTT.device, dtype=gram_BTT.dtype)
             p_BTT = delta_TT * inverse_sigma_BT[:, None, :]
         else:
             p_BTT = torch.diag_embed(inverse_sigma_BT)
-        return (p_BTT @ gram_BTT @ p_BTT.mT / num_values**0.5).softmax(-1) @ p_BTT
+        scores_BTT = torch.bmm(torch.bmm(p_BTT, gram_BTT), p_BTT.mT) / num_values**0.5
+        return torch.bmm(scores_BTT.softmax(-1), p_BTT)
 
 
 def _without_autocast(device_type: str) -> AbstractContextManager[object]:
-    if torch.amp.is_autocast_available(device_type):
+    if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()  # the meta device, on which multiply-adds are counted, has none
 
