@@ -1,10 +1,11 @@
 """One page about one or several training runs: `report.html`, a single file that needs no network and no scripts."""
 
 from m2a.reporting.analysis import results_table as results_table
+from m2a.reporting.growth import write_growth as write_growth
 from m2a.reporting.report import Prediction as Prediction
 from m2a.reporting.report import write_report as write_report
 from m2a.reporting.runs import Run as Run
 from m2a.reporting.strips import FilmStrip as FilmStrip
 from m2a.reporting.timeline import write_timeline as write_timeline
 
-__all__ = ["FilmStrip", "Prediction", "Run", "results_table", "write_report", "write_timeline"]
+__all__ = ["FilmStrip", "Prediction", "Run", "results_table", "write_growth", "write_report", "write_timeline"]
