@@ -140,6 +140,12 @@ def test_the_speed_of_reading_is_shown_as_measured() -> None:
     assert script["table"](script["read"]()) in page, "the page is stale: run `python scripts/data_speed_table.py`"
 
 
+def test_the_speed_of_models_is_shown_as_measured() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "bench_tables.py"))
+    page = (ROOT / "docs" / "how-fast.md").read_text(encoding="utf-8")
+    assert script["render"](page, script["read"]()) == page, "the page is stale: run `python scripts/bench_tables.py`"
+
+
 def test_a_wrong_command_is_noticed() -> None:
     assert complaint("m2a train --data clips --epochs 3  # a comment") is None
     assert complaint("m2a train", whole=False) is None

@@ -4,6 +4,7 @@ from m2a.reporting.analysis import results_table as results_table
 from m2a.reporting.comparison import Comparison as Comparison
 from m2a.reporting.comparison import compare as compare
 from m2a.reporting.comparison import write_comparison as write_comparison
+from m2a.reporting.growth import write_growth as write_growth
 from m2a.reporting.report import Prediction as Prediction
 from m2a.reporting.report import write_report as write_report
 from m2a.reporting.runs import Run as Run
@@ -18,6 +19,7 @@ __all__ = [
     "compare",
     "results_table",
     "write_comparison",
+    "write_growth",
     "write_report",
     "write_timeline",
 ]
