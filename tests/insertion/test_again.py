@@ -163,3 +163,11 @@ def test_checkpointed_blocks() -> None:
         found.append([parameter.grad for parameter in model.parameters()])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_what_is_inserted_under_inference_mode_can_be_trained() -> None:
+    model = net()
+    with torch.inference_mode():
+        insert(model, "m2a", num_frames=3, reduction=2)
+    model(torch.randn(3, 3, 7, 5)).sum().backward()
+    assert model[2].conv1.mechanism.reduce.weight.grad is not None

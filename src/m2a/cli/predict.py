@@ -34,7 +34,7 @@ def predict(
     videos:
         Video files of any kind that FFmpeg opens, or folders of .jpg frames.
     model:
-        A folder that m2a train wrote (RUN/model, RUN/adapter), or owner/name on the hub.
+        A folder that m2a train wrote (RUN, RUN/model, RUN/adapter), or owner/name on the hub.
     image_weights:
         For an adapter: the image checkpoint it was trained beside, when it is not where it was.
     top_k:

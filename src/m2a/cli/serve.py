@@ -24,7 +24,7 @@ def serve(
     Parameters
     ----------
     model:
-        A folder that m2a train wrote (RUN/model, RUN/adapter), or owner/name on the hub. Repeat it to compare.
+        A folder that m2a train wrote (RUN, RUN/model, RUN/adapter), or owner/name on the hub. Repeat it to compare.
     host:
         The address to listen on. 0.0.0.0 lets other machines in; there is no password.
     port:

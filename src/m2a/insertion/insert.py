@@ -26,6 +26,7 @@ MECHANISM = "mechanism"
 """Name of the child that carries a mechanism."""
 
 
+@torch.inference_mode(False)  # weights that are made under it could not be trained
 def insert(
     model: nn.Module,
     spec: str,

@@ -66,7 +66,7 @@ def write_config(content: Mapping[str, Any], folder: Path) -> None:
 def load(
     model_id: str, *, backbone: nn.Module | None = None, image_weights: str | Path | None = None, **hub: Any
 ) -> VideoClassifier:
-    """Reads what `save` or `adapters.save` wrote, from a folder or from the Hugging Face hub.
+    """Reads what `save` or `adapters.save` wrote, from a folder (of a run, its `model/`) or from the Hugging Face hub.
 
     Raises:
         NotFoundError: a path that does not exist, or a folder that holds no model.
@@ -76,6 +76,7 @@ def load(
     """
     from m2a.models.create import build  # it imports VideoClassifier, which imports this module
 
+    model_id = _inside_run(model_id)
     content = _read_config(_locate(model_id, CONFIG_NAME, hub))
     config = ModelConfig.from_dict(content["model"])
     is_adapter = "adapter" in content
@@ -143,18 +144,23 @@ def _read_config(path: Path) -> Mapping[str, Any]:
     return content
 
 
+def _inside_run(model_id: str) -> str:
+    """The model of a run, where it is the run's folder that is given."""
+    folder = Path(model_id)
+    inside = folder / "model"
+    return str(inside) if (inside / CONFIG_NAME).is_file() and not (folder / CONFIG_NAME).is_file() else model_id
+
+
 def _locate(model_id: str, name: str, hub: Mapping[str, Any]) -> Path:
     folder = Path(model_id)
     if folder.is_dir():
         if (folder / name).is_file():
             return folder / name
-        inside = folder / "model"
-        hint = f" Did you mean {inside}?" if (inside / name).is_file() else ""
-        raise NotFoundError(f"{folder} holds no {name}, so it is not a saved model.{hint}")
+        raise NotFoundError(f"{folder} holds no {name}, so it is not a saved model.")
     if folder.is_absolute() or model_id.count("/") != 1 or model_id.startswith("."):
         raise NotFoundError(
-            f"There is no folder {model_id}. Give a folder that save_pretrained or m2a train wrote (RUN/model), or the "
-            "name of a model on the hub, owner/name."
+            f"There is no folder {model_id}. Give a folder that save_pretrained or m2a train wrote (RUN, RUN/model), "
+            "or the name of a model on the hub, owner/name."
         )
     known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
     try:

@@ -74,7 +74,7 @@ def explain_video(
     """
     found: list[tuple[str, VideoClassifier, Explanation]] = []
     for name in models:
-        model = load(_folder_of(name), image_weights=image_weights)
+        model = load(name, image_weights=image_weights)
         if device is not None:
             model.to(device)
         if truth is not None:
@@ -125,12 +125,6 @@ def _check_truth(truth: str, model: VideoClassifier, name: str) -> None:
     if truth not in labels:
         near = difflib.get_close_matches(truth, labels, n=3, cutoff=0.4) or labels[:3]
         raise ConfigError(f"The truth {truth!r} is no label of {name}. Near it: {', '.join(map(repr, near))}.")
-
-
-def _folder_of(name: str) -> str:
-    """A run's folder holds its model below it."""
-    inner = Path(name) / "model"
-    return str(inner) if (Path(name) / "config.yaml").is_file() and inner.is_dir() else name
 
 
 def _names(models: Sequence[tuple[str, VideoClassifier]]) -> list[str]:
