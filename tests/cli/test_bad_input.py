@@ -169,6 +169,5 @@ def test_videos_and_models_that_are_not_there(m2a: Command, trained: Path, video
     video = next(video_set.rglob("*.mp4"))
     check_message(m2a("predict", tmp_path / "no.mp4", "--model", trained / "model"), tmp_path / "no.mp4")
     check_message(m2a("predict", video, "--model", tmp_path / "no"), tmp_path / "no", "RUN/model")
-    check_message(m2a("predict", video, "--model", trained), trained / "model")
     check_message(m2a("evaluate", trained / "model", "--out", tmp_path / "out"), "--data")
     check_message(m2a("predict", "--model", trained / "model"), "Name at least one")

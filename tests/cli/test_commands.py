@@ -117,6 +117,7 @@ def test_predict_names_every_label(m2a: Command, trained: Path, video_set: Path,
     for answer in answers:
         assert {guess["label"] for guess in answer["top"]} == set(LABELS)
         assert sum(guess["probability"] for guess in answer["top"]) == pytest.approx(1, abs=1e-4)
+    assert json.loads(m2a("predict", video, frames, "--model", trained, "--json").out) == answers  # the run's folder
     assert "probability" in m2a("predict", video, "--model", trained / "model", "--top-k", 2).out
 
 
