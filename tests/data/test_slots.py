@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 
 import pytest
 import torch
@@ -76,7 +75,9 @@ def test_a_slot_is_taken_until_the_last_reference_is_gone() -> None:
     assert second is not None
     assert slots.take() is None
     pixels, held = lease(first.address)
-    first.allocate((13,))[:] = 7  # type: ignore[index]
+    part = first.allocate((13,))
+    assert part is not None
+    part[:] = 7
     assert pixels.tolist() == [7] * 13
     assert slots.take() is None
     del held
@@ -94,7 +95,7 @@ def test_what_does_not_fit_into_a_slot() -> None:
     assert slot.allocate((3,)) is not None
 
 
-def test_without_room_there_are_no_slots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_room_there_are_no_slots() -> None:
     assert SlotPool.create(workers=0, num_bytes=13) is None
     assert SlotPool.create(workers=1, num_bytes=2**50) is None
     assert SlotPool.create(workers=1, num_bytes=13) is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from m2a.data import ClipSet, read_clips
+from m2a.data import ClipFile, ClipSet, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import ConfigError
 from m2a.evaluation import PROBES, Evaluation, evaluate, load_clip
@@ -100,10 +100,10 @@ def test_one_frame_has_no_order() -> None:
 
 def made_up(as_filmed: list[int], backwards: list[int], shuffled: list[int]) -> Evaluation:
     """Eight clips of "up", "down" and "hold", and the class said of each under the probes."""
-    clips = tuple(range(8))
+    clips = tuple(ClipFile(id=str(k), path=Path(f"{k}.mp4"), label=LABELS[0]) for k in range(8))
     return Evaluation(
         labels=LABELS,
-        clips=clips,  # type: ignore[arg-type]  # only their number matters here
+        clips=clips,  # only their number matters here
         targets=torch.tensor([0, 0, 0, 1, 1, 1, 2, 2]),
         probabilities=torch.eye(3)[as_filmed],
         probes={

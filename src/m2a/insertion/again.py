@@ -1,8 +1,8 @@
 """What a layer keeps of a mechanism's result for its backward pass, made again instead of kept.
 
 A layer behind a mechanism keeps its input, the features as the mechanism changed them, although the features
-themselves are kept anyway: together twice the memory of the site in a plain network. Making the mechanism's result
-again costs a few percent of a layer's backward pass.
+themselves are kept anyway: together twice the memory of the site in a plain network. So the result is made again when
+the layer's backward pass asks for it, which costs another forward pass of the mechanism.
 """
 
 from __future__ import annotations
