@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -66,6 +67,11 @@ class Batch:
         for, on the device where the batch is, so that the processes that decode need not do it."""
         return self.packed.unpack()
 
+    def __reduce__(self) -> Any:
+        # numbers, not tensors: each of those would travel between processes as a file of shared memory
+        numbers = self.labels.tolist(), self.indices.tolist()
+        return _unpickle, (self.packed, *numbers, self.bad, self.failure)
+
     def pin_memory(self) -> Batch:
         """The same in page-locked memory, where copies to a GPU are fast."""
         return replace(
@@ -83,6 +89,13 @@ class Batch:
             labels=self.labels.to(device, non_blocking=non_blocking),
             indices=self.indices.to(device, non_blocking=non_blocking),
         )
+
+
+def _unpickle(
+    packed: PackedClips, labels: list[int], indices: list[int], bad: list[BadClip], failure: Failure | None
+) -> Batch:
+    numbers = {"labels": torch.tensor(labels, dtype=torch.int64), "indices": torch.tensor(indices, dtype=torch.int64)}
+    return Batch(packed=packed, bad=bad, failure=failure, **numbers)
 
 
 def collate(

@@ -45,8 +45,8 @@ class ClipReader(ABC):
         allocate: Allocate | None = None,
     ) -> UInt8[Tensor, "T 3 H W"]:
         """The RGB frames at `indices`, in that order; indices count from 0 and may repeat. With a `crop`, the part of
-        each that it names when it is told the frames' height and width. `allocate` gives the memory they are put into,
-        of a shape; or None for new memory.
+        each that it names when it is told the frames' height and width. `allocate` gives memory of a shape to put them
+        into; or None for new memory. It is asked for a whole frame's shape or a crop's, whichever is quicker.
 
         The result lies in memory as rows of pixels (channels last), as decoders write it.
         """
@@ -63,7 +63,7 @@ class ClipReader(ABC):
                 given = allocate(shape) if allocate is not None else None
                 pixels_THWC = np.empty(shape, np.uint8) if given is None else given
             elif size != tuple(frame.shape[1:]):
-                raise UnreadableClipError(self.path, _two_sizes(size, wanted[0], tuple(frame.shape[1:]), index))
+                raise UnreadableClipError(self.path, two_sizes(size, wanted[0], tuple(frame.shape[1:]), index))
             part_3HW = frame[:, top : top + height, left : left + width].numpy()
             for place in places[index]:
                 pixels_THWC[place] = part_3HW.transpose(1, 2, 0)  # by numpy, in one thread, while it is in the cache
@@ -95,6 +95,7 @@ class ClipReader(ABC):
         self.close()
 
 
-def _two_sizes(size: tuple[int, ...], index: int, other: tuple[int, ...], place: int) -> str:
+def two_sizes(size: tuple[int, ...], index: int, other: tuple[int, ...], place: int) -> str:
+    """Why a clip cannot be read whose frames have two sizes, each (height, width), one at `index`, one at `place`."""
     both = f"{size[1]}x{size[0]} at frame {index}, {other[1]}x{other[0]} at frame {place}"
     return f"its frames differ in size ({both}); all must have the same"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,7 +118,16 @@ class ClipDataset(Dataset[Sample | BadClip | Failure]):
 
     def _train_sample(self, index: int) -> Sample:
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        return self.prepare(self.decode(index, rng), index, rng)
+        slot = self._slot
+        if slot is None:
+            return self.prepare(self.decode(index, rng), index, rng)
+        since = slot.used
+        try:
+            sample = self.prepare(self.decode(index, rng), index, rng)
+        except UnreadableClipError:
+            slot.used = since
+            raise
+        return replace(sample, clip=slot.keep(sample.clip, since))
 
     def decode(self, index: int, rng: np.random.Generator) -> UInt8[Tensor, "T 3 H W"]:
         """The frames that training takes of a clip, and of them the crop, both drawn; in its own size."""
@@ -129,7 +140,7 @@ class ClipDataset(Dataset[Sample | BadClip | Failure]):
             decoder=self.decoder,
             short_side=given.smallest_side,
             crop=lambda height, width: given.draw_crop(height, width, rng),
-            allocate=self._slot.allocate if self._slot is not None else None,
+            allocate=self._allocate if self._slot is not None else None,
             opener=self._opener,
         )
 
@@ -161,6 +172,11 @@ class ClipDataset(Dataset[Sample | BadClip | Failure]):
         `make_loader`."""
         self._slot = self._slots.take() if self._slots is not None else None
         return [self[index] for index in indices]
+
+    def _allocate(self, shape: Sequence[int]) -> UInt8[np.ndarray, ...] | None:
+        """A part of the slot, for no more than a clip's share of it."""
+        share = math.prod(shape) <= self.most_bytes
+        return self._slot.allocate(shape) if share and self._slot is not None else None
 
     @property
     def most_bytes(self) -> int:

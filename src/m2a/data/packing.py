@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +27,8 @@ class PackedClips:
     """Where each clip begins."""
     shapes: tuple[tuple[int, ...], ...]
     """Of each clip, (*V, T, H, W, 3)."""
+    strides: tuple[tuple[int, ...], ...]
+    """Of each clip, in bytes: a crop may lie in its whole frames."""
     preprocessing: Preprocessing
     slot: tuple[int, int, int] | None = None
     """The slot that the pixels are in, in the process that filled it."""
@@ -41,16 +42,30 @@ class PackedClips:
         """Copies clips together: into a slot, where those that are there already stay; without one, or where it is too
         small, into memory of their own, which is shared when this runs in a worker of a loader."""
         arrays = [clip.movedim(-3, -1).numpy() for clip in clips]
-        shapes = tuple(array.shape for array in arrays)
-        offsets = None if slot is None else _into(slot, arrays)
-        if slot is not None and offsets is not None:
-            pixels = slot.pixels[: slot.used]
-            return cls(pixels=pixels, offsets=offsets, shapes=shapes, preprocessing=preprocessing, slot=slot.address)
+        placed = None if slot is None else _into(slot, arrays)
+        if slot is not None and placed is not None:
+            return cls(
+                pixels=slot.pixels[: slot.used],
+                offsets=tuple(offset for offset, _ in placed),
+                shapes=tuple(place.shape for _, place in placed),
+                strides=tuple(place.strides for _, place in placed),
+                preprocessing=preprocessing,
+                slot=slot.address,
+            )
         *starts, end = np.cumsum([0, *(array.size for array in arrays)]).tolist()
         pixels = _new(end)
-        for start, array in zip(starts, arrays, strict=True):
-            np.copyto(pixels.numpy()[start : start + array.size].reshape(array.shape), array)
-        return cls(pixels=pixels, offsets=tuple(starts), shapes=shapes, preprocessing=preprocessing)
+        places = [
+            pixels.numpy()[at : at + array.size].reshape(array.shape) for at, array in zip(starts, arrays, strict=True)
+        ]
+        for place, array in zip(places, arrays, strict=True):
+            np.copyto(place, array)
+        return cls(
+            pixels=pixels,
+            offsets=tuple(starts),
+            shapes=tuple(place.shape for place in places),
+            strides=tuple(place.strides for place in places),
+            preprocessing=preprocessing,
+        )
 
     def unpack(self) -> UInt8[Tensor, "B *V T 3 S S"]:
         """All clips at the model's size, in the order in memory that decoders write pixels in (channels last), and in
@@ -61,8 +76,8 @@ class PackedClips:
         *views, frames, _, _, _ = self.shapes[0]
         out = self.pixels.new_empty((len(self.shapes), *views, frames, size, size, 3))
         with _one_thread(self.pixels.device):
-            for place, offset, shape in zip(out, self.offsets, self.shapes, strict=True):
-                clip = self.pixels[offset : offset + math.prod(shape)].view(shape)
+            for place, offset, shape, strides in zip(out, self.offsets, self.shapes, self.strides, strict=True):
+                clip = self.pixels.as_strided(shape, strides, self.pixels.storage_offset() + offset)
                 scaled = clip if shape == place.shape else self._to_size(clip)
                 place.copy_(scaled)
         return out.movedim(-1, -3)
@@ -78,34 +93,37 @@ class PackedClips:
 
     def __reduce__(self) -> Any:
         if self.slot is None:
-            return _unpickle, (self.pixels, self.offsets, self.shapes, self.preprocessing)
-        return _from_slot, (self.slot, len(self.pixels), self.offsets, self.shapes, self.preprocessing)
+            return _unpickle, (self.pixels, self.offsets, self.shapes, self.strides, self.preprocessing)
+        return _from_slot, (self.slot, len(self.pixels), self.offsets, self.shapes, self.strides, self.preprocessing)
 
     def _to_size(self, clip: UInt8[Tensor, "*V T H W 3"]) -> UInt8[Tensor, "*V T S S 3"]:
         return self.preprocessing.to_size(clip.movedim(-1, -3)).movedim(-3, -1)
 
 
-def _into(slot: Slot, arrays: Sequence[UInt8[np.ndarray, ...]]) -> tuple[int, ...] | None:
-    offsets = []
+def _into(slot: Slot, arrays: Sequence[UInt8[np.ndarray, ...]]) -> list[tuple[int, UInt8[np.ndarray, ...]]] | None:
+    placed = []
     for array in arrays:
-        offset = slot.offset(array)
+        offset, place = slot.offset(array), array
         if offset is None:
-            offset, place = slot.used, slot.allocate(array.shape)
-            if place is None:
+            offset, new = slot.used, slot.allocate(array.shape)
+            if new is None:
                 return None
-            np.copyto(place, array)
-        offsets.append(offset)
-    return tuple(offsets)
+            np.copyto(new, array)
+            place = new
+        placed.append((offset, place))
+    return placed
 
 
-def _unpickle(pixels: Tensor, offsets: Any, shapes: Any, preprocessing: Preprocessing) -> PackedClips:
-    return PackedClips(pixels=pixels, offsets=offsets, shapes=shapes, preprocessing=preprocessing)
+def _unpickle(pixels: Tensor, offsets: Any, shapes: Any, strides: Any, preprocessing: Preprocessing) -> PackedClips:
+    return PackedClips(pixels=pixels, offsets=offsets, shapes=shapes, strides=strides, preprocessing=preprocessing)
 
 
-def _from_slot(slot: Any, num_bytes: int, offsets: Any, shapes: Any, preprocessing: Preprocessing) -> PackedClips:
+def _from_slot(
+    slot: Any, num_bytes: int, offsets: Any, shapes: Any, strides: Any, preprocessing: Preprocessing
+) -> PackedClips:
     memory, held = lease(slot)
-    pixels = memory[:num_bytes]
-    return PackedClips(pixels=pixels, offsets=offsets, shapes=shapes, preprocessing=preprocessing, lease=held)
+    given = {"offsets": offsets, "shapes": shapes, "strides": strides, "preprocessing": preprocessing}
+    return PackedClips(pixels=memory[:num_bytes], lease=held, **given)
 
 
 def _new(num_bytes: int) -> UInt8[Tensor, " N"]:

@@ -106,6 +106,16 @@ class _Window(ClipReader):
         for index, frame in self._whole.stream([self._start + index for index in indices]):
             yield index - self._start, frame
 
+    def read(
+        self,
+        indices: Sequence[int],
+        *,
+        crop: Callable[[int, int], Box] | None = None,
+        allocate: Allocate | None = None,
+    ) -> UInt8[Tensor, "T 3 H W"]:
+        self._sorted(indices)  # raises for those outside the window
+        return self._whole.read([self._start + index for index in indices], crop=crop, allocate=allocate)
+
     def close(self) -> None:
         self._whole.close()
 

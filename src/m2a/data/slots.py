@@ -85,11 +85,23 @@ class Slot:
         self.used = end
         return part
 
+    def keep(self, clip: UInt8[Tensor, "*_ _ 3 _ _"], since: int) -> UInt8[Tensor, "*_ _ 3 _ _"]:
+        """A clip that is in it already, or else a copy, in place of what was put there from the byte `since` on; the
+        clip itself, where the slot is too small for it."""
+        pixels = clip.movedim(-3, -1).numpy()
+        if self.offset(pixels) is not None:
+            return clip
+        self.used = since
+        place = self.allocate(pixels.shape)
+        if place is None:
+            return clip
+        np.copyto(place, pixels)
+        return torch.from_numpy(place).movedim(-1, -3)
+
     def offset(self, array: UInt8[np.ndarray, ...]) -> int | None:
-        """Where an array begins in it; None for one that is elsewhere, or not in one piece."""
+        """Where an array begins in it; None for one that is elsewhere."""
         offset = int(array.ctypes.data) - self._start
-        inside = offset >= 0 and offset + array.size <= self.used
-        return offset if inside and array.flags.c_contiguous else None
+        return offset if 0 <= offset < self.used else None
 
 
 class Lease:
