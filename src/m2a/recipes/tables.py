@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from m2a.data.synthetic import order_blind_ceiling
@@ -71,7 +71,7 @@ def table_content(group: Group) -> dict[str, Any]:
         "data": {"name": group.data.name, "classes": group.data.classes, "clips": group.data.clips}
         | {"fingerprint": group.data.fingerprint},
         "changes": group.changes,
-        "weights": sorted({result.weights for result in group.results}),
+        "weights": asdict(group.weights),
         "rows": [row_content(row) | {"measured": _content(measured)} for row, measured in group.rows],
     }
 
@@ -127,11 +127,11 @@ def _notes(group: Group) -> tuple[str, ...]:
     if group.scale != "paper" or group.data.classes != 174 or group.data.drawing is not None or group.changes:
         notes.append(
             "The paper: Something-Something V1, 174 classes, 224 pixels, ImageNet weights. Here: "
-            f"{group.data.name}, {group.data.classes} classes, {_joined(sizes)} pixels, weights from "
-            f"{_joined({result.weights for result in group.results})}. Compare the order of rows, not figures."
+            f"{group.data.name}, {group.data.classes} classes, {_joined(sizes)} pixels, {group.weights}. Compare the "
+            "order of rows, not figures."
         )
-    elif any(result.weights != "imagenet" for result in group.results):
-        notes.append(f"Weights from {_joined({result.weights for result in group.results})}.")
+    elif group.weights.kind == "random":
+        notes.append("The paper starts from ImageNet weights, these rows from random ones.")
     notes.append("top-1, top-5: mean over seeds ± 95% interval of the mean (Student's t); one seed has no interval.")
     if group.data.drawing is not None:
         ceiling = order_blind_ceiling(group.data.drawing["labels"])
