@@ -14,13 +14,13 @@ from m2a.data.clipset import ClipFile, ClipSet
 from m2a.errors import ConfigError, DataError, NotFoundError
 from m2a.evaluation import PROBES as PROBES_OF_EVALUATION
 from m2a.recipes.estimate import Estimate, estimate, t_quantile
+from m2a.recipes.groups import group_results
 from m2a.recipes.results import (
     PROBES,
     DataInfo,
     Result,
     check_free,
     data_info,
-    group_results,
     read_result,
     read_results,
     result_path,
@@ -162,16 +162,17 @@ def test_a_table_shows_the_paper_beside_what_was_measured(tmp_path: Path) -> Non
     title = "Table I, resnet18: scale tiny, from random weights, synthetic (6 classes, 12 + 6 clips, 0123abcd)"
     assert shown.title == title
     assert [row[0] for row in shown.rows] == ["none", "m2a-attention", "m2a-motion", "m2a"]
-    assert shown.rows[0] == ("none", "14.57", "13.9", "38.9", "1.000", "44.0 ± 9.9", "90.0 ± 0.0", "3")
-    assert shown.rows[1] == ("m2a-attention", "14.79", "16.9", "42.0", "-", "-", "-", "-")
-    assert shown.rows[3][4:] == ("1.000", "60.0", "90.0", "1")
+    assert shown.rows[0] == ("none", "14.57", "13.9", "38.9", "1.000", "44.0 ± 9.9", "90.0 ± 0.0", "22.0 ± 5.0", "3")
+    assert shown.rows[1] == ("m2a-attention", "14.79", "16.9", "42.0", "-", "-", "-", "-", "-")
+    assert shown.rows[3][4:] == ("1.000", "60.0", "90.0", "30.0", "1")
     assert any("Here: synthetic, 6 classes, 32 pixels, random weights." in note for note in shown.notes)
     assert any("could not be decoded, over all runs: 1" in note for note in shown.notes)
     assert any("Blind to the order of frames, 50.0%" in note for note in shown.notes)
-    assert "| none | 14.57 | 13.9 | 38.9 | 1.000 | 44.0 ± 9.9 | 90.0 ± 0.0 | 3 |" in shown.markdown()
+    assert "| none | 14.57 | 13.9 | 38.9 | 1.000 | 44.0 ± 9.9 | 90.0 ± 0.0 | 22.0 ± 5.0 | 3 |" in shown.markdown()
     assert "| --- | ---: |" in shown.markdown()
     content = table_content(group)
     assert content["rows"][0]["measured"]["seeds"] == [0, 1, 2]
+    assert (content["rows"][0]["measured"]["shuffled"], content["ceiling"]) == (22.0, 50.0)
     assert content["rows"][1]["measured"] is None
     assert content["weights"] == {"kind": "random", "file": None, "sha256": None}
     json.dumps(content)
@@ -213,7 +214,7 @@ def test_a_title_says_how_many_clips_were_used() -> None:
 def test_a_table_without_results_is_the_papers() -> None:
     shown = results_table("VI", None)
     assert shown.title == "Table VI, resnet18: no results yet"
-    assert shown.rows[0] == ("none", "-", "13.9", "-", "-", "-", "-", "-")
+    assert shown.rows[0] == ("none", "-", "13.9", "-", "-", "-", "-", "-", "-")
     assert "m2a paper run VI/none" in shown.notes[0]
 
 

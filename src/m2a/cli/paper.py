@@ -141,7 +141,8 @@ def table_(
         Print JSON.
     """
     from m2a.cli.output import CONSOLE, print_json
-    from m2a.recipes.results import group_results, read_results
+    from m2a.recipes.groups import group_results
+    from m2a.recipes.results import read_results
     from m2a.recipes.tables import results_table, table_content
 
     if results is not None and not results.is_dir():

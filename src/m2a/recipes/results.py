@@ -1,4 +1,4 @@
-"""Results of runs on disk: one JSON each, and what they say together."""
+"""Results of runs on disk, one JSON each."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import hashlib
 import json
 import os
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from m2a.data.clipset import ClipSet
 from m2a.errors import ConfigError, DataError
-from m2a.recipes.estimate import Estimate, estimate
-from m2a.recipes.paper import NEUTRAL, ROW_OPTIONS, brief
+from m2a.recipes.paper import NEUTRAL, ROW_OPTIONS
 from m2a.recipes.rows import PaperRow, find_row, find_table
 from m2a.recipes.scales import find_scale
 from m2a.recipes.weights import StartWeights
@@ -100,46 +98,6 @@ class Result:
         return (self.table, self.scale, *(json.dumps(part, sort_keys=True) for part in parts))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What the seeds of one row say."""
-
-    top1: Estimate
-    top5: Estimate
-    probes: Mapping[str, Estimate]
-    """Top-1 under each probe."""
-    macs: int
-    parameters: int
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Results of one table that may be compared: the same scale, weights, data and changes."""
-
-    table: str
-    scale: str
-    weights: StartWeights
-    data: DataInfo
-    changes: dict[str, Any]
-    results: tuple[Result, ...]
-    rows: tuple[tuple[PaperRow, Measured | None], ...] = field(default=())
-    """The paper's rows in its order; None where nothing was measured."""
-
-    @property
-    def title(self) -> str:
-        changed = f", {brief(self.changes)}" if self.changes else ""
-        return f"scale {self.scale}, from {self.weights}, {self.data}{self._used}{changed}"
-
-    @property
-    def _used(self) -> str:
-        """How many clips of the set were used, where that is not all of them."""
-        used = {(result.num_train, result.num_clips + len(result.skipped)) for result in self.results}
-        if used == {(self.data.clips.get("train"), self.data.clips.get("validation"))}:
-            return ""
-        return "".join(f", {train:,} + {measured:,} of them used" for train, measured in sorted(used))
-
-
 def result_path(folder: Path, row: PaperRow, **settings: Any) -> Path:
     """<folder>/<table>/<mechanism>-<scale>-<data>-<weights>-seed<k>.json, with weights "scratch" or "imagenet". Runs
     with changed options have a tag of the changes at the end, so that they stand beside the recipe's own. `settings`
@@ -152,8 +110,17 @@ def run_name(
 ) -> str:
     """A name of a run within its table that is safe in file names."""
     mechanism = row.mechanism.replace("+", "-plus-")
-    tag = f"-changed-{_digest(json.dumps(changes, sort_keys=True))}" if changes else ""
-    return re.sub(r"[^\w.-]+", "-", f"{mechanism}-{scale}-{data}-{weights.tag}-seed{seed}{tag}")
+    return safe_name(f"{mechanism}-{scale}-{data}-{weights.tag}-seed{seed}{changes_tag(changes)}")
+
+
+def changes_tag(changes: Mapping[str, Any]) -> str:
+    """What tells names of changed recipes from the recipe's own; empty without changes."""
+    return f"-changed-{_digest(json.dumps(changes, sort_keys=True))}" if changes else ""
+
+
+def safe_name(text: str) -> str:
+    """Without what file names cannot have on every system."""
+    return re.sub(r"[^\w.-]+", "-", text)
 
 
 def data_info(name: str, clips: ClipSet, *, drawing: Mapping[str, Any] | None = None) -> DataInfo:
@@ -238,43 +205,6 @@ def read_results(folder: Path, table: str) -> list[Result]:
         found[run] = path
         results.append(result)
     return results
-
-
-def group_results(results: Sequence[Result]) -> list[Group]:
-    """Results by scale, changes, weights and data, the recipe's own first; of each row the mean over its seeds."""
-    members: dict[tuple[str, ...], list[Result]] = defaultdict(list)
-    for result in results:
-        members[result.group].append(result)
-    order = sorted(members, key=lambda key: (key[1], key[2] != "{}", *key[2:]))
-    return [_group(members[key]) for key in order]
-
-
-def _group(results: list[Result]) -> Group:
-    first = results[0]
-    rows = []
-    for row in find_table(first.table):
-        own = sorted((result for result in results if result.recipe == row.name), key=lambda result: result.seed)
-        rows.append((row, _measured(own) if own else None))
-    return Group(
-        table=first.table,
-        scale=first.scale,
-        weights=first.weights,
-        data=first.data,
-        changes=first.changes,
-        results=tuple(results),
-        rows=tuple(rows),
-    )
-
-
-def _measured(results: Sequence[Result]) -> Measured:
-    return Measured(
-        top1=estimate([result.top1 for result in results]),
-        top5=estimate([result.top5 for result in results]),
-        probes={name: estimate([result.probes[name]["top1"] for result in results]) for name in PROBES},
-        macs=results[0].macs,
-        parameters=results[0].parameters,
-        seeds=tuple(result.seed for result in results),
-    )
 
 
 def _digest(text: str) -> str:
