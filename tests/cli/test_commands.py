@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import timm
 import torch
 import yaml
 from command import LABELS, Outcome, tiny
+
+from m2a.training.config import TrainConfig
 
 Command = Callable[..., Outcome]
 VERBS = (
@@ -89,6 +92,15 @@ def test_evaluate_reproduces_the_runs_evaluation(m2a: Command, trained: Path, vi
     before, after = json.loads((trained / "evaluation.json").read_text()), json.loads(outcome.out)
     for key in ("top1", "top5", "per_class", "confusion", "macs", "parameters", "labels"):
         assert after[key] == before[key], key
+
+
+def test_a_run_is_evaluated_on_the_clips_it_chose(m2a: Command, trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    TrainConfig.load(run / "config.yaml", validation_clips_per_class=1).save(run / "config.yaml")
+    outcome = m2a("evaluate", run, "--workers", 0, "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["num_clips"] == 3
+    assert "the first 1 clips of each class of validation: 3 of 6" in outcome.err
 
 
 def test_evaluate_a_saved_model_in_a_table(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,11 @@ from typing import Any
 import pytest
 import yaml
 from command import Outcome, run_command, tiny
+from rich.console import Console
+
+from m2a.errors import DataError
+from m2a.recipes import paper_recipe
+from m2a.workflows import paper_data
 
 Command = Callable[..., Outcome]
 TINY = ("--data", "synthetic", "--scale", "tiny", "--device", "cpu")
@@ -59,20 +66,26 @@ def test_help_names_the_verbs(m2a: Command) -> None:
 def test_two_seeds_leave_two_results(ran: tuple[Path, Outcome]) -> None:
     folder, outcome = ran
     files = sorted(path.name for path in (folder / "results" / "I").iterdir())
-    assert files == ["m2a-tiny-synthetic-seed0.json", "m2a-tiny-synthetic-seed1.json"]
+    assert files == [f"m2a-tiny-synthetic-scratch-seed{seed}.json" for seed in (0, 1)]
     printed = json.loads(outcome.out)
     assert printed["failures"] == {}
     for seed, entry in enumerate(printed["results"]):
         result: dict[str, Any] = json.loads(Path(entry.pop("file")).read_text())
         assert entry == result
         assert (result["recipe"], result["table"], result["seed"]) == ("I/m2a", "I", seed)
-        run = Path(result["run"])
+        run = folder / "runs" / "I" / result["run"]
         evaluation = json.loads((run / "evaluation.json").read_text())
         for name in ("top1", "top5", "macs", "parameters", "num_clips", "skipped", "versions", "hardware"):
             assert result[name] == evaluation[name], name
-        assert result["config"] == yaml.safe_load((run / "config.yaml").read_text())
+        assert result["per_class"] == {row["label"]: row["top1"] for row in evaluation["per_class"]}
+        for row in evaluation["probes"]["rows"][1:]:
+            assert result["probes"][row["probe"]] == {"top1": row["top1"], "top5": row["top5"]}
+        assert list(result["probes"]) == ["shuffled", "reversed", "still"]
+        names = {"data": "synthetic", "out": result["run"]}
+        assert result["config"] == yaml.safe_load((run / "config.yaml").read_text()) | names
         assert result["changes"] == {}
-        assert result["weights"] == "none"
+        assert result["weights"] == {"kind": "random", "file": None, "sha256": None}
+        assert result["num_train"] == 12
         assert result["best_epoch"] == 1
         assert result["data"]["clips"] == {"train": 12, "validation": 6}
         assert (result["data"]["drawing"]["generator"], result["data"]["drawing"]["size"]) == (1, 32)
@@ -80,6 +93,22 @@ def test_two_seeds_leave_two_results(ran: tuple[Path, Outcome]) -> None:
         assert 0 < result["seconds"] < 600
         assert {"commit", "versions", "hardware"} <= set(result)
     assert [path.name for path in (folder / "runs" / "data").iterdir()] == ["synthetic-tiny"]
+
+
+def test_a_result_says_nothing_of_where_things_lay(ran: tuple[Path, Outcome]) -> None:
+    for path in (ran[0] / "results" / "I").iterdir():
+        text = path.read_text()
+        assert [place for place in (str(ran[0]), str(Path.cwd()), str(Path.home())) if place in text] == []
+        assert [value for value in strings_of(json.loads(text)) if value.startswith(("/", "~"))] == []
+
+
+def strings_of(value: Any) -> list[str]:
+    """Every text in a JSON value, keys too; of a command line every word."""
+    if isinstance(value, dict):
+        return [text for pair in value.items() for part in pair for text in strings_of(part)]
+    if isinstance(value, list):
+        return [text for inner in value for text in strings_of(inner)]
+    return [part for word in value.split() for part in word.split("=")] if isinstance(value, str) else []
 
 
 def test_the_table_shows_them(m2a: Command, ran: tuple[Path, Outcome]) -> None:
@@ -116,21 +145,24 @@ def test_changed_options_are_recorded_and_stand_apart(m2a: Command, ran: tuple[P
     (results / "I").mkdir(parents=True)
     for path in (ran[0] / "results" / "I").iterdir():
         (results / "I" / path.name).write_text(path.read_text())
-    changed = ("--num-frames", 4, "--mechanism-options.boundary", "zero", "--workers", 0)
+    changed = ("--num-frames", 4, "--mechanism-options.boundary", "zero", "--workers", 0, "--train-clips-per-class", 1)
     arguments = ("paper", "run", "I/m2a", *TINY, *changed, "--out", ran[0] / "runs", "--results", results)
     outcome = m2a(*arguments, "--json")
     assert outcome.code == 0, outcome.err
     (result,) = json.loads(outcome.out)["results"]
-    assert result["changes"] == {"num_frames": 4, "mechanism_options": {"boundary": "zero"}}
+    changes = {"num_frames": 4, "mechanism_options": {"boundary": "zero"}, "train_clips_per_class": 1}
+    assert result["changes"] == changes
+    assert (result["num_train"], result["data"]["clips"]["train"]) == (6, 12)
+    assert "the first 1 clips of each class of train: 6 of 12" in outcome.err
     assert "-changed-" in result["file"]
     groups = json.loads(m2a("paper", "table", "I", "--results", results, "--json").out)["groups"]
     assert [(group["changes"], len(group["rows"][3]["measured"]["seeds"])) for group in groups] == [
         ({}, 2),
-        ({"num_frames": 4, "mechanism_options": {"boundary": "zero"}}, 1),
+        (changes, 1),
     ]
     again = m2a(*arguments, "--overwrite")
     assert again.code == 0, again.err
-    assert Path(result["run"] + "-2").is_dir()
+    assert (ran[0] / "runs" / "I" / (result["run"] + "-2")).is_dir()
     replaced = json.loads(Path(result["file"]).read_text())
     assert (replaced["run"], replaced["top1"]) == (result["run"] + "-2", result["top1"])
 
@@ -139,17 +171,47 @@ def test_a_set_of_ones_own_and_a_row_that_fails(m2a: Command, video_set: Path, t
     """The second row goes on after the first, whose result is there already."""
     results = tmp_path / "results"
     (results / "II").mkdir(parents=True)
-    (results / "II" / "none-tiny-videos-seed0.json").write_text("kept")
+    (results / "II" / "none-tiny-videos-scratch-seed0.json").write_text("kept")
     outcome = m2a(
         "paper", "run", "II/none", "II/m2a", "--data", video_set, "--scale", "tiny", "--device", "cpu",
         "--out", tmp_path / "runs", "--results", results,
     )  # fmt: skip
     error(outcome, "1 of 2 runs failed", "II/none, seed 0: There is a result already")
-    assert (results / "II" / "none-tiny-videos-seed0.json").read_text() == "kept"
-    result = json.loads((results / "II" / "m2a-tiny-videos-seed0.json").read_text())
+    assert (results / "II" / "none-tiny-videos-scratch-seed0.json").read_text() == "kept"
+    result = json.loads((results / "II" / "m2a-tiny-videos-scratch-seed0.json").read_text())
     assert (result["backbone"], result["data"]["name"], result["data"]["classes"]) == ("mobilenetv2_100", "videos", 3)
     assert result["data"]["drawing"]["layout"] == "class-folders"  # a drawn set says so itself
     assert "II/m2a" in outcome.out
+
+
+def test_an_edition_is_drawn_below_the_runs_and_known_wherever_it_lies(
+    ran: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawing all of it takes minutes: a stand-in is asked for it."""
+    asked: list[tuple[Path, dict[str, Any]]] = []
+
+    def draw_edition(root: Path, *, progress: bool, **arguments: Any) -> None:
+        asked.append((root, arguments))
+        shutil.copytree(ran[0] / "runs" / "data" / "synthetic-tiny", root)
+        record = json.loads((root / "synthetic.json").read_text())
+        (root / "synthetic.json").write_text(json.dumps({"edition": 1, **record}))
+
+    monkeypatch.setattr(paper_data, "synthesize", draw_edition)
+    console = Console(quiet=True)
+    for scale in ("tiny", "small"):
+        recipe = paper_recipe("I/none", data="edition-1", scale=scale)
+        config, drawn = paper_data.with_data(recipe, scale, tmp_path / scale, console)
+        assert config.data == tmp_path / scale / "data" / "edition-1"
+        assert (drawn.name, (drawn.drawing or {})["edition"]) == ("edition-1", 1)
+    assert asked == [(tmp_path / scale / "data" / "edition-1", {"edition": 1}) for scale in ("tiny", "small")]
+    moved = config.data.rename(tmp_path / "elsewhere")
+    assert paper_data.data_name(moved) == "edition-1"
+    assert paper_data.with_data(config.with_changes(data=moved), "tiny", tmp_path, console)[1] == drawn
+    assert len(asked) == 2
+    for broken, message in (("{", "is not readable as JSON"), ("[]", "is not what m2a data synthesize writes")):
+        (moved / "synthetic.json").write_text(broken)
+        with pytest.raises(DataError, match=message):
+            paper_data.data_name(moved)
 
 
 def test_a_synthetic_set_of_other_settings_is_refused(m2a: Command, tmp_path: Path) -> None:
@@ -201,19 +263,36 @@ def test_a_broken_result_is_named(m2a: Command, tmp_path: Path) -> None:
     error(m2a("paper", "table", "I", "--results", tmp_path), tmp_path / "I" / "bad.json", "run the row again")
 
 
-def test_weights_from_a_file_are_recorded(m2a: Command, video_set: Path, trained: Path, tmp_path: Path) -> None:
-    """They do not fit: what is looked at is that they are taken for the paper's image weights."""
-    from m2a.recipes import find_row, paper_recipe
-    from m2a.workflows.paper import _weights
+def test_image_weights_from_a_file_are_an_axis_of_their_own(
+    m2a: Command, ran: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    """In float16, as a small file holds them; they are float32 in the model, and no change of the recipe."""
+    import safetensors.torch
+    import timm
+    import torch
 
-    weights = trained / "model" / "model.safetensors"
-    config = paper_recipe("I/m2a", data=video_set, pretrained=str(weights))
-    said = _weights(find_row("I/m2a"), "paper", config)
-    assert said.startswith("imagenet, taken to be in model.safetensors (sha256 ")
-    small = paper_recipe("I/m2a", data=video_set, scale="small", pretrained=str(weights))
-    assert _weights(find_row("I/m2a"), "small", small).startswith("the file model.safetensors")
-    outcome = m2a("paper", "run", "I/m2a", *TINY, "--pretrained", weights, "--out", tmp_path, "--results", tmp_path)
-    error(outcome, weights)
+    from m2a.models import load
+
+    weights = tmp_path / "image.safetensors"
+    state = timm.create_model("resnet18").state_dict()
+    safetensors.torch.save_file({key: value.half() for key, value in state.items()}, weights)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "synthetic-tiny").symlink_to(ran[0] / "runs" / "data" / "synthetic-tiny")
+    outcome = m2a(
+        "paper", "run", "I/none", *TINY, "--pretrained", weights, "--lr", 1e-12, "--out", tmp_path,
+        "--results", tmp_path, "--json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    (result,) = json.loads(outcome.out)["results"]
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+    assert result["weights"] == {"kind": "imagenet", "file": "image.safetensors", "sha256": digest}
+    assert result["changes"] == {"lr": 1e-12}
+    assert (result["config"]["pretrained"], result["config"]["backbone_options"]) == ("image.safetensors", {})
+    assert "--pretrained image.safetensors --lr" in result["command"]
+    assert "/none-tiny-synthetic-imagenet-seed0-changed-" in result["file"]
+    trained = load(tmp_path / "I" / result["run"] / "model").backbone.state_dict()
+    assert {tensor.dtype for tensor in trained.values() if tensor.is_floating_point()} == {torch.float32}
+    torch.testing.assert_close(trained["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"].half().float())
 
 
 def test_macs(m2a: Command) -> None:

@@ -14,7 +14,7 @@ from m2a.recipes import SCALES, TABLES, changes_of, list_recipes, paper_recipe
 from m2a.recipes.costs import RowCost, measure_costs
 from m2a.recipes.paper import brief
 from m2a.recipes.rows import find_row, find_rows
-from m2a.recipes.scales import Scale
+from m2a.recipes.scales import RANDOM_BACKBONES, Scale
 
 DISTINCT = sorted(
     {(row.network.backbone, row.network.inflate, str(parse_spec(row.mechanism))) for row in find_rows(list(TABLES))}
@@ -49,7 +49,7 @@ def test_the_papers_settings() -> None:
 
 @pytest.mark.parametrize(("backbone", "inflate", "mechanism"), DISTINCT)
 def test_every_distinct_model_can_be_built(backbone: str, inflate: bool, mechanism: str) -> None:
-    options = SCALES["small"].backbone_options.get(backbone, {})
+    options = RANDOM_BACKBONES.get(backbone, {})
     with torch.device("meta"):
         model = create_model(
             backbone, mechanism=mechanism, inflate=inflate, num_classes=6, size=32, backbone_options=options
@@ -76,11 +76,29 @@ def test_changes_go_over_the_recipe_and_are_told() -> None:
     )
 
 
-def test_a_file_of_image_weights_is_no_change_where_image_weights_are_meant() -> None:
-    assert changes_of(paper_recipe("I/m2a", data="a", pretrained="w.pth"), "I/m2a", "paper") == {}
-    assert changes_of(paper_recipe("I/m2a", data="a", pretrained="none"), "I/m2a", "paper") == {"pretrained": "none"}
-    small = paper_recipe("I/m2a", data="a", scale="small", pretrained="w.pth")
-    assert changes_of(small, "I/m2a", "small") == {"pretrained": "w.pth"}
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("pretrained", ["none", "imagenet", "w.pth"])
+def test_weights_are_no_change_of_a_recipe(scale: str, pretrained: str) -> None:
+    config = paper_recipe("I/m2a", data="a", scale=scale, pretrained=pretrained)
+    assert config.pretrained == pretrained
+    assert changes_of(config, "I/m2a", scale) == {}
+    assert config.backbone_options == ({"zero_init_last": False} if pretrained == "none" else {})
+
+
+def test_image_weights_are_trained_at_a_rate_that_does_not_destroy_them() -> None:
+    scratch, imagenet = (
+        paper_recipe("I/m2a", data="a", scale="small", pretrained=pretrained) for pretrained in ("none", "imagenet")
+    )
+    assert (scratch.lr, imagenet.lr) == (1e-3, 3e-4)
+    assert scratch.with_changes(lr=3e-4, pretrained="imagenet", backbone_options={}) == imagenet
+
+
+def test_the_scale_small() -> None:
+    config = paper_recipe("I/m2a", data="a", scale="small")
+    assert (config.size, config.num_frames, config.optimizer, config.schedule) == (64, 8, "adamw", "one-cycle")
+    assert (config.precision, config.batch_size, config.pretrained) == ("bf16-mixed", 8, "none")
+    assert config.train_clips_per_class is not None
+    assert config.validation_clips_per_class is not None
 
 
 @pytest.mark.parametrize("changes", [{"mechanism": "tsm"}, {"backbone": "resnet50"}, {"inflate": True}])

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from m2a.data.clipset import ClipFile, ClipSet
-from m2a.errors import ConfigError, DataError
+from m2a.errors import ConfigError, DataError, NotFoundError
+from m2a.evaluation import PROBES as PROBES_OF_EVALUATION
 from m2a.recipes.estimate import Estimate, estimate, t_quantile
+from m2a.recipes.groups import group_results
 from m2a.recipes.results import (
+    PROBES,
     DataInfo,
     Result,
     check_free,
     data_info,
-    group_results,
     read_result,
     read_results,
     result_path,
@@ -26,7 +28,10 @@ from m2a.recipes.results import (
 )
 from m2a.recipes.rows import find_row
 from m2a.recipes.tables import results_table, table_content
+from m2a.recipes.weights import StartWeights, start_weights
 
+RANDOM, IMAGENET = StartWeights(kind="random"), StartWeights(kind="imagenet")
+FILE = StartWeights(kind="imagenet", file="w.pth", sha256="0123456789ab")
 DATA = DataInfo(name="synthetic", classes=6, clips={"train": 12, "validation": 6}, fingerprint="0123abcd")
 
 
@@ -34,9 +39,11 @@ def made(recipe: str = "I/m2a", *, top1: float = 50.0, seed: int = 0, **changes:
     row = find_row(recipe)
     values: dict[str, Any] = {
         "recipe": recipe, "table": row.table, "mechanism": row.mechanism, "backbone": row.network.backbone,
-        "inflate": row.network.inflate, "scale": "tiny", "data": DATA, "changes": {}, "weights": "none", "seed": seed,
-        "top1": top1, "top5": 90.0, "num_clips": 6, "skipped": [], "macs": 1_000_000_000, "parameters": 11_000_000,
-        "best_epoch": 1, "seconds": 3.0, "run": "runs/x", "config": {"size": 32, "seed": seed}, "commit": None,
+        "inflate": row.network.inflate, "scale": "tiny", "data": DATA, "changes": {}, "weights": RANDOM, "seed": seed,
+        "top1": top1, "top5": 90.0, "per_class": {"Moving something up": top1, "Moving something down": None},
+        "probes": {name: {"top1": top1 / 2, "top5": 80.0} for name in ("shuffled", "reversed", "still")},
+        "num_train": 12, "num_clips": 6, "skipped": [], "macs": 1_000_000_000, "parameters": 11_000_000,
+        "best_epoch": 1, "seconds": 3.0, "run": "x", "config": {"size": 32, "seed": seed}, "commit": None,
         "versions": {}, "hardware": "2 x some processor", "command": "m2a paper run I/m2a",
     }  # fmt: skip
     return Result(**(values | changes))
@@ -44,8 +51,8 @@ def made(recipe: str = "I/m2a", *, top1: float = 50.0, seed: int = 0, **changes:
 
 def put(folder: Path, result: Result) -> Path:
     path = result_path(
-        folder, find_row(result.recipe), scale=result.scale, data=result.data.name, seed=result.seed,
-        changes=result.changes,
+        folder, find_row(result.recipe), scale=result.scale, data=result.data.name, weights=result.weights,
+        seed=result.seed, changes=result.changes,
     )  # fmt: skip
     write_result(path, result)
     return path
@@ -76,18 +83,19 @@ def test_an_interval_by_hand() -> None:
 
 
 def test_files_have_safe_names(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"scale": "small", "data": "synthetic", "seed": 3, "changes": {}}
+    settings: dict[str, Any] = {"scale": "small", "data": "synthetic", "weights": RANDOM, "seed": 3, "changes": {}}
 
     def name(recipe: str, **changes: Any) -> str:
         path = result_path(tmp_path, find_row(recipe), **(settings | changes))
         return path.relative_to(tmp_path).as_posix()
 
-    assert name("I/m2a") == "I/m2a-small-synthetic-seed3.json"
-    assert name("IV/m2a:patch8") == "IV/m2a-patch8-small-synthetic-seed3.json"
-    assert name("V/m2a+tsm") == "V/m2a-plus-tsm-small-synthetic-seed3.json"
-    assert name("I/m2a", data="my clips/../x") == "I/m2a-small-my-clips-..-x-seed3.json"
+    assert name("I/m2a") == "I/m2a-small-synthetic-scratch-seed3.json"
+    assert name("I/m2a", weights=IMAGENET) == "I/m2a-small-synthetic-imagenet-seed3.json"
+    assert name("IV/m2a:patch8", weights=FILE) == "IV/m2a-patch8-small-synthetic-imagenet-seed3.json"
+    assert name("V/m2a+tsm") == "V/m2a-plus-tsm-small-synthetic-scratch-seed3.json"
+    assert name("I/m2a", data="my clips/../x") == "I/m2a-small-my-clips-..-x-scratch-seed3.json"
     changed = name("I/m2a", changes={"epochs": 2})
-    assert changed.startswith("I/m2a-small-synthetic-seed3-changed-")
+    assert changed.startswith("I/m2a-small-synthetic-scratch-seed3-changed-")
     assert changed != name("I/m2a", changes={"epochs": 3})
 
 
@@ -96,6 +104,10 @@ def test_a_result_survives_the_disk(tmp_path: Path) -> None:
     path = put(tmp_path, result)
     assert read_result(path) == result
     assert [other.name for other in path.parent.iterdir()] == [path.name]
+
+
+def test_a_result_has_every_probe_there_is() -> None:
+    assert list(PROBES) == list(PROBES_OF_EVALUATION)
 
 
 def test_a_result_is_never_replaced_unasked(tmp_path: Path) -> None:
@@ -144,29 +156,65 @@ def test_a_table_shows_the_paper_beside_what_was_measured(tmp_path: Path) -> Non
     drawn = replace(DATA, drawing={"labels": ["Moving something up", "Moving something down"]})
     for seed, top1 in enumerate((40.0, 44.0, 48.0)):
         put(tmp_path, made("I/none", top1=top1, seed=seed, data=drawn))
-    put(tmp_path, made("I/m2a", top1=60.0, data=drawn, skipped=[{"path": "a", "reason": "b"}]))
+    put(tmp_path, made("I/m2a", top1=60.0, data=drawn, num_clips=5, skipped=[{"path": "a", "reason": "b"}]))
     (group,) = group_results(read_results(tmp_path, "I"))
     shown = results_table("I", group)
-    assert shown.title == ("Table I, resnet18: scale tiny, synthetic (6 classes, 12 + 6 clips, 0123abcd)")
+    title = "Table I, resnet18: scale tiny, from random weights, synthetic (6 classes, 12 + 6 clips, 0123abcd)"
+    assert shown.title == title
     assert [row[0] for row in shown.rows] == ["none", "m2a-attention", "m2a-motion", "m2a"]
-    assert shown.rows[0] == ("none", "14.57", "13.9", "38.9", "1.000", "44.0 ± 9.9", "90.0 ± 0.0", "3")
-    assert shown.rows[1] == ("m2a-attention", "14.79", "16.9", "42.0", "-", "-", "-", "-")
-    assert shown.rows[3][4:] == ("1.000", "60.0", "90.0", "1")
-    assert any("Here: synthetic, 6 classes, 32 pixels, weights from none" in note for note in shown.notes)
+    assert shown.rows[0] == ("none", "14.57", "13.9", "38.9", "1.000", "44.0 ± 9.9", "90.0 ± 0.0", "22.0 ± 5.0", "3")
+    assert shown.rows[1] == ("m2a-attention", "14.79", "16.9", "42.0", "-", "-", "-", "-", "-")
+    assert shown.rows[3][4:] == ("1.000", "60.0", "90.0", "30.0", "1")
+    assert any("Here: synthetic, 6 classes, 32 pixels, random weights." in note for note in shown.notes)
     assert any("could not be decoded, over all runs: 1" in note for note in shown.notes)
     assert any("Blind to the order of frames, 50.0%" in note for note in shown.notes)
-    assert "| none | 14.57 | 13.9 | 38.9 | 1.000 | 44.0 ± 9.9 | 90.0 ± 0.0 | 3 |" in shown.markdown()
+    assert "| none | 14.57 | 13.9 | 38.9 | 1.000 | 44.0 ± 9.9 | 90.0 ± 0.0 | 22.0 ± 5.0 | 3 |" in shown.markdown()
     assert "| --- | ---: |" in shown.markdown()
     content = table_content(group)
     assert content["rows"][0]["measured"]["seeds"] == [0, 1, 2]
+    assert (content["rows"][0]["measured"]["shuffled"], content["ceiling"]) == (22.0, 50.0)
     assert content["rows"][1]["measured"] is None
+    assert content["weights"] == {"kind": "random", "file": None, "sha256": None}
     json.dumps(content)
+
+
+def test_random_and_imagenet_weights_never_stand_in_one_table(tmp_path: Path) -> None:
+    """A file is told from another by its content, and from timm's own weights."""
+    renamed = replace(FILE, file="renamed.pth")
+    put(tmp_path, made("I/m2a", top1=10.0, weights=RANDOM))
+    put(tmp_path, made("I/m2a", top1=20.0, weights=FILE))
+    put(tmp_path, made("I/m2a", top1=30.0, weights=renamed, seed=1))
+    put(tmp_path, made("I/m2a", top1=40.0, weights=IMAGENET, seed=2))
+    groups = group_results(read_results(tmp_path, "I"))
+    found = {
+        group.title.split(", synthetic")[0]: measured.top1.mean for group in groups if (measured := group.rows[3][1])
+    }
+    assert found == {
+        "scale tiny, from random weights": 10.0,
+        "scale tiny, from ImageNet weights (w.pth, sha256 0123456789ab)": 25.0,
+        "scale tiny, from ImageNet weights": 40.0,
+    }
+    assert len(list((tmp_path / "I").iterdir())) == 4
+
+
+def test_weights_of_a_file_are_known_by_its_hash(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"abc")
+    found = start_weights(str(tmp_path / "w.pth"))
+    assert (found.kind, found.file, found.sha256) == ("imagenet", "w.pth", "ba7816bf8f01")  # FIPS 180-2's "abc"
+    assert (start_weights("none"), start_weights("imagenet")) == (RANDOM, IMAGENET)
+    with pytest.raises(NotFoundError, match=r"no checkpoint gone\.pth\. Give --pretrained imagenet, none, or the path"):
+        start_weights("gone.pth")
+
+
+def test_a_title_says_how_many_clips_were_used() -> None:
+    (few,) = group_results([made("I/m2a", num_train=6, num_clips=3)])
+    assert few.title.endswith("synthetic (6 classes, 12 + 6 clips, 0123abcd), 6 + 3 of them used")
 
 
 def test_a_table_without_results_is_the_papers() -> None:
     shown = results_table("VI", None)
     assert shown.title == "Table VI, resnet18: no results yet"
-    assert shown.rows[0] == ("none", "-", "13.9", "-", "-", "-", "-", "-")
+    assert shown.rows[0] == ("none", "-", "13.9", "-", "-", "-", "-", "-", "-")
     assert "m2a paper run VI/none" in shown.notes[0]
 
 
@@ -175,8 +223,11 @@ def test_a_table_without_results_is_the_papers() -> None:
     [
         ("{", "not readable as JSON"),
         ("[1]", "not the result of a run"),
-        ('{"schema": 1}', "not the result of a run"),
-        ({"schema": 99}, "has schema 99; this version reads 1"),
+        ('{"schema": 2}', "not the result of a run"),
+        ({"schema": 99}, "has schema 99; this version reads 2"),
+        ({"schema": 1, "weights": "none"}, "has schema 1; this version reads 2"),
+        ({"weights": "none"}, "argument after \\*\\* must be a mapping"),
+        ({"probes": {"reversed": {"top1": 3.0}}}, "probes hold no top-1 of shuffled, still"),
         ({"top1": "high", "macs": None}, "top1 is 'high', macs is None, not a number"),
         ({"recipe": "I/m2b"}, "no row 'I/m2b'"),
         ({"recipe": "II/m2a"}, "recipe II/m2a is not m2a of Table I"),

@@ -91,6 +91,7 @@ def test_the_runs_folder(changes: dict[str, Any], folder: str) -> None:
         ({"epochs": 0}, r"epochs must be at least 1; got 0\."),
         ({"batch_size": 0}, r"batch_size must be at least 1; got 0\."),
         ({"accumulate": -1}, r"accumulate must be at least 1; got -1\."),
+        ({"train_clips_per_class": 0}, r"train_clips_per_class must be at least 1; got 0\. Leave it out to take all"),
         ({"num_frames": 1}, r"num_frames must be at least 2; got 1\."),
         ({"reduction": 0}, r"reduction must be at least 1; got 0\."),
         ({"seed": -1}, r"seed must be at least 0; got -1\."),

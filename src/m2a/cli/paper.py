@@ -64,20 +64,23 @@ def run(
     """Train and measure rows of the paper, and keep each result as a JSON file.
 
     Each row is trained as in the paper, at the scale that is asked for. The flags of m2a train go over that and are
-    recorded as changes; --backbone, --inflate and --mechanism are what a row is, and stay. --data is the data set's
-    folder, or the word synthetic for the scale's own drawn set. --out is a folder for all runs, by default runs/paper;
-    each run gets a new one in it. Where a run fails the next goes on, and the failures are named at the end.
+    recorded as changes; --backbone, --inflate and --mechanism are what a row is, and stay. --pretrained (none,
+    imagenet, or a file, which is taken to hold ImageNet weights) is no change either: results from random and from
+    ImageNet weights stand in tables of their own. --data is the data set's folder, or the word synthetic for the
+    scale's own drawn set, or edition-1 for that edition of the synthetic set. --out is a folder for all runs, by
+    default runs/paper; each run gets a new one in it. Where a run fails the next goes on, and the failures are named
+    at the end.
 
     Parameters
     ----------
     names:
         Rows such as I/m2a, and whole tables such as I; m2a paper list shows them.
     scale:
-        paper (as it is), small (about five minutes a row on 2 cores) or tiny (seconds).
+        paper (as it is), small (minutes a row on one core) or tiny (seconds).
     seeds:
         Several seeds, such as 0 1 2, in place of --seed.
     results:
-        Folder of the results: <table>/<mechanism>-<scale>-<data>-seed<k>.json.
+        Folder of the results: <table>/<mechanism>-<scale>-<data>-<weights>-seed<k>.json.
     overwrite:
         Replace results that are there already, instead of refusing.
     json:
@@ -138,7 +141,8 @@ def table_(
         Print JSON.
     """
     from m2a.cli.output import CONSOLE, print_json
-    from m2a.recipes.results import group_results, read_results
+    from m2a.recipes.groups import group_results
+    from m2a.recipes.results import read_results
     from m2a.recipes.tables import results_table, table_content
 
     if results is not None and not results.is_dir():
@@ -192,20 +196,25 @@ def option_sources(tokens: Sequence[str]) -> tuple[Dict, ...]:
     fixed = [f"--{name}" for name in ROW_OPTIONS if flags & {f"--{name}", f"--no-{name}"}]
     if fixed and not flags & {"--help"}:
         raise ConfigError(refusal(fixed))
-    scale = _peek_scale(tokens)
+    scale, pretrained = _peek(tokens)
     if scale not in SCALES:
         return ()  # the parser says which there are
-    values = {**shared_options(scale), "command": shlex.join(["m2a", "paper", "run", *tokens])}
+    values = {**shared_options(scale, pretrained), "command": shlex.join(["m2a", "paper", "run", *tokens])}
     return (Dict({"paper": {"run": values}}),)
 
 
-def _peek_scale(tokens: Sequence[str]) -> str:
-    found: list[str] = []
+def _peek(tokens: Sequence[str]) -> tuple[str, str | None]:
+    """The scale and the weights that are asked for: the recipe depends on both."""
+    found: list[tuple[str, str | None]] = []
     peeker = App(help_flags=[], version_flags=[], result_action="return_value")
 
     @peeker.default
-    def peek(*rest: Annotated[str, Parameter(allow_leading_hyphen=True)], scale: str = "paper") -> None:
-        found.append(scale)
+    def peek(
+        *rest: Annotated[str, Parameter(allow_leading_hyphen=True)],
+        scale: str = "paper",
+        pretrained: str | None = None,
+    ) -> None:
+        found.append((scale, pretrained))
 
     peeker(list(tokens), exit_on_error=False, print_error=False)
     return found[0]
@@ -213,10 +222,11 @@ def _peek_scale(tokens: Sequence[str]) -> str:
 
 def _changes(options: TrainConfig, scale: str) -> dict[str, Any]:
     """What was asked for beside the recipe."""
-    recipe = TrainConfig.from_dict({**shared_options(scale), "data": options.data})
+    recipe = TrainConfig.from_dict({**shared_options(scale, options.pretrained), "data": options.data})
     apart = ("data", "out", "seed", *ROW_OPTIONS)
     names = [f.name for f in fields(TrainConfig) if f.name not in apart]
-    return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(recipe, name)}
+    changed = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(recipe, name)}
+    return {**changed, "pretrained": options.pretrained}
 
 
 def _show_runs(done: PaperRuns, json: bool) -> None:

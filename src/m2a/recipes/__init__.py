@@ -1,10 +1,11 @@
 """Whole runs by name, each a function that returns a config: the rows of the paper's tables. Imports no torch, but for
 `costs`, which counts."""
 
+from m2a.recipes.groups import Group as Group
+from m2a.recipes.groups import group_results as group_results
 from m2a.recipes.paper import changes_of as changes_of
 from m2a.recipes.paper import paper_recipe as paper_recipe
 from m2a.recipes.results import Result as Result
-from m2a.recipes.results import group_results as group_results
 from m2a.recipes.results import read_results as read_results
 from m2a.recipes.rows import TABLES as TABLES
 from m2a.recipes.rows import PaperRow as PaperRow
@@ -16,6 +17,7 @@ from m2a.recipes.scales import Scale as Scale
 __all__ = [
     "SCALES",
     "TABLES",
+    "Group",
     "PaperRow",
     "Result",
     "Scale",

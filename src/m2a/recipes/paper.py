@@ -8,13 +8,14 @@ from typing import Any
 
 from m2a.errors import ConfigError
 from m2a.recipes.rows import PaperRow, find_row
-from m2a.recipes.scales import PAPER, find_scale
+from m2a.recipes.scales import PAPER, RANDOM_BACKBONES, find_scale
 from m2a.training.config import TrainConfig
 
 ROW_OPTIONS = ("backbone", "inflate", "mechanism")
 """What a row is; everything else may be changed."""
-NEUTRAL = ("data", "out", "device", "workers", "resume", "seed")
-"""Options that leave a result comparable: data and seed are recorded by themselves, the others change nothing."""
+NEUTRAL = ("data", "out", "pretrained", "device", "workers", "cache_folder", "resume", "seed")
+"""Options that are no change of a recipe: data, weights and seed are recorded by themselves, the others change
+nothing."""
 
 
 def paper_recipe(name: str, *, data: str | Path, scale: str = "paper", **changes: Any) -> TrainConfig:
@@ -23,14 +24,13 @@ def paper_recipe(name: str, *, data: str | Path, scale: str = "paper", **changes
     Raises ConfigError for a row or scale that is not there, an option that does not exist or has an impossible value,
     and for a change of what makes the row.
     """
-    row, chosen = find_row(name), find_scale(scale)
+    row, shared = find_row(name), {**shared_options(scale, changes.get("pretrained")), **changes}
     if fixed := [option for option in ROW_OPTIONS if option in changes]:
         raise ConfigError(refusal(fixed, row))
-    defaults = chosen.backbone_options.get(row.network.backbone, {})
+    defaults = RANDOM_BACKBONES.get(row.network.backbone, {}) if shared["pretrained"] == "none" else {}
     return TrainConfig.from_dict(
         {
-            **shared_options(scale),
-            **changes,
+            **shared,
             "backbone": row.network.backbone,
             "inflate": row.network.inflate,
             "mechanism": row.mechanism,
@@ -49,21 +49,22 @@ def refusal(options: list[str] | tuple[str, ...], row: PaperRow | None = None) -
     )
 
 
-def shared_options(scale: str) -> dict[str, Any]:
-    """The options that all rows have in common at a scale. Raises ConfigError when there is no such scale."""
-    return {**PAPER, **find_scale(scale).options}
+def shared_options(scale: str, pretrained: str | None = None) -> dict[str, Any]:
+    """The options that all rows have in common at a scale, where training starts from these weights: by default the
+    scale's own. Raises ConfigError when there is no such scale."""
+    found = find_scale(scale)
+    options = {**PAPER, **found.options}
+    if pretrained is not None:
+        options["pretrained"] = pretrained
+    return {**options, **(found.from_random if options["pretrained"] == "none" else {})}
 
 
 def changes_of(config: TrainConfig, name: str, scale: str) -> dict[str, Any]:
-    """The options in which a config differs from the recipe at that scale, `NEUTRAL` ones left out. Weights from a file
-    are no change where the recipe starts from ImageNet weights: they are taken for the same."""
-    recipe = paper_recipe(name, data=config.data, scale=scale).to_dict()
-    changed = {
+    """The options in which a config differs from the recipe for its weights at that scale, `NEUTRAL` ones left out."""
+    recipe = paper_recipe(name, data=config.data, scale=scale, pretrained=config.pretrained).to_dict()
+    return {
         option: value for option, value in config.to_dict().items() if option not in NEUTRAL and value != recipe[option]
     }
-    if recipe["pretrained"] == "imagenet" and changed.get("pretrained") not in (None, "none"):
-        del changed["pretrained"]
-    return changed
 
 
 def brief(changes: Mapping[str, Any]) -> str:

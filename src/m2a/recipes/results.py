@@ -1,4 +1,4 @@
-"""Results of runs on disk: one JSON each, and what they say together."""
+"""Results of runs on disk, one JSON each."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import hashlib
 import json
 import os
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from m2a.data.clipset import ClipSet
 from m2a.errors import ConfigError, DataError
-from m2a.recipes.estimate import Estimate, estimate
-from m2a.recipes.paper import NEUTRAL, ROW_OPTIONS, brief
+from m2a.recipes.paper import NEUTRAL, ROW_OPTIONS
 from m2a.recipes.rows import PaperRow, find_row, find_table
 from m2a.recipes.scales import find_scale
+from m2a.recipes.weights import StartWeights
 
-SCHEMA = 1
+SCHEMA = 2
+PROBES = ("shuffled", "reversed", "still")
+"""What a result has beside the clips as they were filmed: those of `m2a.evaluation.PROBES`."""
 RESULTS = Path("paper/results")
 """Where results are kept unless told otherwise."""
 
@@ -29,7 +30,7 @@ class DataInfo:
     """Which clips a run was trained and measured on."""
 
     name: str
-    """The folder's name, or "synthetic"."""
+    """The folder's name, "synthetic" for a scale's own set, or "edition-1"."""
     classes: int
     clips: dict[str, int]
     """How many, by split."""
@@ -45,7 +46,8 @@ class DataInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One run of one row: what was measured, with all it takes to do it again."""
+    """One run of one row: what was measured, with all it takes to do it again. Files and folders are named, not placed:
+    results are published."""
 
     schema: int = SCHEMA
     recipe: str
@@ -57,11 +59,17 @@ class Result:
     data: DataInfo
     changes: dict[str, Any]
     """Options that differ from the recipe at that scale."""
-    weights: str
-    """Where training started: imagenet, none, or imagenet with the file they were read from."""
+    weights: StartWeights
     seed: int
     top1: float
     top5: float
+    per_class: dict[str, float | None]
+    """Top-1 in percent by label; None where a label has no clip that was measured."""
+    probes: dict[str, dict[str, float]]
+    """By name of `PROBES`, `top1` and `top5` of the same clips with their frames shuffled, reversed, and replaced by
+    one."""
+    num_train: int
+    """Clips that were trained on, once those of `skip_list` and over `train_clips_per_class` are left out."""
     num_clips: int
     """Validation clips that were measured."""
     skipped: list[dict[str, str]]
@@ -73,7 +81,7 @@ class Result:
     seconds: float
     """Reading the data, training, evaluation and report; not the drawing of a synthetic set."""
     run: str
-    """The run's folder."""
+    """The name of the run's folder."""
     config: dict[str, Any]
     commit: str | None
     versions: dict[str, str]
@@ -84,55 +92,35 @@ class Result:
     def group(self) -> tuple[str, ...]:
         """What results must have in common to stand in one table. The settings are compared themselves, too: what a
         scale means may change with the library."""
-        apart = (*NEUTRAL, *ROW_OPTIONS, "pretrained")
+        apart = (*NEUTRAL, *ROW_OPTIONS)
         settings = {option: value for option, value in self.config.items() if option not in apart}
-        return (
-            self.table,
-            self.scale,
-            *(json.dumps(part, sort_keys=True) for part in (self.changes, asdict(self.data), settings)),
-        )
+        parts = (self.changes, self.weights.group, asdict(self.data), settings)
+        return (self.table, self.scale, *(json.dumps(part, sort_keys=True) for part in parts))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What the seeds of one row say."""
-
-    top1: Estimate
-    top5: Estimate
-    macs: int
-    parameters: int
-    seeds: tuple[int, ...]
+def result_path(folder: Path, row: PaperRow, **settings: Any) -> Path:
+    """<folder>/<table>/<mechanism>-<scale>-<data>-<weights>-seed<k>.json, with weights "scratch" or "imagenet". Runs
+    with changed options have a tag of the changes at the end, so that they stand beside the recipe's own. `settings`
+    go to `run_name`."""
+    return folder / row.table / f"{run_name(row, **settings)}.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """Results of one table that may be compared: the same scale, data and changes."""
-
-    table: str
-    scale: str
-    data: DataInfo
-    changes: dict[str, Any]
-    results: tuple[Result, ...]
-    rows: tuple[tuple[PaperRow, Measured | None], ...] = field(default=())
-    """The paper's rows in its order; None where nothing was measured."""
-
-    @property
-    def title(self) -> str:
-        changed = f", {brief(self.changes)}" if self.changes else ""
-        return f"scale {self.scale}, {self.data}{changed}"
-
-
-def result_path(folder: Path, row: PaperRow, *, scale: str, data: str, seed: int, changes: Mapping[str, Any]) -> Path:
-    """<folder>/<table>/<mechanism>-<scale>-<data>-seed<k>.json. Runs with changed options have a tag of the changes at
-    the end, so that they stand beside the recipe's own."""
-    return folder / row.table / f"{run_name(row, scale=scale, data=data, seed=seed, changes=changes)}.json"
-
-
-def run_name(row: PaperRow, *, scale: str, data: str, seed: int, changes: Mapping[str, Any]) -> str:
+def run_name(
+    row: PaperRow, *, scale: str, data: str, weights: StartWeights, seed: int, changes: Mapping[str, Any]
+) -> str:
     """A name of a run within its table that is safe in file names."""
     mechanism = row.mechanism.replace("+", "-plus-")
-    tag = f"-changed-{_digest(json.dumps(changes, sort_keys=True))}" if changes else ""
-    return re.sub(r"[^\w.-]+", "-", f"{mechanism}-{scale}-{data}-seed{seed}{tag}")
+    return safe_name(f"{mechanism}-{scale}-{data}-{weights.tag}-seed{seed}{changes_tag(changes)}")
+
+
+def changes_tag(changes: Mapping[str, Any]) -> str:
+    """What tells names of changed recipes from the recipe's own; empty without changes."""
+    return f"-changed-{_digest(json.dumps(changes, sort_keys=True))}" if changes else ""
+
+
+def safe_name(text: str) -> str:
+    """Without what file names cannot have on every system."""
+    return re.sub(r"[^\w.-]+", "-", text)
 
 
 def data_info(name: str, clips: ClipSet, *, drawing: Mapping[str, Any] | None = None) -> DataInfo:
@@ -183,7 +171,9 @@ def read_result(path: Path) -> Result:
         numbers = {name: raw.get(name) for name in ("top1", "top5", "macs", "parameters", "seed")}
         if wrong := [f"{name} is {value!r}" for name, value in numbers.items() if not isinstance(value, int | float)]:
             raise ValueError(f"{', '.join(wrong)}, not a number")
-        result = Result(**{**raw, "data": DataInfo(**raw["data"])})
+        if lacking := [name for name in PROBES if not _has_top1(raw.get("probes"), name)]:
+            raise ValueError(f"probes hold no top-1 of {', '.join(lacking)}")
+        result = Result(**{**raw, "data": DataInfo(**raw["data"]), "weights": StartWeights(**raw["weights"])})
         row = find_row(result.recipe)
         find_scale(result.scale)
         if (result.table, result.mechanism) != (row.table, row.mechanism):
@@ -191,6 +181,11 @@ def read_result(path: Path) -> Result:
     except (TypeError, ValueError) as error:
         raise DataError(f"{path} is not the result of a run: {error}. {remedy}") from error
     return result
+
+
+def _has_top1(probes: Any, name: str) -> bool:
+    figures = probes.get(name) if isinstance(probes, Mapping) else None
+    return isinstance(figures, Mapping) and isinstance(figures.get("top1"), int | float)
 
 
 def read_results(folder: Path, table: str) -> list[Result]:
@@ -210,41 +205,6 @@ def read_results(folder: Path, table: str) -> list[Result]:
         found[run] = path
         results.append(result)
     return results
-
-
-def group_results(results: Sequence[Result]) -> list[Group]:
-    """Results by scale, data and changes, the recipe's own first; of each row the mean over its seeds."""
-    members: dict[tuple[str, ...], list[Result]] = defaultdict(list)
-    for result in results:
-        members[result.group].append(result)
-    order = sorted(members, key=lambda key: (key[1], key[2] != "{}", *key[2:]))
-    return [_group(members[key]) for key in order]
-
-
-def _group(results: list[Result]) -> Group:
-    first = results[0]
-    rows = []
-    for row in find_table(first.table):
-        own = sorted((result for result in results if result.recipe == row.name), key=lambda result: result.seed)
-        rows.append((row, _measured(own) if own else None))
-    return Group(
-        table=first.table,
-        scale=first.scale,
-        data=first.data,
-        changes=first.changes,
-        results=tuple(results),
-        rows=tuple(rows),
-    )
-
-
-def _measured(results: Sequence[Result]) -> Measured:
-    return Measured(
-        top1=estimate([result.top1 for result in results]),
-        top5=estimate([result.top5 for result in results]),
-        macs=results[0].macs,
-        parameters=results[0].parameters,
-        seeds=tuple(result.seed for result in results),
-    )
 
 
 def _digest(text: str) -> str:

@@ -56,24 +56,31 @@ class Scale:
     summary: str
     options: Mapping[str, Any]
     """Options of `TrainConfig` that go over the paper's."""
-    backbone_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Keyword arguments for timm, by backbone."""
+    from_random: Mapping[str, Any] = field(default_factory=dict)
+    """Options that go over those where training starts from random weights."""
     drawing: Mapping[str, Any]
     """Arguments of `m2a.data.synthetic.synthesize`: the set that `--data synthetic` stands for."""
 
 
-_FROM_SCRATCH: Mapping[str, Any] = {
-    **QUICK,
+RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {"resnet18": {"zero_init_last": False}}
+"""Keyword arguments for timm, by backbone, where training starts from random weights, at every scale. timm starts
+residual branches of a ResNet at zero, with the mechanism in them; M2A then learns much later. ImageNet weights hold
+other values there, whatever the start, so with them these are left out."""
+
+_QUICK: Mapping[str, Any] = {
+    **QUICK,  # its learning rate is one for image weights
     "decay_all": False,
     "pretrained": "none",
     "dropout": 0.1,
-    "batch_size": 4,
-    "lr": 1e-3,
     "precision": "bf16-mixed",
 }
-_FULL_BRANCHES: Mapping[str, Mapping[str, Any]] = {"resnet18": {"zero_init_last": False}}
-"""timm starts residual branches of a ResNet at zero, with the mechanism in them; from random weights M2A then learns
-much later."""
+_SMALL: Mapping[str, Any] = {
+    "epochs": 4,
+    "train_clips_per_class": 200,
+    "validation_clips_per_class": 40,
+    "batch_size": 8,
+}
+"""What decides how long a row takes at the scale "small", and how much it says."""
 
 SCALES: Mapping[str, Scale] = {
     scale.name: scale
@@ -86,9 +93,9 @@ SCALES: Mapping[str, Scale] = {
         ),
         Scale(
             name="small",
-            summary="64 pixels from random weights, about five minutes a row on 2 processor cores",
-            options={**_FROM_SCRATCH, "size": 64, "epochs": 4},
-            backbone_options=_FULL_BRANCHES,
+            summary=f"64 pixels, {_SMALL['train_clips_per_class']} clips of each class: minutes a row on one core",
+            options={**_QUICK, "size": 64, **_SMALL},
+            from_random={"lr": 1e-3},
             drawing={
                 "num_train": 1_200,
                 "num_validation": 240,
@@ -101,8 +108,8 @@ SCALES: Mapping[str, Scale] = {
         Scale(
             name="tiny",
             summary="32 pixels, one epoch of a dozen clips: seconds, to try that everything works",
-            options={**_FROM_SCRATCH, "size": 32, "epochs": 1, "workers": 0},
-            backbone_options=_FULL_BRANCHES,
+            options={**_QUICK, "size": 32, "epochs": 1, "batch_size": 4, "workers": 0},
+            from_random={"lr": 1e-3},
             drawing={
                 "num_train": 12,
                 "num_validation": 6,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from m2a.data.synthetic import order_blind_ceiling
-from m2a.recipes.results import Group, Measured
+from m2a.recipes.groups import Group, Measured
 from m2a.recipes.rows import PaperRow, find_table
 from m2a.recipes.scales import SCALES
 
@@ -20,6 +19,7 @@ _HEAD = (
     "here\nGMACs",
     "here\ntop-1",
     "here\ntop-5",
+    "here,\nshuffled",
     "seeds",
 )
 
@@ -37,14 +37,17 @@ class TextTable:
     notes: tuple[str, ...] = ()
 
     def markdown(self) -> str:
-        """In markdown, with the notes below."""
+        """In markdown, with the title above and the notes below."""
+        return "\n\n".join((f"**{self.title}**", self.grid(), *self.notes)) + "\n"
+
+    def grid(self) -> str:
+        """The table alone, in markdown."""
         lines = [
             (head.replace("\n", " ") for head in self.head),
             (*("---",) * self.words, *("---:",) * (len(self.head) - self.words)),
             *self.rows,
         ]
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return "\n\n".join((f"**{self.title}**", table, *self.notes)) + "\n"
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def number(value: float | None, digits: int) -> str:
@@ -71,7 +74,8 @@ def table_content(group: Group) -> dict[str, Any]:
         "data": {"name": group.data.name, "classes": group.data.classes, "clips": group.data.clips}
         | {"fingerprint": group.data.fingerprint},
         "changes": group.changes,
-        "weights": sorted({result.weights for result in group.results}),
+        "weights": asdict(group.weights),
+        "ceiling": group.ceiling,
         "rows": [row_content(row) | {"measured": _content(measured)} for row, measured in group.rows],
     }
 
@@ -100,9 +104,15 @@ def row_content(row: PaperRow) -> dict[str, Any]:
 
 def _cells(row: PaperRow, measured: Measured | None) -> tuple[str, ...]:
     here = (
-        (number(measured.macs / 1e9, 3), str(measured.top1), str(measured.top5), str(measured.top1.n))
+        (
+            number(measured.macs / 1e9, 3),
+            str(measured.top1),
+            str(measured.top5),
+            str(measured.probes["shuffled"]),
+            str(measured.top1.n),
+        )
         if measured
-        else (NONE,) * 4
+        else (NONE,) * 5
     )
     return (row.mechanism, *_paper(row), *here)
 
@@ -115,8 +125,8 @@ def _content(measured: Measured | None) -> dict[str, Any] | None:
     if measured is None:
         return None
     content: dict[str, Any] = {"n": len(measured.seeds), "seeds": list(measured.seeds)}
-    for name in ("top1", "top5"):
-        value = getattr(measured, name)
+    estimates = {"top1": measured.top1, "top5": measured.top5, **measured.probes}
+    for name, value in estimates.items():
         content |= {name: value.mean, f"{name}_half_width": value.half_width}
     return content | {"macs": measured.macs, "parameters": measured.parameters}
 
@@ -127,15 +137,15 @@ def _notes(group: Group) -> tuple[str, ...]:
     if group.scale != "paper" or group.data.classes != 174 or group.data.drawing is not None or group.changes:
         notes.append(
             "The paper: Something-Something V1, 174 classes, 224 pixels, ImageNet weights. Here: "
-            f"{group.data.name}, {group.data.classes} classes, {_joined(sizes)} pixels, weights from "
-            f"{_joined({result.weights for result in group.results})}. Compare the order of rows, not figures."
+            f"{group.data.name}, {group.data.classes} classes, {_joined(sizes)} pixels, {group.weights}. Compare the "
+            "order of rows, not figures."
         )
-    elif any(result.weights != "imagenet" for result in group.results):
-        notes.append(f"Weights from {_joined({result.weights for result in group.results})}.")
+    elif group.weights.kind == "random":
+        notes.append("The paper starts from ImageNet weights, these rows from random ones.")
     notes.append("top-1, top-5: mean over seeds ± 95% interval of the mean (Student's t); one seed has no interval.")
-    if group.data.drawing is not None:
-        ceiling = order_blind_ceiling(group.data.drawing["labels"])
-        notes.append(f"Blind to the order of frames, {ceiling:.1f}% is the most one can expect.")
+    notes.append("shuffled: top-1 of the same clips with their frames in a random order.")
+    if group.ceiling is not None:
+        notes.append(f"Blind to the order of frames, {group.ceiling:.1f}% is the most one can expect.")
     if skipped := sum(len(result.skipped) for result in group.results):
         notes.append(f"Validation clips that could not be decoded, over all runs: {skipped}; the results name them.")
     return tuple(notes)

@@ -43,6 +43,11 @@ class TrainConfig:
     """What to do about clips that an annotation file names and the disk does not have."""
     skip_list: Path | None = None
     """A file of clips to leave out, one path a line, such as the skip.txt of m2a data check."""
+    train_clips_per_class: int | None = None
+    """Train on so many clips of each class, the same ones for every seed; a class with fewer keeps all. Default: all
+    clips."""
+    validation_clips_per_class: int | None = None
+    """Likewise of the clips that are validated and measured on."""
 
     backbone: str = "resnet18"
     """A timm model, such as resnet18, mobilenetv2_100, convnext_tiny, vit_small_patch16_224; or torchvision/<name>."""
@@ -248,6 +253,9 @@ def _validate(config: TrainConfig) -> None:
     for name, least in at_least.items():
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}; got {getattr(config, name)}.")
+    for name in ("train_clips_per_class", "validation_clips_per_class"):
+        if (limit := getattr(config, name)) is not None and limit < 1:
+            raise ConfigError(f"{name} must be at least 1; got {limit}. Leave it out to take all clips.")
     for name in ("lr", "lr_mechanism", "lr_backbone", "lr_head"):
         if getattr(config, name) <= 0:
             frozen = " To leave the image network as it is, use freeze_backbone." if name == "lr_backbone" else ""

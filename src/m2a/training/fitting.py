@@ -202,7 +202,8 @@ def _resume_from(config: TrainConfig) -> str:
     fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
     fixed += ["inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule", "batch_size", "accumulate"]
     if before.schedule == "one-cycle":
-        fixed += ["epochs", "lr", "warmup"]  # its steps are laid out over the whole run
+        # its steps are laid out over the whole run
+        fixed += ["epochs", "lr", "warmup", "train_clips_per_class"]
     for name in fixed:
         if getattr(before, name) != getattr(config, name):
             raise CheckpointError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,19 +12,16 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from m2a.data.annotations import read_clips
-from m2a.data.synthetic import synthesize
-from m2a.errors import ConfigError, M2AError, NotFoundError
+from m2a.errors import ConfigError, M2AError
 from m2a.measurement import commit, hardware, versions
 from m2a.recipes.paper import changes_of, paper_recipe
-from m2a.recipes.results import RESULTS, DataInfo, Result, check_free, data_info, result_path, run_name, write_result
-from m2a.recipes.rows import PaperRow, find_row, find_rows
-from m2a.recipes.scales import find_scale
-from m2a.training.config import TrainConfig
+from m2a.recipes.published import published_command, published_options, published_skips
+from m2a.recipes.results import PROBES, RESULTS, Result, check_free, result_path, run_name, write_result
+from m2a.recipes.rows import find_row, find_rows
+from m2a.recipes.weights import start_weights
+from m2a.workflows.paper_data import data_name, with_data
 from m2a.workflows.run import RunResult, train
 
-SYNTHETIC = "synthetic"
-"""In the place of a data set's folder: the synthetic set of the scale."""
 RUNS = Path("runs/paper")
 
 
@@ -85,9 +80,10 @@ def run_recipe(
 
     Args:
         name: a row, such as "I/m2a".
-        data: a data set's folder, or "synthetic" for the scale's own set, which is drawn into `out`/data once.
+        data: a data set's folder, "synthetic" for the scale's own set, or "edition-1" for that edition of the synthetic
+            set; the last two are drawn into `out`/data once.
         scale: "paper", "small" or "tiny".
-        seed: of weights, crops and order; the synthetic set is the same for all.
+        seed: of weights, crops and order; the synthetic sets and the clips of each class are the same for all.
         out: a folder for the runs' folders, a new one for each run.
         results: the folder of the results.
         overwrite: replace a result that is there already.
@@ -100,16 +96,16 @@ def run_recipe(
     console = console or Console(stderr=True)
     row = find_row(name)
     config = paper_recipe(name, data=data, scale=scale, seed=seed, **changes)
-    changed = changes_of(config, name, scale)
-    data_name = SYNTHETIC if str(data) == SYNTHETIC else Path(data).resolve().name
-    settings: dict[str, Any] = {"scale": scale, "data": data_name, "seed": seed, "changes": changed}
+    changed, weights = published_options(changes_of(config, name, scale)), start_weights(config.pretrained)
+    settings: dict[str, Any] = {"scale": scale, "weights": weights, "seed": seed, "changes": changed}
+    settings["data"] = data_name(config.data)
     path = result_path(Path(results), row, **settings)
     check_free(path, overwrite=overwrite)
-    config, info = _with_data(config, scale, Path(out), console)
+    config, info = with_data(config, scale, Path(out), console)
     folder = _run_folder(Path(out) / row.table / run_name(row, **settings), resume=config.resume)
-    weights = _weights(row, scale, config)
+    config = config.with_changes(out=folder)
     start = time.perf_counter()
-    run = train(config.with_changes(out=folder), console=console)
+    run = train(config, probes=True, console=console)
     seconds = time.perf_counter() - start
     result = Result(
         recipe=row.name,
@@ -122,40 +118,19 @@ def run_recipe(
         changes=changed,
         weights=weights,
         seed=seed,
-        **_measured(run),
+        **_measured(run, config.data),
         seconds=round(seconds, 1),
-        run=str(folder),
-        config=config.with_changes(out=folder).to_dict(),
+        run=folder.name,
+        config=published_options(config.to_dict()) | {"data": info.name},
         commit=commit(),
         versions=versions(),
         hardware=hardware(),
-        command=command,
+        command=published_command(command),
     )
     check_free(path, overwrite=overwrite)  # another process may have been quicker
     write_result(path, result)
     console.print(f"the result is in {path}", highlight=False, markup=False, soft_wrap=True)
     return path, result
-
-
-def _with_data(config: TrainConfig, scale: str, out: Path, console: Console) -> tuple[TrainConfig, DataInfo]:
-    """The config with the folder of its data, drawn where it is synthetic, and what there is in it."""
-    name = config.data.resolve().name
-    if str(config.data) == SYNTHETIC:
-        name = SYNTHETIC
-        root = out / "data" / f"{SYNTHETIC}-{scale}"
-        synthesize(root, progress=console.is_terminal, **find_scale(scale).drawing)
-        config = config.with_changes(data=root)
-    clips = read_clips(config.data, format=config.format, missing=config.missing, split=config.split)
-    return config, data_info(name, clips, drawing=_drawing(config.data))
-
-
-def _drawing(root: Path) -> dict[str, Any] | None:
-    """What a synthetic set says of itself."""
-    record = root / "synthetic.json"
-    if not record.is_file():
-        return None
-    content = json.loads(record.read_text(encoding="utf-8"))
-    return {"generator": content["generator"], **content["parameters"]}
 
 
 def _run_folder(wanted: Path, *, resume: bool) -> Path:
@@ -169,25 +144,20 @@ def _run_folder(wanted: Path, *, resume: bool) -> Path:
     return there[-1] if resume and there else folder  # where there is nothing to resume, training says so
 
 
-def _weights(row: PaperRow, scale: str, config: TrainConfig) -> str:
-    """Where training starts. A file's content is named by its hash: what is in it cannot be told otherwise."""
-    if config.pretrained in ("imagenet", "none"):
-        return config.pretrained
-    path = Path(config.pretrained)
-    if not path.is_file():
-        raise NotFoundError(f"There is no checkpoint {path}. Give --pretrained imagenet, none, or the path of a file.")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    assumed = paper_recipe(row.name, data=config.data, scale=scale).pretrained == "imagenet"
-    return f"{'imagenet, taken to be in' if assumed else 'the file'} {path.name} (sha256 {digest})"
-
-
-def _measured(run: RunResult) -> dict[str, Any]:
+def _measured(run: RunResult, data: Path) -> dict[str, Any]:
     evaluation = run.evaluation
+    probes = evaluation.probe_summary()
+    assert probes is not None
     return {
         "top1": evaluation.top1,
         "top5": evaluation.top5,
+        "per_class": {row["label"]: row["top1"] for row in evaluation.per_class()},
+        "probes": {
+            row["probe"]: {"top1": row["top1"], "top5": row["top5"]} for row in probes["rows"] if row["probe"] in PROBES
+        },
+        "num_train": run.num_train,
         "num_clips": len(evaluation.clips),
-        "skipped": [{"path": str(bad.path), "reason": bad.reason} for bad in evaluation.skipped],
+        "skipped": published_skips([(bad.path, bad.reason) for bad in evaluation.skipped], data),
         "macs": run.macs,
         "parameters": run.parameters,
         "best_epoch": _best_epoch(run.folder),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from m2a.data.annotations import read_clips
 from m2a.data.clipset import ClipSet
 from m2a.data.skip_list import LeftOut, leave_out
+from m2a.data.subset import first_of_each_class
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate
 from m2a.measurement import count_macs, count_parameters, hardware, versions
@@ -36,6 +37,8 @@ class RunResult:
     evaluation: Evaluation
     macs: int
     parameters: int
+    num_train: int | None = None
+    """Clips that it was trained on; None where an evaluation does not know."""
 
 
 def train(config: TrainConfig, *, probes: bool = False, console: Console | None = None) -> RunResult:
@@ -47,6 +50,7 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
     console = console or Console(stderr=True)
     clips = read_set(config.data, config.format, config.missing, console, split=config.split)
     clips, left_out = without_listed(clips, config.skip_list, console)
+    clips = limited(clips, config, console)
     fitted = fit(config, clips, console=console)
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
@@ -69,7 +73,7 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
         console=console,
     )
     _write_report(folder, config, clips)
-    return result
+    return replace(result, num_train=len(clips.split("train")))
 
 
 def _write_report(folder: Path, config: TrainConfig, clips: ClipSet) -> None:
@@ -167,6 +171,8 @@ def evaluate_run(
     else:
         clips = read_set(data, format, "error", console, split=split_number)
     clips, left_out = without_listed(clips, skip_list, console)
+    if data is None and run is not None:
+        clips = limited(clips, run, console)
     return evaluate_model(model, clips, split, Path(out), left_out=left_out.get(split, ()), console=console, **options)
 
 
@@ -190,3 +196,12 @@ def without_listed(
     counts = ", ".join(f"{len(members):,} {name}" for name, members in left_out.items())
     console.print(f"  {skip_list} leaves out {counts} clips", highlight=False, soft_wrap=True)
     return kept, left_out
+
+
+def limited(clips: ClipSet, config: TrainConfig, console: Console) -> ClipSet:
+    """The clips that `train_clips_per_class` and `validation_clips_per_class` leave, and a line about each of them."""
+    limits = {"train": config.train_clips_per_class, "validation": config.validation_clips_per_class}
+    kept, notes = first_of_each_class(clips, limits)
+    for note in notes:
+        console.print(f"  {note}", highlight=False, soft_wrap=True)
+    return kept

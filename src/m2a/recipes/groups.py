@@ -1,0 +1,104 @@
+"""What results say together: those that may be compared, and the mean of each row over its seeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from m2a.data.synthetic import order_blind_ceiling
+from m2a.recipes.estimate import Estimate, estimate
+from m2a.recipes.paper import brief
+from m2a.recipes.results import PROBES, DataInfo, Result, changes_tag, safe_name
+from m2a.recipes.rows import PaperRow, find_table
+from m2a.recipes.weights import StartWeights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What the seeds of one row say."""
+
+    top1: Estimate
+    top5: Estimate
+    probes: Mapping[str, Estimate]
+    """Top-1 under each probe."""
+    macs: int
+    parameters: int
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Results of one table that may be compared: the same scale, weights, data and changes."""
+
+    table: str
+    scale: str
+    weights: StartWeights
+    data: DataInfo
+    changes: dict[str, Any]
+    results: tuple[Result, ...]
+    rows: tuple[tuple[PaperRow, Measured | None], ...] = field(default=())
+    """The paper's rows in its order; None where nothing was measured."""
+
+    @property
+    def title(self) -> str:
+        changed = f", {brief(self.changes)}" if self.changes else ""
+        return f"scale {self.scale}, from {self.weights}, {self.data}{self._used}{changed}"
+
+    @property
+    def name(self) -> str:
+        """Within its table, safe in names of files."""
+        return safe_name(f"{self.scale}-{self.data.name}-{self.weights.tag}{changes_tag(self.changes)}")
+
+    @property
+    def ceiling(self) -> float | None:
+        """The top-1 that a model blind to the order of frames can expect at most; known of synthetic sets."""
+        labels = (self.data.drawing or {}).get("labels")
+        return order_blind_ceiling(labels) if labels else None
+
+    def of(self, recipe: str) -> list[Result]:
+        """The results of one row, by seed."""
+        return sorted((result for result in self.results if result.recipe == recipe), key=lambda result: result.seed)
+
+    @property
+    def _used(self) -> str:
+        """How many clips of the set were used, where that is not all of them."""
+        used = {(result.num_train, result.num_clips + len(result.skipped)) for result in self.results}
+        if used == {(self.data.clips.get("train"), self.data.clips.get("validation"))}:
+            return ""
+        return "".join(f", {train:,} + {measured:,} of them used" for train, measured in sorted(used))
+
+
+def group_results(results: Sequence[Result]) -> list[Group]:
+    """Results by scale, changes, weights and data, the recipe's own first; of each row the mean over its seeds."""
+    members: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+    for result in results:
+        members[result.group].append(result)
+    order = sorted(members, key=lambda key: (key[1], key[2] != "{}", *key[2:]))
+    return [_group(members[key]) for key in order]
+
+
+def _group(results: list[Result]) -> Group:
+    first = results[0]
+    group = Group(
+        table=first.table,
+        scale=first.scale,
+        weights=first.weights,
+        data=first.data,
+        changes=first.changes,
+        results=tuple(results),
+    )
+    rows = ((row, group.of(row.name)) for row in find_table(first.table))
+    return replace(group, rows=tuple((row, _measured(own) if own else None) for row, own in rows))
+
+
+def _measured(results: Sequence[Result]) -> Measured:
+    return Measured(
+        top1=estimate([result.top1 for result in results]),
+        top5=estimate([result.top5 for result in results]),
+        probes={name: estimate([result.probes[name]["top1"] for result in results]) for name in PROBES},
+        macs=results[0].macs,
+        parameters=results[0].parameters,
+        seeds=tuple(result.seed for result in results),
+    )
