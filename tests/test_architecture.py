@@ -108,9 +108,20 @@ def test_the_rule_is_read_rightly() -> None:
     ],
 )  # fmt: skip
 def test_light_modules_stay_light(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted({{'torch', 'timm', 'lightning'}} & set(sys.modules)))"
+    heavy = "{'torch', 'timm', 'lightning', 'av', 'starlette', 'uvicorn', 'matplotlib'}"
+    code = f"import sys, {module}; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == []
+
+
+def test_models_need_neither_the_trainer_nor_decoders_nor_the_page() -> None:
+    code = (
+        "import sys, m2a; m = m2a.create_model('test_resnet', num_classes=2, size=32); m2a.count_macs(m, size=32); "
+        "heavy = {'lightning', 'av', 'starlette', 'uvicorn', 'captum'}; "
+        "print(*sorted(heavy & set(sys.modules)), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["True"]
 
 
 def test_files_are_short() -> None:

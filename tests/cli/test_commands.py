@@ -133,6 +133,33 @@ def test_predict_names_every_label(m2a: Command, trained: Path, video_set: Path,
     assert "probability" in m2a("predict", video, "--model", trained / "model", "--top-k", 2).out
 
 
+def test_predict_takes_folders_of_videos_and_goes_on_after_a_bad_one(
+    m2a: Command, trained: Path, own_videos: Path
+) -> None:
+    folder = own_videos / "validation"
+    bad = folder / LABELS[0] / "bad.mp4"
+    bad.write_text("hello")
+    good = {str(path) for path in folder.rglob("*.mp4")} - {str(bad)}
+    outcome = m2a("predict", folder, "--model", trained, "--batch-size", 2, "--json")
+    assert outcome.code == 1
+    assert f"1 of {len(good) + 1} videos cannot be decoded" in outcome.message
+    assert str(bad) in outcome.message
+    answers = {answer["path"]: answer for answer in json.loads(outcome.out)}
+    assert "this is not a video" in answers.pop(str(bad))["error"]
+    assert set(answers) == good
+    bad.unlink()
+    outcome = m2a("predict", folder, "--model", trained, "--bf16", "--workers", 1)
+    assert outcome.code == 0, outcome.err
+    shown = "".join(part for part in outcome.out if not part.isspace() and part not in "│┃")
+    assert all(Path(path).name in shown for path in good)
+    assert shown.count("%") == len(good)
+    empty = own_videos / "empty" / "below"
+    empty.mkdir(parents=True)
+    assert (
+        f"{empty.parent}: there is no clip in this folder" in m2a("predict", empty.parent, "--model", trained).message
+    )
+
+
 def test_predict_slides_over_a_long_video(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
     video = next(video_set.rglob("*.mp4"))
     flags = ("--model", trained / "model", "--sliding", "--window", 0.4, "--step", 0.2)

@@ -13,10 +13,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from m2a.data import ClipFile, ClipSet, open_clip, read_clip, read_clips
+from m2a.data import BadClip, ClipFile, ClipSet, open_clip, read_clip, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import ConfigError, DataError, NotFoundError, UnreadableClipError
-from m2a.evaluation import Evaluation, evaluate, load_clip, predict
+from m2a.evaluation import Evaluation, Prediction, evaluate, load_clip, predict, predict_all
 from m2a.models import VideoClassifier, create_model
 
 
@@ -234,6 +234,48 @@ def test_a_prediction_of_frames_and_of_a_video(clips: ClipSet, model: VideoClass
     assert plain["path"] == str(video)
     assert plain["top"][0] == {"label": of_video.guesses[0].label, "probability": of_video.guesses[0].probability}
     assert load_clip(model, video).shape == (3, 3, 32, 32)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_many_videos_are_predicted_as_one_by_one(
+    clips: ClipSet, model: VideoClassifier, video: Path, tmp_path: Path, workers: int
+) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    paths = [*(clip.path for clip in clips.split("validation")[:4]), tmp_path / "text.mp4", video]
+    said = list(predict_all(model.train(), paths, batch_size=4, top_k=3, workers=workers))
+    assert not model.training
+    assert [one.path for one in said] == paths
+    for number, (path, one) in enumerate(zip(paths, said, strict=True)):
+        if number == 4:
+            assert isinstance(one, BadClip)
+            assert "this is not a video" in one.reason
+            continue
+        assert isinstance(one, Prediction)
+        expected = predict(model, path, top_k=3).guesses
+        assert [guess.label for guess in one.guesses] == [guess.label for guess in expected]
+        assert [guess.probability for guess in one.guesses] == pytest.approx(
+            [g.probability for g in expected], abs=1e-5
+        )
+
+
+def test_many_videos_in_bfloat16_and_in_views(clips: ClipSet, model: VideoClassifier) -> None:
+    path = clips.split("validation")[0].path
+    exact, rounded = (next(predict_all(model, [path], bf16=bf16, num_clips=2, num_crops=3)) for bf16 in (False, True))
+    assert isinstance(exact, Prediction)
+    assert isinstance(rounded, Prediction)
+    assert exact.guesses == predict(model, path, num_clips=2, num_crops=3).guesses
+    both = ({guess.label: guess.probability for guess in one.guesses} for one in (exact, rounded))
+    first, second = both
+    assert first != second
+    assert second == pytest.approx(first, abs=0.2)
+
+
+@pytest.mark.parametrize(("options", "message"), [({"top_k": 0}, "top_k"), ({"batch_size": 0}, "batch_size")])
+def test_many_videos_refuse_at_once(model: VideoClassifier, options: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        predict_all(model, ["a.mp4"], **options)
+    with pytest.raises(ConfigError, match="no labels"):
+        predict_all(build(None, 4), ["a.mp4"])
 
 
 def test_views_are_averaged(clips: ClipSet, model: VideoClassifier) -> None:

@@ -55,8 +55,8 @@ TSM = ("tsm, inference: at most 1.02 x bare", "resnet18")
 def test_without_results_nothing_is_said_to_be_met() -> None:
     found = verdicts()
     assert len(found) == 18
-    assert set(found.values()) == {("", "not measured")}
-    for block in ("tables", "bounds", "growth"):
+    assert set(found.values()) == {("", "not measured"), ("", "not measured: it takes a GPU")}
+    for block in ("tables", "whole", "bounds", "growth"):
         assert SCRIPT[block]({}) == "No result is committed yet.\n"
 
 
@@ -65,7 +65,8 @@ def test_goals_that_are_met() -> None:
     assert found[INFERENCE] == ("1.040 (1.030 to 1.050) (CPU, batch 1)", "met")
     assert found[TRAINING][1] == "met by the median, not by the upper quartile"
     assert found[MEMORY][1] == "met"
-    assert found[ON_GPU] == found[FASTEST] == found[TSM] == ("", "not measured")
+    assert found[FASTEST] == found[TSM] == ("", "not measured")
+    assert found[ON_GPU] == ("", "not measured: it takes a GPU")
     assert found[INFERENCE[0], "mobilenetv2_100"] == ("", "not measured")
 
 
@@ -123,7 +124,8 @@ def test_the_page_has_every_result() -> None:
     point = {"axis": "num_frames", "value": 4, "training": both["rows"][1], "inference": both["rows"][0]}
     grown = result(kind="growth", mechanism="m2a", points=[point])
     marks = "".join(
-        f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\n" for name in ("goals", "results", "bounds", "growth")
+        f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\n"
+        for name in ("goals", "whole", "results", "bounds", "growth")
     )
     page = SCRIPT["render"](marks, {"a.json": both, "g.json": grown})
     assert "old" not in page
@@ -139,3 +141,30 @@ def test_the_page_has_every_result() -> None:
 def test_a_page_without_its_marks_is_refused() -> None:
     with pytest.raises(SystemExit, match=r"must have the marks <!-- goals:begin -->"):
         SCRIPT["render"]("# How fast", {})
+
+
+def end_to_end(job: str, *ratios: float) -> dict[str, Any]:
+    def way(name: str, ratio: float) -> dict[str, Any]:
+        return {
+            "way": name, "clips_per_second": 3 * ratio, "ratio": ratio, "ratio_range": [ratio - 0.1, ratio + 0.1],
+            "model_share": 0.8, "reading_alone_share": 0.3, "seconds": [10 / ratio], "model_seconds": [8 / ratio],
+        }  # fmt: skip
+
+    names = ("released", "m2a", "m2a, bf16")
+    return {
+        "kind": "end to end", "job": job, "clips": 7, "format": "class-folders", "backbone": "resnet18", "size": 32,
+        "num_frames": 3, "batch_size": 2, "workers": 1, "threads": 2, "repeats": 1, "load_before": None,
+        "hardware": "2 x CPU", "versions": {"torch": "2"}, "commit": "abc", "command": "m2a bench end-to-end clips",
+        "ways": [way(name, ratio) for name, ratio in zip(names, ratios, strict=True)],
+    }  # fmt: skip
+
+
+def test_whole_work_is_told_with_its_goal() -> None:
+    page = SCRIPT["whole"]({"a.json": end_to_end("predict", 1, 1.5, 3.0), "b.json": end_to_end("train", 1, 1.5, 2.0)})
+    assert "Goal, at least 4 times: **missed**, 3.00 (m2a, bf16). If nothing but the model took time" in page
+    assert "it would be 3.75." in page
+    assert "Goal, at least 2 times: met (m2a, bf16, 2.00)." in page
+    assert "| the paper's code's | 3.00 | 1 | 80% | 20% | 30% |" in page
+    assert "| m2a, bf16 | 9.00 | 3.00 (2.90 to 3.10) | 80% | 20% | 30% |" in page
+    assert "### Naming the action in 7 mp4 videos, resnet18 with m2a, 3 x 32 x 32" in page
+    assert SCRIPT["whole"]({}) == SCRIPT["NOTHING"]

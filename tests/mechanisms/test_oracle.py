@@ -34,26 +34,28 @@ INPUTS: dict[str, Callable[[], Tensor]] = {
 }
 
 
-def build(spec: str, boundary: str | None, channels: int, reduction: int = 3) -> nn.Module:
-    options = {"boundary": boundary} if boundary else {}
+def build(spec: str, boundary: str | None, channels: int, reduction: int = 3, **options: str) -> nn.Module:
+    options |= {"boundary": boundary} if boundary else {}
     return create_mechanism(spec, channels=channels, num_frames=3, reduction=reduction, **options).double()
 
 
-def reference(spec: str, boundary: str | None, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+def reference(spec: str, boundary: str | None, x: Tensor, weights: dict[str, Tensor], **options: str) -> Tensor:
     for layer in spec.split("+"):
         if layer == "tsm":
             x = reference_tsm(x)
         else:
             own = {name.removeprefix("0.").replace(".", "_"): weight for name, weight in weights.items()}
-            x = reference_m2a(x, **own, **HALVES[layer], boundary=boundary or "wrap")
+            x = reference_m2a(x, **own, **HALVES[layer], boundary=boundary or "wrap", **options)
     return x
 
 
-def assert_agrees(spec: str, boundary: str | None, x: Tensor, mechanism: nn.Module, tolerance: float = 1e-10) -> None:
+def assert_agrees(
+    spec: str, boundary: str | None, x: Tensor, mechanism: nn.Module, tolerance: float = 1e-10, **options: str
+) -> None:
     """Both sides see the same numbers as leaves of their own; a random cotangent makes the gradients tell apart."""
     weights = {name: weight.detach().clone().requires_grad_() for name, weight in mechanism.named_parameters()}
     theirs, ours = x.detach().clone().requires_grad_(), x.detach().requires_grad_()
-    expected, got = reference(spec, boundary, theirs, weights), mechanism(ours)
+    expected, got = reference(spec, boundary, theirs, weights, **options), mechanism(ours)
     cotangent = torch.randn(x.shape, dtype=x.dtype)
     expected_gradients = torch.autograd.grad((expected * cotangent).sum(), [theirs, *weights.values()])
     gradients = torch.autograd.grad((got * cotangent).sum(), [ours, *mechanism.parameters()])
@@ -62,6 +64,36 @@ def assert_agrees(spec: str, boundary: str | None, x: Tensor, mechanism: nn.Modu
     ):
         scale = other.detach().abs().max().clamp(min=1)
         assert float((one - other).detach().abs().max() / scale) < tolerance, name
+
+
+@pytest.mark.parametrize("spec", ["m2a", "m2a-attention"])
+@pytest.mark.parametrize("inner_skip", ["none", "learned"])
+def test_another_inner_skip(spec: str, inner_skip: str) -> None:
+    boundary = "zero" if spec == "m2a" else None
+    x = INPUTS["prime sizes"]()
+    mechanism = build(spec, boundary, 17, inner_skip=inner_skip)
+    assert_agrees(spec, boundary, x, mechanism, inner_skip=inner_skip)
+    without = build(spec, boundary, 17, inner_skip="none")
+    without.load_state_dict(mechanism.state_dict(), strict=False)
+    assert torch.equal(mechanism(x), without(x))  # the learned weights start at zero
+    if inner_skip == "learned":
+        torch.nn.init.normal_(mechanism.attention.skip_weight)
+        assert_agrees(spec, boundary, x, mechanism, inner_skip=inner_skip)
+
+
+def test_another_inner_skip_around_another_motion() -> None:
+    """The shell that is not one T x T matrix takes the same option: its gate hears a_t, or a_t + s z_t."""
+    z = torch.randn(2, 3, 5, 7, 5, dtype=torch.float64)
+    added, none, learned = (
+        create_mechanism("tea:m2a", channels=17, num_frames=3, reduction=3, inner_skip=kind).double()
+        for kind in ("add", "none", "learned")
+    )
+    for other in (none, learned):
+        other.load_state_dict(added.state_dict(), strict=False)
+    torch.testing.assert_close(none.temporal(z) + z, added.temporal(z))
+    assert torch.equal(learned.temporal(z), none.temporal(z))
+    torch.nn.init.ones_(learned.attention.skip_weight)
+    assert torch.equal(learned.temporal(z), added.temporal(z))
 
 
 @every_case

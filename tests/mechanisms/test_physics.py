@@ -88,7 +88,7 @@ def test_the_matrix_shortcut_is_the_gate_step_by_step() -> None:
     """`Gate` puts the motion and the attention modules one after the other; `MotionAttention` must equal it."""
     shortcut = build("m2a")
     assert isinstance(shortcut, MotionAttention)
-    gate = Gate(16, motion=FrameDifference(), attention=FrameAttention(), reduction=3)
+    gate = Gate(16, motion=FrameDifference(), attention=FrameAttention(channels=5), reduction=3)
     gate.load_state_dict(shortcut.state_dict())
     x = torch.randn(2, 5, 16, 5, 7)
     torch.testing.assert_close(shortcut(x), gate(x), rtol=0, atol=1e-4)
@@ -96,7 +96,7 @@ def test_the_matrix_shortcut_is_the_gate_step_by_step() -> None:
 
 def test_attention_over_equal_frames_gives_them_back() -> None:
     x = torch.randn(2, 1, 5, 3, 7).expand(2, 4, 5, 3, 7)
-    torch.testing.assert_close(FrameAttention()(x), x.contiguous())
+    torch.testing.assert_close(FrameAttention(channels=x.shape[2])(x), x.contiguous())
 
 
 def test_the_gate_at_most_doubles_and_keeps_signs() -> None:

@@ -66,9 +66,9 @@ def test_specs_that_cannot_be_read(spec: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("m2a", {"bondary": "zero"}, r"The mechanism 'm2a' has no option 'bondary'\. It takes: boundary\."),
-        ("m2a+tsm", {"x": 1, "a": 1}, r"'m2a\+tsm' has no option 'a', 'x'\. It takes: boundary, shift_div\."),
-        ("m2a-attention", {"boundary": "zero"}, r"'m2a-attention' has no option 'boundary'\. It takes none\."),
+        ("m2a", {"bondary": "zero"}, r"The mechanism 'm2a' has no option 'bondary'\. It takes: boundary, inner_skip\."),
+        ("m2a+tsm", {"x": 1, "a": 1}, r"has no option 'a', 'x'\. It takes: boundary, inner_skip, shift_div\."),
+        ("m2a-attention", {"boundary": "zero"}, r"'m2a-attention' has no option 'boundary'\. It takes: inner_skip\."),
         ("none", {"shift_div": 8}, r"'none' has no option 'shift_div'\. It takes none\."),
         (
             "m2a",

@@ -29,12 +29,20 @@ def m2a(
     motion: bool = True,
     attention: bool = True,
     boundary: str = "wrap",
+    inner_skip: str = "add",
+    attention_skip_weight: Tensor | None = None,
 ) -> Tensor:
-    """The equations above. Weights are those of the 1x1 convolutions, (c, C, 1, 1) and (C, c, 1, 1)."""
+    """The equations above. Weights are those of the 1x1 convolutions, (c, C, 1, 1) and (C, c, 1, 1). With another
+    `inner_skip` than "add" y_t = a_t, or a_t + s z_t with a number s for each of the c channels."""
     clips = []
     for clip in x_BTCHW:
         z = [pointwise(frame, reduce_weight, reduce_bias) for frame in clip]
         y = temporal(z, motion=motion, attention=attention, boundary=boundary)
+        if inner_skip != "add":
+            y = [one - frame for one, frame in zip(y, z, strict=True)]
+        if attention_skip_weight is not None:
+            scale = attention_skip_weight[:, None, None]
+            y = [one + scale * frame for one, frame in zip(y, z, strict=True)]
         out = []
         for frame, frame_y in zip(clip, y, strict=True):
             gate = 1 / (1 + torch.exp(-pointwise(frame_y, expand_weight, expand_bias)))

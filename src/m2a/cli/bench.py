@@ -8,6 +8,7 @@ from typing import Literal
 from cyclopts import App
 
 app = App(name="bench", help="Measure speed, side by side in one run.", help_format="plaintext")
+app.command("m2a.cli.bench_end_to_end:end_to_end", name="end-to-end", help="Measure whole work, from files to answers.")
 
 
 @app.command

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .checking import check_clips as check_clips
     from .clipset import ClipFile as ClipFile
     from .clipset import ClipSet as ClipSet
+    from .clipset import find_clips as find_clips
     from .dataset import ClipDataset as ClipDataset
     from .dataset import make_loader as make_loader
     from .labels import describe_flips as describe_flips
@@ -62,6 +63,7 @@ _HOMES = {
     "describe_flips": "labels",
     "describe_reversals": "reversal",
     "drawn_indices": "sampling",
+    "find_clips": "clipset",
     "flip_map": "labels",
     "leave_out": "skip_list",
     "make_loader": "dataset",
@@ -95,6 +97,7 @@ __all__ = [
     "describe_flips",
     "describe_reversals",
     "drawn_indices",
+    "find_clips",
     "flip_map",
     "leave_out",
     "make_loader",

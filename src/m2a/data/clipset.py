@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, NotFoundError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif")
 FRAME_SUFFIXES = (".jpg", ".jpeg")
@@ -70,6 +70,26 @@ def is_clip(path: Path) -> bool:
     if path.is_dir():
         return any(is_frame(child.name) for child in path.iterdir())
     return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_clips(path: Path) -> list[Path]:
+    """The clips at a path: itself, if it is a video file or a folder of JPEG frames; else those in the folder and in
+    its subfolders, in natural order. Raises NotFoundError where there is nothing, DataError for a folder without any.
+    """
+    if not path.exists():
+        raise NotFoundError(f"There is no video {path}. Give a video file, a folder of .jpg frames, or one of videos.")
+    if path.is_file() or is_clip(path):
+        return [path]
+    found = _clips_below(path)
+    if not found:
+        raise DataError(f"{path}: there is no clip in this folder; {WHAT_A_CLIP_IS}.")
+    return found
+
+
+def _clips_below(folder: Path) -> list[Path]:
+    children = sorted(folder.iterdir(), key=lambda child: natural_key(child.name))
+    clips = [[child] if is_clip(child) else _clips_below(child) if child.is_dir() else [] for child in children]
+    return [clip for part in clips for clip in part]
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -6,6 +6,7 @@ from m2a.evaluation.predict import Guess as Guess
 from m2a.evaluation.predict import Prediction as Prediction
 from m2a.evaluation.predict import load_clip as load_clip
 from m2a.evaluation.predict import predict as predict
+from m2a.evaluation.predict import predict_all as predict_all
 from m2a.evaluation.probes import PROBES as PROBES
 from m2a.evaluation.timeline import Timeline as Timeline
 from m2a.evaluation.timeline import predict_timeline as predict_timeline
@@ -19,5 +20,6 @@ __all__ = [
     "evaluate",
     "load_clip",
     "predict",
+    "predict_all",
     "predict_timeline",
 ]

@@ -70,10 +70,12 @@ def make_literal(model: nn.Module) -> int:
     if not found:
         raise ConfigError(f'This {type(model).__name__} carries no "m2a"; insert it first.')
     for layer, name, part in found:
-        if not isinstance(part.motion, FrameDifference) or part.centre:
+        assert isinstance(part.attention, FrameAttention)
+        skip = part.attention.inner_skip
+        if not isinstance(part.motion, FrameDifference) or part.centre or skip != "add":
             raise ConfigError(
-                'Only "m2a" itself, with init="paper", has a literal version; the mechanism here is another '
-                f"({type(part.motion).__name__}, centre {part.centre})."
+                'Only "m2a" itself, with init="paper" and the inner skip, has a literal version; the mechanism here is '
+                f"another ({type(part.motion).__name__}, centre {part.centre}, inner skip {skip})."
             )
         layer.add_module(name, LiteralM2A(part.reduce, part.expand, boundary=part.motion.boundary))
     return len(found)

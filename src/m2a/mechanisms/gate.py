@@ -83,7 +83,15 @@ class Gate(nn.Module):
         if self.attention is None:
             return self.motion(z_BTcHW)
         norm_BTcHW = F.layer_norm(z_BTcHW, z_BTcHW.shape[2:])
-        return self.attention(self.motion(norm_BTcHW)) + z_BTcHW
+        return self.with_skip(self.attention(self.motion(norm_BTcHW)), z_BTcHW)
+
+    def with_skip(
+        self, attended_BTcHW: Float[Tensor, "B T c H W"], z_BTcHW: Float[Tensor, "B T c H W"]
+    ) -> Float[Tensor, "B T c H W"]:
+        """The inner skip: the reduced features added, unless the attention has another way (`inner_skip`)."""
+        skipped = getattr(self.attention, "skipped", None)
+        added = z_BTcHW if skipped is None else skipped(z_BTcHW)
+        return attended_BTcHW if added is None else attended_BTcHW + added
 
 
 def reduced_channels(channels: int, reduction: int) -> int:

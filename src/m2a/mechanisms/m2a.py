@@ -14,6 +14,9 @@ difference matrix (shift - I) and P = Delta diag(1 / sigma):
 
 which reads the activation twice instead of about ten times. `tests/reference/m2a.py` is the literal version.
 
+`inner_skip` changes the last line, to see what it is for (not in the paper): "none" is y = a, and "learned" is
+y = a + s z with a weight s for each of the c channels, which starts at zero.
+
 Differs from the released code in: the boundary. The paper's text wraps (the last frame's successor is the first frame:
 `boundary="wrap"`, the default); the released code pads with zeros (`boundary="zero"`).
 """
@@ -32,6 +35,7 @@ from m2a.mechanisms.catalogue import PartInfo, Shorthand, register_part, registe
 from m2a.mechanisms.gate import Gate
 
 Boundary = Literal["wrap", "zero"]
+InnerSkip = Literal["add", "learned", "none"]
 _PAPER = "Gebotys, Wong, Clausi: M2A, section III"
 _EPS = 1e-5  # of torch's layer_norm, which the released code calls
 
@@ -80,7 +84,30 @@ def _delta(num_frames: int, boundary: Boundary, device: torch.device, dtype: tor
 
 class FrameAttention(nn.Module):
     """Attention of frames over frames, each frame one token of D = c * H * W numbers; queries, keys and values are the
-    input itself. Source: paper, section III, attention. (B, T, c, H, W) -> the same."""
+    input itself. Source: paper, section III, attention. (B, T, c, H, W) -> the same.
+
+    `inner_skip` says how the gate around it adds the reduced features z to what comes out: "add" as in the paper,
+    "none" not at all, "learned" with a weight for each of the c `channels`, zero at first.
+    """
+
+    def __init__(self, *, channels: int, inner_skip: InnerSkip = "add"):
+        super().__init__()
+        if inner_skip not in get_args(InnerSkip):
+            raise SpecError(
+                f"inner_skip={inner_skip!r} is not known. 'add' (the paper) adds the reduced features to what the "
+                "attention gives, 'none' does not, 'learned' adds them with a weight for each channel."
+            )
+        self.inner_skip = inner_skip
+        self.skip_weight = nn.Parameter(torch.zeros(channels)) if inner_skip == "learned" else None
+
+    def skipped(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"] | None:
+        """What the gate adds to the attention's result; None is nothing."""
+        if self.skip_weight is not None:
+            return z_BTcHW * self.skip_weight.to(z_BTcHW.dtype)[:, None, None]
+        return z_BTcHW if self.inner_skip == "add" else None
+
+    def extra_repr(self) -> str:
+        return "" if self.inner_skip == "add" else f"inner_skip={self.inner_skip!r}"
 
     def forward(self, x_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
         tokens_BTD = x_BTcHW.flatten(2)
@@ -97,8 +124,18 @@ class MotionAttention(Gate):
         with _without_autocast(z_BTcHW.device.type):
             wide_BTD = flat_BTD if flat_BTD.dtype == torch.float64 else flat_BTD.float()
             centred_BTD = wide_BTD - wide_BTD.mean(-1, keepdim=True)
-            mixed_BTD = torch.baddbmm(wide_BTD, self.mixing_matrix(centred_BTD), centred_BTD)
-        return _rows_as_frames(mixed_BTD.to(z_BTcHW.dtype), like=z_BTcHW)
+            matrix_BTT = self.mixing_matrix(centred_BTD)
+            if self.inner_skip == "add":
+                mixed_BTD = torch.baddbmm(wide_BTD, matrix_BTT, centred_BTD)
+            else:
+                mixed_BTD = torch.bmm(matrix_BTT, centred_BTD)
+        mixed_BTcHW = _rows_as_frames(mixed_BTD.to(z_BTcHW.dtype), like=z_BTcHW)
+        return mixed_BTcHW if self.inner_skip == "add" else self.with_skip(mixed_BTcHW, z_BTcHW)
+
+    @property
+    def inner_skip(self) -> InnerSkip:
+        assert isinstance(self.attention, FrameAttention)
+        return self.attention.inner_skip
 
     def mixing_matrix(self, centred_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T T"]:
         """M = softmax(P G P' / sqrt(D)) P for frames that have each zero mean: row t tells what frame t adds."""
@@ -138,6 +175,10 @@ def _build_difference(*, boundary: Boundary = "wrap", **_: object) -> nn.Module:
     return FrameDifference(boundary=boundary)
 
 
+def _build_attention(*, channels: int, inner_skip: InnerSkip = "add", **_: object) -> nn.Module:
+    return FrameAttention(channels=channels, inner_skip=inner_skip)
+
+
 def _gate(channels: int, *, motion: nn.Module, attention: nn.Module, reduction: int) -> nn.Module:
     """As one T x T matrix where the motion is a mix of frames too."""
     shell = MotionAttention if isinstance(motion, FrameDifference | nn.Identity) else Gate
@@ -160,8 +201,9 @@ register_part(
         kind="attention",
         summary="Attention over the T frames, a frame's features one token.",
         paper=_PAPER,
-        build=lambda **_: FrameAttention(),
+        build=_build_attention,
         gate=_gate,
+        options=frozenset({"inner_skip"}),
     )
 )
 register_shorthand(

@@ -69,7 +69,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         console.print(describe_reversals(clips.labels), highlight=False)
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips)
-    with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, _quiet():
+    with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, quiet():
         folder.mkdir(parents=True, exist_ok=True)
         config.with_changes(resume=False).save(folder / "config.yaml")
         task = ClassificationTask(model, config)
@@ -228,7 +228,7 @@ def _accelerator(config: TrainConfig) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Lightning's hints about things that are chosen here on purpose are not the user's business."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
@@ -241,6 +241,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # a frozen backbone
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")  # measuring an epoch alone
         try:
             yield
         finally:
