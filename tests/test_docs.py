@@ -14,6 +14,7 @@ from cyclopts import CycloptsError, MissingArgumentError
 
 import m2a
 from m2a.cli.main import app
+from m2a.recipes.evidence import read_groups
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
@@ -144,6 +145,13 @@ def test_the_speed_of_models_is_shown_as_measured() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "bench_tables.py"))
     page = (ROOT / "docs" / "how-fast.md").read_text(encoding="utf-8")
     assert script["render"](page, script["read"]()) == page, "the page is stale: run `python scripts/bench_tables.py`"
+
+
+def test_the_papers_rows_are_shown_as_measured() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "paper_tables.py"))
+    page, groups = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8"), read_groups(script["RESULTS"])
+    assert script["render"](page, groups) == page, "the page is stale: run `python scripts/paper_tables.py`"
+    assert script["stale_pictures"](groups) == [], "pictures are stale: run `python scripts/paper_tables.py`"
 
 
 def test_a_wrong_command_is_noticed() -> None:

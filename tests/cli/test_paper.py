@@ -55,7 +55,7 @@ def test_list(m2a: Command) -> None:
 
 
 def test_help_names_the_verbs(m2a: Command) -> None:
-    assert all(verb in m2a("paper", "--help").out for verb in ("list", "run", "table", "macs"))
+    assert all(verb in m2a("paper", "--help").out for verb in ("list", "run", "table", "figure", "macs"))
     for verb in ("list", "run", "table", "macs"):
         outcome = m2a("paper", verb, "--help")
         assert outcome.code == 0

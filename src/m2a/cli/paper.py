@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from m2a.workflows.paper import PaperRuns
 
 app = App(name="paper", help="Run the rows of the paper's tables, and compare.", help_format="plaintext")
+app.command("m2a.cli.paper_figure:figure", name="figure", help="Draw the paper's Figure 4 or 5 of results.")
 
 ScaleName = Literal["paper", "small", "tiny"]
 RUNS = Path("runs/paper")

@@ -1,0 +1,91 @@
+"""The page of results, docs/evidence.md: each table with the command that makes it above and what made it below."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from m2a.errors import DataError
+from m2a.recipes.class_gains import class_gains
+from m2a.recipes.groups import Group, group_results
+from m2a.recipes.results import read_results
+from m2a.recipes.rows import TABLES
+from m2a.recipes.tables import results_table
+
+NOTHING = "No result is committed yet.\n"
+
+
+def read_groups(folder: Path) -> list[Group]:
+    """All results below a folder, in groups, in the order of the paper's tables. Raises DataError for two groups of one
+    name: results of one recipe from before and after a change of its settings."""
+    groups = [group for table in TABLES for group in group_results(read_results(folder, table))]
+    names = Counter((group.table, group.name) for group in groups)
+    if twice := [f"Table {table}, {name}" for (table, name), number in names.items() if number > 1]:
+        raise DataError(
+            f"Results of {'; '.join(twice)} were made with other settings, data or weights of the same name. Run the "
+            "older ones again with --overwrite, or delete them."
+        )
+    return groups
+
+
+def evidence(groups: Sequence[Group]) -> str:
+    """The part of the page that is made of results, in markdown."""
+    return "\n".join(_section(group) for group in groups) if groups else NOTHING
+
+
+def picture_name(group: Group) -> str:
+    """Name of the file of Figure 5."""
+    return f"figure-5-{group.name}.png"
+
+
+def command_of(group: Group) -> str:
+    """The command that makes all results of a group; files and folders are where you have them."""
+    measured = [row.name for row, found in group.rows if found is not None]
+    names = [group.table] if len(measured) == len(group.rows) else measured
+    weights = "none" if group.weights.kind == "random" else group.weights.file or "imagenet"
+    words = ["m2a", "paper", "run", *names, "--data", group.data.name, "--scale", group.scale, "--pretrained", weights]
+    for option, value in sorted(group.changes.items()):
+        words += _flag(option.replace("_", "-"), value)
+    seeds = sorted({result.seed for result in group.results})
+    return shlex.join([*words, "--seeds", *map(str, seeds)])
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [word for key, inner in sorted(value.items()) for word in _flag(f"{name}.{key}", inner)]
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [word for one in (value if isinstance(value, list) else [value]) for word in (f"--{name}", str(one))]
+
+
+def _section(group: Group) -> str:
+    shown = results_table(group.table, group)
+    parts = [f"### {shown.title}", f"```bash\n{command_of(group)}\n```", shown.grid(), *shown.notes, _making(group)]
+    if gains := class_gains(group):
+        rivals = ", ".join(one.rival for one in gains)
+        parts += [f"![Top-1 of m2a less that of {rivals}, for each class](images/{picture_name(group)})"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _making(group: Group) -> str:
+    """What the results were made on, and how long it took."""
+    times = [result.seconds / 60 for result in group.results]
+    versions = (f"torch {result.versions.get('torch', '?')}" for result in group.results)
+    commits = (f"commit {result.commit or 'unknown'}" for result in group.results)
+    span = f"{min(times):.1f} to {max(times):.1f} minutes each" if len(times) > 1 else f"{times[0]:.1f} minutes"
+    return (
+        f"{_counted(result.hardware for result in group.results)}; {_counted(versions)}; {_counted(commits)}. "
+        f"{len(times)} run{'s' * (len(times) > 1)}, {span}, {sum(times) / 60:.1f} hours in all. From "
+        f"[paper/results/{group.table}](../paper/results/{group.table})."
+    )
+
+
+def _counted(values: Iterable[str]) -> str:
+    """`a`, or `a (2 runs), b (1 run)`."""
+    found = Counter(values)
+    if len(found) == 1:
+        return next(iter(found))
+    return ", ".join(f"{value} ({number} run{'s' * (number > 1)})" for value, number in sorted(found.items()))

@@ -1,0 +1,65 @@
+"""The paper's Figures 4 and 5 of results that are there: where models look, and what M2A gains on each class."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from m2a.errors import NotFoundError
+from m2a.recipes.class_gains import ClassGains, class_gains
+from m2a.recipes.groups import Group
+from m2a.reporting.class_bars import write_class_bars
+from m2a.workflows.explain import draw, explain_video
+
+LOOKING = ("m2a-attention", "m2a-motion", "m2a")
+"""The rows of Table I whose models Figure 4 shows."""
+
+
+def draw_figure_5(group: Group, path: Path) -> Path | None:
+    """Draws what m2a gains over tam, tdn and tea on each class; None where a group has not been run with both."""
+    gains = class_gains(group)
+    if not gains:
+        return None
+    bars = {one.rival: {label: (gain.mean, gain.half_width) for label, gain in one.gains.items()} for one in gains}
+    seeds = sorted({seed for one in gains for seed in one.seeds})
+    title = f"{group.data.name}, scale {group.scale}, from {group.weights.kind} weights, {_seeds(seeds)}"
+    return write_class_bars(path, bars, ours="m2a", title=title, description=figure_5_digest(gains))
+
+
+def figure_5_digest(gains: Sequence[ClassGains]) -> str:
+    """Of the figures that the picture shows: kept in it, so that a picture of other results is known."""
+    return hashlib.sha256(json.dumps([asdict(one) for one in gains], sort_keys=True).encode()).hexdigest()
+
+
+def draw_figure_4(group: Group, clip: Path, path: Path, *, runs: Path) -> Path | None:
+    """Draws where the models of m2a-attention, m2a-motion and m2a look in a clip: Grad-CAM at the end of the second
+    stage, in the last five frames. Their runs' folders lie below `runs`. None where a group of Table I was not run with
+    all three and one seed.
+
+    Raises NotFoundError where a run's folder is gone, and what `m2a.workflows.explain.explain_video` raises.
+    """
+    models = _models(group)
+    if not models:
+        return None
+    folders = [runs / group.table / name for name in models]
+    if gone := [folder for folder in folders if not (folder / "model").is_dir()]:
+        raise NotFoundError(
+            f"{gone[0]} holds no model. Name the folder of the runs with --runs, or run the row again: m2a paper run."
+        )
+    explained = explain_video(clip, [str(folder) for folder in folders])
+    draw(explained, out=path)
+    return path
+
+
+def _models(group: Group) -> list[str]:
+    """Names of the runs' folders, all of the smallest seed that the three rows have in common."""
+    by_seed = [{result.seed: result.run for result in group.of(f"I/{mechanism}")} for mechanism in LOOKING]
+    shared = set.intersection(*map(set, by_seed))
+    return [runs[min(shared)] for runs in by_seed] if shared else []
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"

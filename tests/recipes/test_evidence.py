@@ -1,0 +1,122 @@
+"""The page of results and Figure 5, from results that are given."""
+
+from __future__ import annotations
+
+import runpy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_results import DATA, FILE, made, put
+
+from m2a.errors import DataError
+from m2a.recipes.class_gains import class_gains
+from m2a.recipes.evidence import NOTHING, command_of, evidence, picture_name, read_groups
+from m2a.recipes.groups import Group, group_results
+from m2a.reporting.class_bars import sorted_labels
+
+SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "paper_tables.py"))
+UP, DOWN = "Moving something up", "Moving something down"
+DRAWN = replace(DATA, name="edition-1", drawing={"edition": 1, "labels": [UP, DOWN]})
+
+
+def table_five(folder: Path) -> Group:
+    """m2a on seeds 0 to 2, tam on 0 and 1, tea on another one."""
+    runs = [("m2a", 0, 60.0, 70.0), ("m2a", 1, 64.0, 80.0), ("m2a", 2, 1.0, 1.0), ("tam", 0, 50.0, 75.0)]
+    runs += [("tam", 1, 50.0, 75.0), ("tea", 7, 50.0, 50.0)]
+    for mechanism, seed, up, down in runs:
+        per_class = {UP: up, DOWN: down, "Holding something": None}
+        put(folder, made(f"V/{mechanism}", seed=seed, data=DRAWN, per_class=per_class, seconds=90.0 + seed))
+    (group,) = read_groups(folder)
+    return group
+
+
+def test_gains_are_over_the_seeds_that_both_were_run_with(tmp_path: Path) -> None:
+    (gains,) = class_gains(table_five(tmp_path))
+    assert (gains.rival, gains.seeds) == ("tam", (0, 1))
+    assert {label: gain.mean for label, gain in gains.gains.items()} == {UP: 12.0, DOWN: 0.0}
+    assert gains.gains[UP].half_width == pytest.approx(12.706 * 2, rel=1e-3)  # 10 and 14: s = 2.83, / sqrt(2) = 2
+    assert class_gains(group_results([made("I/m2a")])[0]) == []
+
+
+def test_bars_are_sorted_by_the_mean_of_the_columns() -> None:
+    bars = {"tam": {"a": (1.0, None), "b": (5.0, None), "c": (0.0, 1.0)}, "tea": {"a": (9.0, None), "b": (1.0, None)}}
+    assert sorted_labels(bars) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [
+        ({}, "I/none I/m2a --data synthetic --scale tiny --pretrained none --seeds 0"),
+        ({"weights": FILE}, "I/none I/m2a --data synthetic --scale tiny --pretrained w.pth --seeds 0"),
+        (
+            {"changes": {"epochs": 2, "flip": True, "milestones": [1, 2], "mechanism_options": {"boundary": "zero"}}},
+            "I/none I/m2a --data synthetic --scale tiny --pretrained none --epochs 2 --flip "
+            "--mechanism-options.boundary zero --milestones 1 --milestones 2 --seeds 0",
+        ),
+    ],
+)
+def test_the_command_that_makes_a_table(changes: dict[str, Any], command: str) -> None:
+    (group,) = group_results([made("I/none", **changes), made("I/m2a", **changes)])
+    assert command_of(group) == f"m2a paper run {command}"
+
+
+def test_a_whole_table_is_named_by_its_number() -> None:
+    rows = ("none", "m2a-attention", "m2a-motion", "m2a")
+    (group,) = group_results([made(f"I/{row}", seed=seed) for row in rows for seed in (1, 0)])
+    assert command_of(group).startswith("m2a paper run I --data")
+    assert command_of(group).endswith("--seeds 0 1")
+
+
+def test_the_page_shows_each_group_with_its_command_and_what_made_it(tmp_path: Path) -> None:
+    group = table_five(tmp_path)
+    put(tmp_path, made("I/m2a", top1=44.0))
+    put(tmp_path, made("I/m2a", top1=45.0, weights=FILE))
+    text = evidence(read_groups(tmp_path))
+    titles = [line.removeprefix("### ").split(":")[0] for line in text.splitlines() if line.startswith("### ")]
+    assert titles == ["Table I, resnet18", "Table I, resnet18", "Table V, resnet18"]
+    assert "from random weights, edition-1 (6 classes" in text
+    assert "from ImageNet weights (w.pth, sha256 0123456789ab)" in text
+    assert f"```bash\n{command_of(group)}\n```" in text
+    assert "| m2a | 14.81 | 34.7 | 63.4 | 1.000 | 44.0 | 90.0 | 22.0 | 1 |" in text
+    assert "| tsm | 14.57 | 39.0 | - | - | - | - | - | - |" in text
+    assert "6 runs, 1.5 to 1.6 minutes each, 0.2 hours in all" in text
+    assert "2 x some processor; torch ?; commit unknown." in text
+    assert "Blind to the order of frames, 50.0%" in text
+    assert f"![Top-1 of m2a less that of tam, for each class](images/{picture_name(group)})" in text
+    assert picture_name(group) == "figure-5-tiny-edition-1-scratch.png"
+    assert text.count("![") == 1
+
+
+def test_what_is_between_the_marks_is_made_anew(tmp_path: Path) -> None:
+    page = "# Evidence\n<!-- results:begin -->\nold\n<!-- results:end -->\nkept\n"
+    without = SCRIPT["render"](page, [])
+    assert without == f"# Evidence\n<!-- results:begin -->\n\n{NOTHING}\n<!-- results:end -->\nkept\n"
+    put(tmp_path, made())
+    made_anew = SCRIPT["render"](without, read_groups(tmp_path))
+    assert "### Table I" in made_anew
+    assert made_anew == SCRIPT["render"](made_anew, read_groups(tmp_path))
+    with pytest.raises(SystemExit, match="must have the marks"):
+        SCRIPT["render"]("# Evidence", [])
+
+
+def test_pictures_of_other_results_are_known(tmp_path: Path) -> None:
+    group, pictures = table_five(tmp_path), tmp_path / "images"
+    pictures.mkdir()
+    name = picture_name(group)
+    assert SCRIPT["stale_pictures"]([group], pictures) == [name]
+    SCRIPT["draw"]([group], pictures)
+    assert SCRIPT["stale_pictures"]([group], pictures) == []
+    changed = replace(group, results=tuple(replace(r, per_class={UP: 1.0 + r.seed}) for r in group.results))
+    assert SCRIPT["stale_pictures"]([changed], pictures) == [name]
+    assert SCRIPT["stale_pictures"]([], pictures) == [name]
+    SCRIPT["draw"]([], pictures)
+    assert list(pictures.iterdir()) == []
+
+
+def test_results_of_one_name_and_other_settings_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, made("I/none"))
+    put(tmp_path, made("I/m2a", config={"size": 48}))
+    with pytest.raises(DataError, match=r"Results of Table I, tiny-synthetic-scratch were made with other settings"):
+        read_groups(tmp_path)
