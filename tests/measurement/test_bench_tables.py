@@ -160,11 +160,17 @@ def end_to_end(job: str, *ratios: float) -> dict[str, Any]:
 
 
 def test_whole_work_is_told_with_its_goal() -> None:
-    page = SCRIPT["whole"]({"a.json": end_to_end("predict", 1, 1.5, 3.0), "b.json": end_to_end("train", 1, 1.5, 2.0)})
-    assert "Goal, at least 4 times: **missed**, 3.00 (m2a, bf16). If nothing but the model took time" in page
-    assert "it would be 3.75." in page
-    assert "Goal, at least 2 times: met (m2a, bf16, 2.00)." in page
+    results = {"a.json": end_to_end("predict", 1, 1.5, 3.0), "b.json": end_to_end("train", 1, 1.5, 2.0)}
+    page = SCRIPT["whole"](results)
     assert "| the paper's code's | 3.00 | 1 | 80% | 20% | 30% |" in page
     assert "| m2a, bf16 | 9.00 | 3.00 (2.90 to 3.10) | 80% | 20% | 30% |" in page
     assert "### Naming the action in 7 mp4 videos, resnet18 with m2a, 3 x 32 x 32" in page
-    assert SCRIPT["whole"]({}) == SCRIPT["NOTHING"]
+    found = verdicts(**results)
+    assert found[
+        "prediction, files to answers: at least 4 x the paper's code's way on a CPU", "resnet18, 32 pixels"
+    ] == (
+        "3.00 (2.90 to 3.10) (m2a, bf16)",
+        "**missed by 1.00**: 80% of the time is in the model; if nothing else took any, it would be 3.75",
+    )
+    training = found["training, files to answers: at least 2 x the paper's code's way on a CPU", "resnet18, 32 pixels"]
+    assert training == ("2.00 (1.90 to 2.10) (m2a, bf16)", "met")
