@@ -93,7 +93,7 @@ def test_image_weights_are_trained_at_a_rate_that_does_not_destroy_them() -> Non
     few = {"epochs": imagenet.epochs, "train_clips_per_class": imagenet.train_clips_per_class}
     assert scratch.with_changes(lr=3e-4, pretrained="imagenet", backbone_options={}, **few) == imagenet
     assert scratch.train_clips_per_class == 200
-    assert imagenet.train_clips_per_class == 20
+    assert imagenet.train_clips_per_class == 50
 
 
 def test_the_scale_small() -> None:

@@ -76,7 +76,7 @@ _QUICK: Mapping[str, Any] = {
 }
 _SMALL: Mapping[str, Any] = {
     "epochs": 10,
-    "train_clips_per_class": 20,
+    "train_clips_per_class": 50,
     "validation_clips_per_class": 30,
     "batch_size": 8,
 }
