@@ -18,15 +18,16 @@ def synthesize(
     out: Path,
     /,
     *,
-    layout: Literal["something-something-v1", "class-folders"] = "something-something-v1",
-    num_train: int = 1200,
-    num_validation: int = 240,
+    edition: int | None = None,
+    layout: Literal["something-something-v1", "class-folders"] | None = None,
+    num_train: int | None = None,
+    num_validation: int | None = None,
     classes: Annotated[tuple[str, ...] | None, Parameter(name="--class", negative=(), consume_multiple=False)] = None,
     num_classes: int | None = None,
-    size: int = 80,
-    num_frames: int = 12,
-    difficulty: float = 0.3,
-    seed: int = 0,
+    size: int | None = None,
+    num_frames: int | None = None,
+    difficulty: float | None = None,
+    seed: int | None = None,
     workers: int | None = None,
     json: bool = False,
 ) -> None:
@@ -39,24 +40,28 @@ def synthesize(
     ----------
     out:
         A new folder.
+    edition:
+        1: a hard set that never changes, of 12,000 clips, for numbers to be compared on. It decides all but --workers
+        and --json, and is compared with its checksum.
     layout:
-        Something-Something V1's own (folders of JPEG frames and csv lists), or mp4 files in one folder per class.
+        Something-Something V1's own (folders of JPEG frames and csv lists), the default, or mp4 files in one folder
+        per class.
     num_train:
-        Training clips in all.
+        Training clips in all. By default 1200.
     num_validation:
-        Validation clips in all, drawn from other seeds.
+        Validation clips in all, drawn from other seeds. By default 240.
     classes:
         A label; repeat for several. By default all.
     num_classes:
         That many labels instead, whole pairs first.
     size:
-        Short side in pixels.
+        Short side in pixels. By default 80.
     num_frames:
-        Frames of a clip.
+        Frames of a clip. By default 12.
     difficulty:
-        0 to 1: distractors, camera shake, changes of speed and light, noise.
+        0 to 1: distractors, camera shake, changes of speed and light, noise. By default 0.3.
     seed:
-        Of everything that is drawn.
+        Of everything that is drawn. By default 0.
     workers:
         Processes; by default one a core.
     json:
@@ -70,6 +75,7 @@ def synthesize(
         raise ConfigError("Name labels with --class, or their number with --num-classes, not both.")
     summary = draw(
         out,
+        edition=edition,
         layout=layout,
         num_train=num_train,
         num_validation=num_validation,
@@ -91,11 +97,15 @@ def synthesize(
                 "counts": summary.counts,
                 "ceiling": summary.ceiling,
                 "reused": summary.reused,
+                "edition": summary.edition,
+                "sha256": summary.sha256,
             }
         )
         return
     counts = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items())
     found = " (the very same set was there already)" if summary.reused else ""
+    if summary.edition is not None:
+        found += f": edition {summary.edition}, sha256 {summary.sha256}, as it must be"
     CONSOLE.print(
         f"{summary.root}: {counts} clips of {len(summary.labels)} classes, {len(summary.pairs)} time-reversal pairs"
         f"{found}.\n"
