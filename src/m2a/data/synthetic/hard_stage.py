@@ -80,7 +80,8 @@ class HardStage(Stage):
     def _film(self) -> None:
         """Move the camera slowly, along what the action itself does not use."""
         drift = self.challenge.drift
-        x, y, closer = self._ramp(-drift, drift), self._ramp(-drift, drift), np.exp(self._ramp(0, self.challenge.zoom))
+        x, y = self._ramp(-drift, drift), self._ramp(-drift, drift)
+        closer = np.exp(self._ramp(0.0, self.challenge.zoom))
         zooms = self.rng.uniform() < self.challenge.zooming and self.steered != "zoom"
         self.zoom = on_grid(self.zoom * self.shown * (closer if zooms else 1))
         near = np.maximum(self.zoom, 1)
