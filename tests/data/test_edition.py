@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from m2a.cli import main
 from m2a.data.synthetic import LABELS, order_blind_ceiling, synthesize, time_reversal_pairs
 from m2a.data.synthetic.checksum import checksum
 from m2a.data.synthetic.editions import EDITIONS, FIRST_CLIPS, Edition, render_edition_clip
@@ -118,7 +119,7 @@ def listing(root: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def test_draws_checks_and_knows_again(tiny: Edition, tmp_path: Path) -> None:
+def test_draws_checks_and_knows_again(tiny: Edition, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "set"
     made = synthesize(root, edition=99, progress=False)
     assert (made.edition, made.sha256, made.ceiling, made.reused) == (99, tiny.sha256, 50.0, False)
@@ -126,7 +127,11 @@ def test_draws_checks_and_knows_again(tiny: Edition, tmp_path: Path) -> None:
     record = json.loads((root / "synthetic.json").read_text())
     assert record["edition"] == 99
     assert record["parameters"]["num_frames"] == [3, 4]
-    assert synthesize(root, edition=99, progress=False).reused
+    with pytest.raises(SystemExit, match="0"):
+        main(["data", "synthesize", str(root), "--edition", "99"])
+    told = capsys.readouterr().out
+    assert "the very same set was there already" in told
+    assert f"Byte for byte edition 99: sha256 {tiny.sha256}." in told
     with pytest.raises(ConfigError, match=r"edition=99 \(asked for None\)"):
         synthesize(root, progress=False)
     frame = next(root.rglob("*.jpg"))

@@ -104,11 +104,10 @@ def synthesize(
         return
     counts = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items())
     found = " (the very same set was there already)" if summary.reused else ""
-    if summary.edition is not None:
-        found += f": edition {summary.edition}, sha256 {summary.sha256}, as it must be"
+    same = "" if summary.edition is None else f"Byte for byte edition {summary.edition}: sha256 {summary.sha256}.\n"
     CONSOLE.print(
         f"{summary.root}: {counts} clips of {len(summary.labels)} classes, {len(summary.pairs)} time-reversal pairs"
-        f"{found}.\n"
+        f"{found}.\n{same}"
         f"Blind to the order of frames, {summary.ceiling:.1f}% is the most one can expect.\n"
         f"Next: m2a train --data {summary.root} --recipe quick --pretrained none --size 64",
         highlight=False,
