@@ -134,6 +134,8 @@ def test_draws_checks_and_knows_again(tiny: Edition, tmp_path: Path, capsys: pyt
     assert f"Byte for byte edition 99: sha256 {tiny.sha256}." in told
     with pytest.raises(ConfigError, match=r"edition=99 \(asked for None\)"):
         synthesize(root, progress=False)
+    (root / "notes.txt").write_text("mine")  # a file of the user's
+    assert synthesize(root, edition=99, progress=False).reused
     frame = next(root.rglob("*.jpg"))
     frame.write_bytes(frame.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"The files in .*set are not those of edition 99: .*Delete it"):

@@ -12,12 +12,13 @@ import PIL
 from m2a.errors import DataError
 
 from .editions import Edition
+from .plan import FRAMES
 
 
 def checksum(root: Path, files: Iterable[Path]) -> str:
     """One sha256 over files below `root`: that of the listing which `sha256sum` prints of them, sorted by path.
 
-    In a set's folder, this command prints the same of all its files but the record:
+    In a set's folder that holds nothing else, this command prints the same of all lists and frames:
 
         find * -type f ! -name synthetic.json | LC_ALL=C sort | xargs sha256sum | sha256sum
     """
@@ -38,9 +39,10 @@ def check(edition: Edition, found: str, expected: str, what: str, then: str) -> 
     )
 
 
-def check_set(edition: Edition, root: Path, record: str, what: str, then: str) -> None:
-    """`check` of every file below `root` but the one named `record`."""
-    found = checksum(root, (file for file in root.rglob("*") if file.is_file() and file.name != record))
+def check_set(edition: Edition, root: Path, what: str, then: str) -> None:
+    """`check` of all lists and frames; other files in `root` are nobody's business."""
+    frames = (file for file in (root / FRAMES).rglob("*") if file.is_file())
+    found = checksum(root, [*root.glob("something-something-v1-*.csv"), *frames])
     check(edition, found, edition.sha256, what, then)
 
 

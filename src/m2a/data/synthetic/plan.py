@@ -17,6 +17,7 @@ from .render import check_drawing
 
 LAYOUTS = ("something-something-v1", "class-folders")
 SPLITS = ("train", "validation")
+FRAMES = "20bn-something-something-v1"  # the folder of the frames, in the layout of that name
 DEFAULTS: Mapping[str, Any] = {
     "layout": "something-something-v1",
     "num_train": 1200,
@@ -149,4 +150,4 @@ def jobs(p: Parameters) -> list[Job]:
 def _target(p: Parameters, split: str, label: str, clip_id: int) -> Path:
     if p.layout == "class-folders":
         return Path(split, label, f"{clip_id}.mp4")
-    return Path("20bn-something-something-v1", str(clip_id))
+    return Path(FRAMES, str(clip_id))

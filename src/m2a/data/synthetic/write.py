@@ -152,7 +152,7 @@ def _is_there(root: Path, p: Parameters) -> bool:
     if lost:
         raise DataError(f"{root} lacks {len(lost)} of its clips, for example {lost[0]}. Delete it and draw it again.")
     if p.edition is not None:
-        check_set(find_edition(p.edition), root, RECORD, f"The files in {root}", "Delete it and draw it again.")
+        check_set(find_edition(p.edition), root, f"The files in {root}", "Delete it and draw it again.")
     return True
 
 
@@ -170,7 +170,7 @@ def _build(root: Path, p: Parameters, workers: int, progress: bool) -> None:
         if p.layout == "something-something-v1":
             _write_lists(partial, p, todo)
         if p.edition is not None:
-            check_set(find_edition(p.edition), partial, RECORD, "The clips drawn here", "None was kept.")
+            check_set(find_edition(p.edition), partial, "The clips drawn here", "None was kept.")
         (partial / RECORD).write_text(json.dumps(p.record(), indent=2) + "\n", encoding="utf-8")
         if root.exists():
             root.rmdir()  # it was empty; if it no longer is, this fails and nothing is lost
@@ -194,10 +194,10 @@ def _draw_first(root: Path, p: Parameters, first: list[Job], edition: Edition) -
 def _write_lists(root: Path, p: Parameters, todo: list[Job]) -> None:
     """The three csv files of Something-Something V1."""
     name = "something-something-v1-{}.csv"
-    (root / name.format("labels")).write_text("".join(f"{label}\n" for label in sorted(p.labels)), encoding="utf-8")
-    for split in SPLITS:
-        lines = "".join(f"{job.clip_id};{job.label}\n" for job in todo if job.split == split)
-        (root / name.format(split)).write_text(lines, encoding="utf-8")
+    lists = {"labels": [f"{label}\n" for label in sorted(p.labels)]}
+    lists |= {split: [f"{job.clip_id};{job.label}\n" for job in todo if job.split == split] for split in SPLITS}
+    for which, lines in lists.items():
+        (root / name.format(which)).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def _draw_all(root: Path, p: Parameters, todo: list[Job], workers: int, progress: bool) -> None:
