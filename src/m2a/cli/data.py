@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -88,19 +89,7 @@ def synthesize(
         progress=not json,
     )
     if json:
-        print_json(
-            {
-                "root": str(summary.root),
-                "layout": summary.layout,
-                "labels": summary.labels,
-                "pairs": summary.pairs,
-                "counts": summary.counts,
-                "ceiling": summary.ceiling,
-                "reused": summary.reused,
-                "edition": summary.edition,
-                "sha256": summary.sha256,
-            }
-        )
+        print_json({**asdict(summary), "root": str(summary.root)})
         return
     counts = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items())
     found = " (the very same set was there already)" if summary.reused else ""
