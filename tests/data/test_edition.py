@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -40,6 +41,7 @@ def clip(label: str, *seed: int, edition: Edition = ONE, size: int = 24) -> np.n
 def test_edition_1_is_whole_pairs_in_equal_numbers() -> None:
     p = edition_parameters(1)
     assert (p.num_train, p.num_validation, p.size, p.layout) == (10_000, 2_000, 128, "something-something-v1")
+    assert re.fullmatch("[0-9a-f]{64}", ONE.sha256)
     assert set(p.labels) == {label for pair in PAIRS for label in pair}
     assert order_blind_ceiling(p.labels) == 50.0
     clips = jobs(p)
