@@ -66,7 +66,7 @@ EDITIONS = {
         ),
         jpeg_quality=85,
         seed=1,
-        sha256="",
+        sha256="62eca57fc0ae90fdfa9466ab72d9504cf256a3c0e25544a107ce5e77319eda69",
         first_sha256="940142e3101e90e06ed95a07992e249d96cdfa5b244a5132b2c867fa17363384",
         drawn_with="NumPy 2.4.6 and Pillow 13.0.0",
     )
