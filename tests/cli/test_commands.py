@@ -225,6 +225,9 @@ def test_synthesize(m2a: Command, tmp_path: Path) -> None:
     assert first["counts"] == {"train": 4, "validation": 4}
     assert first["ceiling"] == 50.0
     assert json.loads(m2a(*arguments, "--size", 24, "--json").out)["reused"]
+    refused = m2a("data", "synthesize", tmp_path / "other", "--edition", 1, "--size", 24)
+    assert refused.code == 1
+    assert "edition=1 decides size itself" in refused.message
 
 
 def test_demo(m2a: Command, tmp_path: Path) -> None:

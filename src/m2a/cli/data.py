@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,15 +19,16 @@ def synthesize(
     out: Path,
     /,
     *,
-    layout: Literal["something-something-v1", "class-folders"] = "something-something-v1",
-    num_train: int = 1200,
-    num_validation: int = 240,
+    edition: int | None = None,
+    layout: Literal["something-something-v1", "class-folders"] | None = None,
+    num_train: int | None = None,
+    num_validation: int | None = None,
     classes: Annotated[tuple[str, ...] | None, Parameter(name="--class", negative=(), consume_multiple=False)] = None,
     num_classes: int | None = None,
-    size: int = 80,
-    num_frames: int = 12,
-    difficulty: float = 0.3,
-    seed: int = 0,
+    size: int | None = None,
+    num_frames: int | None = None,
+    difficulty: float | None = None,
+    seed: int | None = None,
     workers: int | None = None,
     json: bool = False,
 ) -> None:
@@ -39,24 +41,28 @@ def synthesize(
     ----------
     out:
         A new folder.
+    edition:
+        1: a hard set that never changes, of 12,000 clips, for numbers to be compared on. It decides all but --workers
+        and --json, and is compared with its checksum.
     layout:
-        Something-Something V1's own (folders of JPEG frames and csv lists), or mp4 files in one folder per class.
+        Something-Something V1's own (folders of JPEG frames and csv lists), the default, or mp4 files in one folder
+        per class.
     num_train:
-        Training clips in all.
+        Training clips in all. By default 1200.
     num_validation:
-        Validation clips in all, drawn from other seeds.
+        Validation clips in all, drawn from other seeds. By default 240.
     classes:
         A label; repeat for several. By default all.
     num_classes:
         That many labels instead, whole pairs first.
     size:
-        Short side in pixels.
+        Short side in pixels. By default 80.
     num_frames:
-        Frames of a clip.
+        Frames of a clip. By default 12.
     difficulty:
-        0 to 1: distractors, camera shake, changes of speed and light, noise.
+        0 to 1: distractors, camera shake, changes of speed and light, noise. By default 0.3.
     seed:
-        Of everything that is drawn.
+        Of everything that is drawn. By default 0.
     workers:
         Processes; by default one a core.
     json:
@@ -70,6 +76,7 @@ def synthesize(
         raise ConfigError("Name labels with --class, or their number with --num-classes, not both.")
     summary = draw(
         out,
+        edition=edition,
         layout=layout,
         num_train=num_train,
         num_validation=num_validation,
@@ -82,23 +89,14 @@ def synthesize(
         progress=not json,
     )
     if json:
-        print_json(
-            {
-                "root": str(summary.root),
-                "layout": summary.layout,
-                "labels": summary.labels,
-                "pairs": summary.pairs,
-                "counts": summary.counts,
-                "ceiling": summary.ceiling,
-                "reused": summary.reused,
-            }
-        )
+        print_json({**asdict(summary), "root": str(summary.root)})
         return
     counts = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items())
     found = " (the very same set was there already)" if summary.reused else ""
+    same = "" if summary.edition is None else f"Byte for byte edition {summary.edition}: sha256 {summary.sha256}.\n"
     CONSOLE.print(
         f"{summary.root}: {counts} clips of {len(summary.labels)} classes, {len(summary.pairs)} time-reversal pairs"
-        f"{found}.\n"
+        f"{found}.\n{same}"
         f"Blind to the order of frames, {summary.ceiling:.1f}% is the most one can expect.\n"
         f"Next: m2a train --data {summary.root} --recipe quick --pretrained none --size 64",
         highlight=False,

@@ -10,6 +10,7 @@ from .stage import Stage
 
 def approach(s: Stage) -> None:
     """The camera comes closer to an object; nothing else moves."""
+    s.steered = "zoom"
     front = s.rng.uniform() < 0.6
     s.setting(s.uniform(0.3, 0.45) if front else None)
     thing = s.thing(s.uniform(0.26, 0.36), STANDING if front else ("box", "book", "star", "plate", "gem", "tube"))
@@ -41,6 +42,7 @@ def _shelf(s: Stage, spots: list[tuple[float, float]], front: bool) -> None:
 
 def pan(s: Stage) -> None:
     """The camera turns left: everything drifts to the right."""
+    s.steered = "x"
     reach = s.uniform(0.32, 0.44)
     s.setting(s.uniform(0.35, 0.5), grow=(reach, 0.0))
     spots = [(s.aspect / 2 + s.uniform(-0.1, 0.1), s.uniform(0.72, 0.82))]
@@ -53,6 +55,7 @@ def pan(s: Stage) -> None:
 
 def tilt(s: Stage) -> None:
     """The camera turns upwards: everything drifts down."""
+    s.steered = "y"
     reach = s.uniform(0.26, 0.36)
     front = s.rng.uniform() < 0.7
     s.setting(s.uniform(0.2, 0.4) if front else None, grow=(0.0, reach))

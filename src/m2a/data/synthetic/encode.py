@@ -10,11 +10,11 @@ from PIL import Image
 JPEG_QUALITY = 92
 
 
-def write_frames(folder: Path, frames: np.ndarray) -> None:
+def write_frames(folder: Path, frames: np.ndarray, quality: int = JPEG_QUALITY) -> None:
     """`frames` `(T, H, W, 3)` uint8 as `00001.jpg`, `00002.jpg`, ... in `folder`, which is made."""
     folder.mkdir(parents=True)
     for number, frame in enumerate(frames, start=1):
-        Image.fromarray(frame).save(folder / f"{number:05d}.jpg", quality=JPEG_QUALITY)
+        Image.fromarray(frame).save(folder / f"{number:05d}.jpg", quality=quality)
 
 
 def write_video(file: Path, frames: np.ndarray, fps: int) -> None:

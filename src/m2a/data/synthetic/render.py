@@ -6,7 +6,9 @@ import numpy as np
 
 from m2a.errors import ConfigError
 
+from .challenge import Challenge
 from .classes import BY_LABEL, check_labels
+from .hard_stage import HardStage
 from .stage import Stage
 
 MIN_SIZE = 24
@@ -23,7 +25,13 @@ def check_drawing(size: int, num_frames: int, difficulty: float) -> None:
 
 
 def render_clip(
-    label: str, *, size: int = 80, num_frames: int = 12, difficulty: float = 0.3, rng: np.random.Generator
+    label: str,
+    *,
+    size: int = 80,
+    num_frames: int = 12,
+    difficulty: float = 0.3,
+    rng: np.random.Generator,
+    challenge: Challenge | None = None,
 ) -> np.ndarray:
     """Draw one clip of a class.
 
@@ -36,6 +44,7 @@ def render_clip(
         num_frames: T.
         difficulty: 0..1; more distractors, shake, noise, uneven speed and light, busier backgrounds.
         rng: drawn from, and so advanced.
+        challenge: what else makes it hard; None for nothing.
 
     Returns:
         Frames `(T, H, W, 3)`, uint8 RGB.
@@ -47,7 +56,8 @@ def render_clip(
     check_labels([label])
     cls = BY_LABEL[label]
     flip, other_way = rng.uniform(size=2) < 0.5
-    stage = Stage(rng, size, num_frames, float(difficulty))
+    values = (rng, size, num_frames, float(difficulty))
+    stage = Stage(*values) if challenge is None else HardStage(*values, challenge=challenge)
     cls.scene(stage)
     frames = stage.frames()
     backwards, mirror = cls.backwards, bool(flip) if cls.mirror is None else cls.mirror

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -32,6 +32,17 @@ class Item:
     x: Floats
     y: Floats
     scale: Floats | None = None
+    resized: tuple[float, Sprite] | None = None  # an only sprite at the last factor: most clips have but one
+
+    def sprite(self, i: int, factor: float) -> Sprite:
+        """What is drawn in frame `i`, resized by `factor`."""
+        if abs(factor - 1) <= 1e-3:
+            return self.sprites[i] if len(self.sprites) > 1 else self.sprites[0]
+        if len(self.sprites) > 1:
+            return scaled(self.sprites[i], factor)
+        if self.resized is None or self.resized[0] != factor:
+            self.resized = factor, scaled(self.sprites[0], factor)
+        return self.resized[1]
 
 
 def frame_size(size: int) -> tuple[int, int]:
@@ -57,6 +68,7 @@ class Stage:
     size: int
     num_frames: int
     difficulty: float
+    relief: ClassVar[type[np.floating[Any]]] = np.float32  # in which backgrounds are computed
     px: float = field(init=False)
     aspect: float = field(init=False)
     u: Floats = field(init=False)
@@ -69,6 +81,7 @@ class Stage:
     items: list[Item] = field(default_factory=list)
     ground: Image.Image = field(init=False)
     corner: tuple[float, float] = (0.0, 0.0)
+    steered: str = ""  # what the action itself does with the camera: "x" or "y" (it turns), "zoom", or nothing
 
     def __post_init__(self) -> None:
         height, width = frame_size(self.size)
@@ -94,19 +107,23 @@ class Stage:
         places = np.linspace(0, len(knots) - 1, self.num_frames)
         return np.clip(np.interp(places, np.arange(len(knots)), knots), -MAX_SHAKE, MAX_SHAKE)
 
+    def _margins(self) -> tuple[float, float]:
+        """How far the background goes on to the left and right, and above and below, of the frame at rest."""
+        return MARGIN, MARGIN
+
     def setting(self, horizon: float | None = None, grow: tuple[float, float] = (0.0, 0.0)) -> None:
         """Lay out the background: seen from above, or with a wall down to `horizon`; larger by `grow` each side."""
-        gx, gy = MARGIN + grow[0], MARGIN + grow[1]
+        gx, gy = (margin + more for margin, more in zip(self._margins(), grow, strict=True))
         self.corner = (-gx, -gy)
         w, h = int((self.aspect + 2 * gx) * self.px) + 2, int((1 + 2 * gy) * self.px) + 2
         contrast = 0.25 + 0.75 * self.difficulty
         # Backgrounds are drawn at half the canvas, that is at the resolution of the finished frame.
         hh, hw, unit = h // SUPERSAMPLE, w // SUPERSAMPLE, self.px / SUPERSAMPLE
         if horizon is None:
-            pixels = surface(self.rng, hh, hw, unit, contrast)
+            pixels = surface(self.rng, hh, hw, unit, contrast, dtype=self.relief)
         else:
-            pixels = room(self.rng, hh, hw, unit, contrast, int((horizon + gy) * unit))
-        self.mean = pixels[::4, ::4].mean((0, 1))
+            pixels = room(self.rng, hh, hw, unit, contrast, int((horizon + gy) * unit), self.relief)
+        self.mean = pixels[::4, ::4].mean((0, 1), dtype=self.relief)
         self.ground = to_image(pixels).resize((w, h), Image.Resampling.BILINEAR)
 
     def thing(self, size: float, kinds: tuple[str, ...] = KINDS) -> Thing:
@@ -185,11 +202,9 @@ class Stage:
     def _draw(self, canvas: Image.Image, item: Item, i: int) -> None:
         zoom = float(self.zoom[i])
         factor = zoom if item.scale is None else zoom * float(item.scale[i])
-        sprite = item.sprites[i] if len(item.sprites) > 1 else item.sprites[0]
         x = (float(item.x[i] - self.cx[i]) * zoom + self.aspect / 2) * self.px
         y = (float(item.y[i] - self.cy[i]) * zoom + 0.5) * self.px
-        if abs(factor - 1) > 1e-3:
-            sprite = scaled(sprite, factor)
+        sprite = item.sprite(i, factor)
         canvas.paste(sprite.image, (round(x - sprite.ax), round(y - sprite.ay)), sprite.image)
 
     def _expose(self, out: Floats) -> None:

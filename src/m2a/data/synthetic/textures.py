@@ -81,23 +81,35 @@ def textured(rng: np.random.Generator, h: int, w: int, base: Floats, kind: str |
     return base * (1 - m) + second * m
 
 
-def surface(rng: np.random.Generator, h: int, w: int, unit: float, contrast: float, kind: str | None = None) -> Floats:
-    """A background `(h, w, 3)` in 0..255; `unit` is the frame's height in pixels, `contrast` 0..1 scales its detail."""
+def surface(
+    rng: np.random.Generator,
+    h: int,
+    w: int,
+    unit: float,
+    contrast: float,
+    kind: str | None = None,
+    dtype: type[np.floating[Any]] = np.float32,
+) -> Floats:
+    """A background `(h, w, 3)` in 0..255; `unit` is the frame's height in pixels, `contrast` 0..1 scales its detail.
+
+    The relief is computed in `dtype`: NumPy's float32 sines differ in the last bit from one CPU to another, and a few
+    pixels with them; in float64 the difference is lost when it is rounded to a pixel.
+    """
     chosen = SURFACES[int(rng.integers(len(SURFACES)))] if kind is None else kind
     if chosen in ("wood", "planks"):
         base = hsv(rng.uniform(0.05, 0.11), rng.uniform(0.25, 0.6), rng.uniform(0.4, 0.85))
     else:
         base = hsv(rng.uniform(), rng.uniform(0.05, 0.4), rng.uniform(0.35, 0.9))
-    detail = _detail(rng, h, w, unit, chosen)
+    detail = _detail(rng, h, w, unit, chosen, dtype)
     shade = smooth_noise(rng, h, w, 3, 4)  # uneven light
     gain = 1.0 + (0.12 + 0.4 * contrast) * 0.5 * detail + 0.10 * shade
     return np.clip(base * gain[..., None], 0, 255)
 
 
-def _detail(rng: np.random.Generator, h: int, w: int, unit: float, kind: str) -> Floats:
+def _detail(rng: np.random.Generator, h: int, w: int, unit: float, kind: str, dtype: type[np.floating[Any]]) -> Floats:
     """The relief of a surface: `(h, w)` in about -1..1."""
     rows, cols = h / unit, w / unit
-    y, x = np.arange(h, dtype=np.float32)[:, None] / unit, np.arange(w, dtype=np.float32)[None, :] / unit
+    y, x = np.arange(h, dtype=dtype)[:, None] / unit, np.arange(w, dtype=dtype)[None, :] / unit
     if kind in ("wood", "planks"):
         grain = smooth_noise(rng, h, w, int(40 * rows), int(3 * cols)) * 0.7
         grain = grain + np.sin(y * 70 + 4 * smooth_noise(rng, h, w, int(4 * rows), int(2 * cols) + 1)) * 0.3
@@ -121,13 +133,22 @@ def _detail(rng: np.random.Generator, h: int, w: int, unit: float, kind: str) ->
     return fine * 0.6 + smooth_noise(rng, h, w, int(6 * rows), int(6 * cols)) * 0.6
 
 
-def room(rng: np.random.Generator, h: int, w: int, unit: float, contrast: float, horizon: int) -> Floats:
-    """A wall above row `horizon` and a table below it: `(h, w, 3)` in 0..255."""
+def room(
+    rng: np.random.Generator,
+    h: int,
+    w: int,
+    unit: float,
+    contrast: float,
+    horizon: int,
+    dtype: type[np.floating[Any]] = np.float32,
+) -> Floats:
+    """A wall above row `horizon` and a table below it: `(h, w, 3)` in 0..255; see `surface`."""
     out = np.empty((h, w, 3), np.float32)
     cut = int(np.clip(horizon, 2, h - 2))
     wall = ("plaster", "plaster", "tiles", "cloth")[int(rng.integers(4))]
-    out[:cut] = surface(rng, cut, w, unit, contrast * 0.6, wall)
-    table = surface(rng, h - cut, w, unit, contrast, ("wood", "planks", "cloth", "plaster")[int(rng.integers(4))])
+    out[:cut] = surface(rng, cut, w, unit, contrast * 0.6, wall, dtype)
+    top = ("wood", "planks", "cloth", "plaster")[int(rng.integers(4))]
+    table = surface(rng, h - cut, w, unit, contrast, top, dtype)
     if abs(float(out[:cut].mean()) - float(table.mean())) < 30:  # the edge of the table must show
         table = table * (0.62 if table.mean() > 110 else 1.5)
     depth = np.linspace(0.82, 1.08, h - cut, dtype=np.float32)[:, None, None]

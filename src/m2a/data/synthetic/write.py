@@ -18,9 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from m2a.errors import ConfigError, DataError
 
+from .checksum import check, check_set, checksum
 from .classes import order_blind_ceiling, time_reversal_pairs
+from .editions import FIRST_CLIPS, Edition, find_edition, render_edition_clip
 from .encode import write_frames, write_video
-from .plan import SPLITS, Job, Parameters, jobs, parameters
+from .plan import SPLITS, Job, Parameters, edition_parameters, jobs, parameters
 from .render import render_clip
 
 RECORD = "synthetic.json"
@@ -33,7 +35,7 @@ class SyntheticSummary:
     """What lies on disk.
 
     `counts` are clips in each split, `ceiling` is `order_blind_ceiling(labels)` in percent, and `reused` says that
-    the set was there already and nothing was drawn.
+    the set was there already and nothing was drawn. `sha256` is an edition's checksum, compared with what is on disk.
     """
 
     root: Path
@@ -43,70 +45,75 @@ class SyntheticSummary:
     counts: dict[str, int]
     ceiling: float
     reused: bool
+    edition: int | None = None
+    sha256: str | None = None
 
 
 def synthesize(
     root: str | Path,
     *,
-    layout: str = "something-something-v1",
-    num_train: int = 1200,
-    num_validation: int = 240,
+    edition: int | None = None,
+    layout: str | None = None,
+    num_train: int | None = None,
+    num_validation: int | None = None,
     classes: Sequence[str] | int | None = None,
-    size: int = 80,
-    num_frames: int = 12,
-    difficulty: float = 0.3,
-    seed: int = 0,
+    size: int | None = None,
+    num_frames: int | None = None,
+    difficulty: float | None = None,
+    seed: int | None = None,
+    fps: int | None = None,
     workers: int | None = None,
     progress: bool = True,
-    fps: int = 12,
 ) -> SyntheticSummary:
     """Draw the set "somethings": clips of objects, hands and a moving camera under Something-Something V1's labels.
 
     The same arguments give the same bytes, whatever the number of workers. Nothing is left under `root` if the run
-    is interrupted. A folder that holds the very same set is reused.
+    is interrupted. A folder that holds the very same set is reused. What is None is as said below.
 
     Args:
         root: where to write; must not exist, be empty, or hold the same set.
-        layout: "something-something-v1" (JPEG frames and `;`-separated lists) or "class-folders" (mp4 files in
-            `train/<label>/` and `validation/<label>/`).
-        num_train, num_validation: clips in all, shared evenly by the classes (differing by one at most).
+        edition: a set that never changes, for numbers to be compared on: 1. It decides everything but `workers` and
+            `progress`, and is compared with its checksum, when drawn and when found.
+        layout: "something-something-v1", the default (JPEG frames and `;`-separated lists), or "class-folders" (mp4
+            files in `train/<label>/` and `validation/<label>/`).
+        num_train, num_validation: clips in all, shared evenly by the classes (differing by one at most); 1200 and 240.
         classes: label names; or a number, for that many from the top of the table, where the pairs come first; or
             None for all.
-        size: the short side (height) in pixels, even; frames are 4:3.
-        num_frames: frames in every clip.
-        difficulty: 0..1, see `render_clip`.
-        seed: 0 or more. Training and validation clips are drawn from different streams of it.
+        size: the short side (height) in pixels, even; frames are 4:3; 80.
+        num_frames: frames in every clip; 12.
+        difficulty: 0..1, see `render_clip`; 0.3.
+        seed: 0 or more; 0. Training and validation clips are drawn from different streams of it.
+        fps: frames a second of the mp4 files; 12.
         workers: processes; None picks by the size of the job, 0 and 1 draw in this process.
         progress: show a bar on stderr.
-        fps: frames a second of the mp4 files.
 
     Returns:
         A summary of what is on disk.
 
     Raises:
         ConfigError: an argument that cannot work, or a folder with a synthetic set of other parameters.
-        DataError: a folder with something else in it.
+        DataError: a folder with something else in it; or clips that are not the edition's, none of which is kept.
     """
     root = Path(root)
     if workers is not None and workers < 0:
         raise ConfigError(f"workers={workers}: 0 and 1 draw in this process, more draw in parallel, None chooses.")
-    p = parameters(
-        classes,
-        layout=layout,
-        num_train=num_train,
-        num_validation=num_validation,
-        size=size,
-        num_frames=num_frames,
-        difficulty=float(difficulty),
-        seed=seed,
-        fps=fps,
-    )
+    given = {
+        "layout": layout, "num_train": num_train, "num_validation": num_validation, "size": size,
+        "num_frames": num_frames, "difficulty": None if difficulty is None else float(difficulty), "seed": seed,
+        "fps": fps,
+    }  # fmt: skip
+    if edition is None:
+        p = parameters(classes, **given)
+    else:
+        p = edition_parameters(edition, classes=classes, **given)
     reused = _is_there(root.absolute(), p)
     if not reused:
         _build(root.absolute(), p, _num_workers(workers, p), progress)
     counts = {split: p.total(split) for split in SPLITS}
     pairs = tuple(time_reversal_pairs(p.labels))
-    return SyntheticSummary(root, layout, p.labels, pairs, counts, order_blind_ceiling(p.labels), reused)
+    sha256 = None if edition is None else find_edition(edition).sha256
+    ceiling = order_blind_ceiling(p.labels)
+    return SyntheticSummary(root, p.layout, p.labels, pairs, counts, ceiling, reused, edition, sha256)
 
 
 def _num_workers(workers: int | None, p: Parameters) -> int:
@@ -127,14 +134,14 @@ def _is_there(root: Path, p: Parameters) -> bool:
         return False
     try:
         found = json.loads((root / RECORD).read_text(encoding="utf-8"))
-        theirs = {"generator": found["generator"], **found["parameters"]}
+        theirs = {"generator": found["generator"], "edition": found.get("edition"), **found["parameters"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
             f"{root} is not empty and holds no synthetic set ({RECORD} is missing or unreadable). "
             "Name a folder that is empty or does not exist yet."
         ) from None
     record = p.record()
-    ours = {"generator": record["generator"], **record["parameters"]}
+    ours = {"generator": record["generator"], "edition": p.edition, **record["parameters"]}
     other = [f"{k}={theirs.get(k)!r} (asked for {v!r})" for k, v in ours.items() if theirs.get(k) != v]
     if other:
         raise ConfigError(
@@ -144,6 +151,8 @@ def _is_there(root: Path, p: Parameters) -> bool:
     lost = [str(job.target) for job in jobs(p) if not (root / job.target).exists()]
     if lost:
         raise DataError(f"{root} lacks {len(lost)} of its clips, for example {lost[0]}. Delete it and draw it again.")
+    if p.edition is not None:
+        check_set(find_edition(p.edition), root, f"The files in {root}", "Delete it and draw it again.")
     return True
 
 
@@ -155,9 +164,13 @@ def _build(root: Path, p: Parameters, workers: int, progress: bool) -> None:
     partial.mkdir()
     try:
         todo = jobs(p)
-        _draw_all(partial, p, todo, workers, progress)
+        if p.edition is not None:
+            _draw_first(partial, p, todo[:FIRST_CLIPS], find_edition(p.edition))
+        _draw_all(partial, p, todo if p.edition is None else todo[FIRST_CLIPS:], workers, progress)
         if p.layout == "something-something-v1":
             _write_lists(partial, p, todo)
+        if p.edition is not None:
+            check_set(find_edition(p.edition), partial, "The clips drawn here", "None was kept.")
         (partial / RECORD).write_text(json.dumps(p.record(), indent=2) + "\n", encoding="utf-8")
         if root.exists():
             root.rmdir()  # it was empty; if it no longer is, this fails and nothing is lost
@@ -171,13 +184,20 @@ def _build(root: Path, p: Parameters, workers: int, progress: bool) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _draw_first(root: Path, p: Parameters, first: list[Job], edition: Edition) -> None:
+    """Draw a few clips of an edition, and go on only if they are its own."""
+    draw_chunk(root, p, first)
+    found = checksum(root, (file for job in first for file in (root / job.target).iterdir()))
+    check(edition, found, edition.first_sha256, "The first clips drawn here", "No more were drawn, and none was kept.")
+
+
 def _write_lists(root: Path, p: Parameters, todo: list[Job]) -> None:
     """The three csv files of Something-Something V1."""
     name = "something-something-v1-{}.csv"
-    (root / name.format("labels")).write_text("".join(f"{label}\n" for label in sorted(p.labels)), encoding="utf-8")
-    for split in SPLITS:
-        lines = "".join(f"{job.clip_id};{job.label}\n" for job in todo if job.split == split)
-        (root / name.format(split)).write_text(lines, encoding="utf-8")
+    lists = {"labels": [f"{label}\n" for label in sorted(p.labels)]}
+    lists |= {split: [f"{job.clip_id};{job.label}\n" for job in todo if job.split == split] for split in SPLITS}
+    for which, lines in lists.items():
+        (root / name.format(which)).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def _draw_all(root: Path, p: Parameters, todo: list[Job], workers: int, progress: bool) -> None:
@@ -207,6 +227,12 @@ def draw_chunk(root: Path, p: Parameters, chunk: list[Job]) -> int:
     """Draw and write some clips below `root`, and say how many. Runs in a worker process."""
     for job in chunk:
         rng = np.random.default_rng(np.random.SeedSequence(job.entropy))
+        if p.edition is not None:
+            edition = find_edition(p.edition)
+            write_frames(root / job.target, render_edition_clip(edition, job.label, rng), edition.jpeg_quality)
+            continue
+        assert isinstance(p.num_frames, int)  # only editions have ranges
+        assert isinstance(p.difficulty, float)
         frames = render_clip(job.label, size=p.size, num_frames=p.num_frames, difficulty=p.difficulty, rng=rng)
         if p.layout == "class-folders":
             write_video(root / job.target, frames, p.fps)
