@@ -24,8 +24,8 @@ def clip(tmp_path: Path) -> Path:
 
 def save_run(folder: Path, mechanism: str) -> None:
     model = create_model(
-        "resnet10t", mechanism=mechanism, num_classes=2, labels=LABELS, reduction=2, size=32,
-        backbone_options={"channels": [16, 16, 32, 32]},
+        "resnet10t", mechanism=mechanism, num_classes=2, labels=LABELS, num_frames=2, reduction=2, size=16,
+        backbone_options={"channels": [8, 8, 8, 8]},
     )  # fmt: skip
     model.save_pretrained(folder / "model")
 
