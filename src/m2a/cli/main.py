@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -12,10 +11,17 @@ from rich.text import Text
 
 from m2a.errors import M2AError
 
+
+def _version() -> str:
+    from importlib.metadata import version  # a tenth of what a start takes
+
+    return version("m2a")
+
+
 app = App(
     name="m2a",
     help="Give any image backbone a sense of motion: train, evaluate and ship video classifiers.",
-    version=lambda: version("m2a"),
+    version=_version,
     help_format="plaintext",
     default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
 )
