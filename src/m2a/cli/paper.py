@@ -249,6 +249,7 @@ def _show_runs(done: PaperRuns, json: bool) -> None:
 
 def _print(shown: TextTable) -> None:
     from rich.box import SIMPLE_HEAD
+    from rich.console import Console
     from rich.table import Table
 
     from m2a.cli.output import CONSOLE
@@ -258,6 +259,8 @@ def _print(shown: TextTable) -> None:
         table.add_column(head, justify="left" if number < shown.words else "right", no_wrap=True)
     for row in shown.rows:
         table.add_row(*row)
-    CONSOLE.print(table)
+    wide = Console(width=1000)
+    needed = wide.measure(table).maximum  # on a narrow terminal lines run over; figures are never cut off
+    Console(width=max(CONSOLE.width, needed)).print(table)
     for note in shown.notes:
         CONSOLE.print(note, highlight=False)
