@@ -82,10 +82,13 @@ class ClassificationTask(L.LightningModule):
             lr_scales={"mechanism": config.lr_mechanism, "backbone": config.lr_backbone, "head": config.lr_head},
             decay_all=config.decay_all,
         )
+        # one pass over the weights: a tenth of a small step on a CPU; a GPU's default is about as fast, and takes scaling
+        fused = all(parameter.device.type == "cpu" for parameter in self.model.parameters())
         if config.optimizer == "sgd":
-            optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+            momentum = config.momentum
+            optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=momentum, fused=fused)
         else:
-            optimizer = torch.optim.AdamW(groups, lr=config.lr)
+            optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
         if config.schedule == "constant":
             return optimizer
         if config.schedule == "step":
