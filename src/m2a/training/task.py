@@ -82,7 +82,7 @@ class ClassificationTask(L.LightningModule):
             lr_scales={"mechanism": config.lr_mechanism, "backbone": config.lr_backbone, "head": config.lr_head},
             decay_all=config.decay_all,
         )
-        # one pass over the weights: a tenth of a small step on a CPU; a GPU's default is about as fast, and takes scaling
+        # one pass over the weights: a tenth of a small step on a CPU; elsewhere as torch chooses
         fused = all(parameter.device.type == "cpu" for parameter in self.model.parameters())
         if config.optimizer == "sgd":
             momentum = config.momentum
