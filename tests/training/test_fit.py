@@ -385,3 +385,26 @@ def test_mixed_clips_have_mixed_labels(clips: ClipSet, tmp_path: Path, mixup: fl
     torch.testing.assert_close(shares.sum(1), torch.ones(2))
     same = ClassificationTask(model, options(clips, tmp_path)).mix(still, torch.tensor([0, 1]))
     assert same[0] is still
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_gradients_are_clipped_in_every_precision(
+    clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, optimizer: str
+) -> None:
+    norms: list[float] = []
+    step = ClassificationTask.on_before_zero_grad
+
+    def note(task: ClassificationTask, *args: Any) -> None:
+        gradients = [weight.grad.norm() for weight in task.model.parameters() if weight.grad is not None]
+        if gradients:
+            norms.append(float(torch.stack(gradients).norm()))
+        step(task, *args)
+
+    monkeypatch.setattr(ClassificationTask, "on_before_zero_grad", note)
+    for limit in (0.125, 0.0):  # 0 does not clip
+        norms.clear()
+        config = options(clips, tmp_path / f"{limit}", precision=precision, optimizer=optimizer, clip_gradient=limit)
+        fit(config.with_changes(epochs=1), clips, console=silent())
+        assert len(norms) == 2
+        assert max(norms) == pytest.approx(0.125, rel=1e-3) if limit else max(norms) > 0.25

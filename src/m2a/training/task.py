@@ -103,6 +103,14 @@ class ClassificationTask(L.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        if gradient_clip_val and optimizer.defaults.get("fused"):  # which Lightning refuses to clip, for a GPU's sake
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     def _note(self, batch: Batch) -> None:
         for bad in batch.bad:
             self.skipped.setdefault(bad.path, bad.reason)
