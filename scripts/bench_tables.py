@@ -113,10 +113,12 @@ def _whole_verdict(result: Result) -> tuple[int, Result, str]:
 def _whole_source(name: str, result: Result) -> str:
     load = "" if result["load_before"] is None else f", load {result['load_before']:.1f} before"
     commit = result.get("commit") or "not recorded"
+    how = f"{result['workers']} decoding process, batches of {result['batch_size']}"
+    if result["job"] == "predict":
+        how = f"the paper's code's way with {how}, m2a with {result['threads']} videos at the same time"
     return (
-        f"{result['hardware']}, {result['threads']} threads{load}, {result['workers']} decoding process, batches of "
-        f"{result['batch_size']}, torch {result['versions']['torch']}, commit {commit}, {result['repeats']} rounds in "
-        f"turns. From [{name}](../paper/results/bench/{name}):"
+        f"{result['hardware']}, {result['threads']} threads{load}; {how}; torch {result['versions']['torch']}, commit "
+        f"{commit}, {result['repeats']} rounds in turns. From [{name}](../paper/results/bench/{name}):"
     )
 
 

@@ -236,14 +236,16 @@ def test_a_prediction_of_frames_and_of_a_video(clips: ClipSet, model: VideoClass
     assert load_clip(model, video).shape == (3, 3, 32, 32)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("how", [{}, {"workers": 1}, {"threads": 3}])
 def test_many_videos_are_predicted_as_one_by_one(
-    clips: ClipSet, model: VideoClassifier, video: Path, tmp_path: Path, workers: int
+    clips: ClipSet, model: VideoClassifier, video: Path, tmp_path: Path, how: dict[str, int]
 ) -> None:
     (tmp_path / "text.mp4").write_text("no video")
-    paths = [*(clip.path for clip in clips.split("validation")[:4]), tmp_path / "text.mp4", video]
-    said = list(predict_all(model.train(), paths, batch_size=4, top_k=3, workers=workers))
+    paths = [*(clip.path for clip in clips.split("validation")[:4]), tmp_path / "text.mp4", *([video] * 3)]
+    threads = torch.get_num_threads()
+    said = list(predict_all(model.train(), paths, batch_size=4, top_k=3, **how))
     assert not model.training
+    assert torch.get_num_threads() == threads
     assert [one.path for one in said] == paths
     for number, (path, one) in enumerate(zip(paths, said, strict=True)):
         if number == 4:
@@ -270,7 +272,15 @@ def test_many_videos_in_bfloat16_and_in_views(clips: ClipSet, model: VideoClassi
     assert second == pytest.approx(first, abs=0.2)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"top_k": 0}, "top_k"), ({"batch_size": 0}, "batch_size")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top_k": 0}, "top_k"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"threads": 0}, "threads"),
+        ({"threads": 2, "workers": 1}, "leave workers=1 out"),
+    ],
+)
 def test_many_videos_refuse_at_once(model: VideoClassifier, options: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         predict_all(model, ["a.mp4"], **options)

@@ -52,11 +52,11 @@ def end_to_end(
     num_frames:
         Frames of a clip.
     batch_size:
-        Clips in a batch.
+        Clips in a batch, where there are batches: not where m2a predicts.
     workers:
-        Processes that decode.
+        Processes that decode; where m2a predicts, its threads do.
     threads:
-        Of torch's operations; by default as torch chooses.
+        Of torch's operations, or clips at the same time where m2a predicts; by default as torch chooses.
     repeats:
         Rounds, after a warm-up that does not count.
     out:
@@ -82,7 +82,7 @@ def end_to_end(
     chosen = found.split("train")[:clips]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     with limited_to(threads) as count:
-        ways = EndToEnd(clips=chosen, labels=found.labels, **settings).measure()
+        ways = EndToEnd(clips=chosen, labels=found.labels, threads=count, **settings).measure()
     options = {"job": job, "clips": len(chosen), "backbone": backbone, "size": size, "num_frames": num_frames}
     options |= {"batch-size": batch_size, "workers": workers, "threads": count, "repeats": repeats}
     flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from m2a.evaluation import Prediction, Timeline
     from m2a.models import VideoClassifier
 
-_ENOUGH = 16  # videos from which on it pays to start processes that decode
+_ENOUGH = 16  # videos from which on it pays to start processes that decode, beside a GPU
 
 
 def predict(
@@ -64,10 +64,11 @@ def predict(
     picture:
         With --sliding and one video: a PNG to draw the timeline into.
     batch_size:
-        Videos that go through the model together.
+        Videos that go through the model together, where they do: on a GPU, or with --workers.
     workers:
-        Processes that decode videos ahead; by default none for fewer than 16 videos, else one a core but one, at most
-        8.
+        Processes that decode videos ahead. By default, on a GPU, none for fewer than 16 videos, else one a core but
+        one, at most 8. On a processor none, and no batches: several videos at the same time, each by one thread, which
+        is faster.
     bf16:
         Compute in bfloat16: about twice as fast where the processor has instructions for it.
     device:
@@ -112,14 +113,23 @@ def _predict(
     from rich.progress import track
 
     from m2a.evaluation import predict_all
-    from m2a.training.fitting import default_workers
 
-    if workers is None:
-        workers = default_workers() if len(paths) >= _ENOUGH else 0
-    found = predict_all(network, paths, workers=workers, **options)
+    how: dict[str, Any] = _how(network, len(paths)) if workers is None else {"workers": workers}
+    found = predict_all(network, paths, **how, **options)
     console = Console(stderr=True)
     hidden = not console.is_terminal or len(paths) < _ENOUGH
     return list(track(found, "predicting", total=len(paths), console=console, transient=True, disable=hidden))
+
+
+def _how(network: VideoClassifier, videos: int) -> dict[str, int]:
+    """The threads or processes that predict so many videos fastest."""
+    import torch
+
+    from m2a.training.fitting import default_workers
+
+    if network.head.weight.device.type == "cpu":
+        return {"threads": min(torch.get_num_threads(), videos)}
+    return {"workers": default_workers() if videos >= _ENOUGH else 0}
 
 
 def _show(said: Sequence[Prediction | BadClip], json: bool) -> None:

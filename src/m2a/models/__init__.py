@@ -10,6 +10,7 @@ from m2a.models.classifier import default_preprocessing as default_preprocessing
 from m2a.models.config import ModelConfig as ModelConfig
 from m2a.models.create import create_model as create_model
 from m2a.models.groups import parameter_groups as parameter_groups
+from m2a.models.inference import for_inference as for_inference
 from m2a.models.inflation import inflate as inflate
 from m2a.models.inflation import is_inflated as is_inflated
 from m2a.models.weights import load_image_weights as load_image_weights
@@ -20,6 +21,7 @@ __all__ = [
     "VideoClassifier",
     "create_model",
     "default_preprocessing",
+    "for_inference",
     "inflate",
     "is_inflated",
     "list_torchvision",

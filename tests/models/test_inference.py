@@ -1,0 +1,125 @@
+"""The copy of a model that is made for predicting: the same scores, without the batch norms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny import VISIBLE
+from torch import Tensor, nn
+
+import m2a
+from m2a.models import VideoClassifier, create_model, for_inference
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def stirred(model: VideoClassifier) -> VideoClassifier:
+    """With statistics and weights of batch norms that change something."""
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, _NORMS) and module.running_mean is not None and module.running_var is not None:
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.2)
+    nn.init.normal_(model.head.weight)
+    return model.eval()
+
+
+def norms(model: nn.Module) -> int:
+    return sum(isinstance(module, _NORMS) for module in model.modules())
+
+
+def scores(model: nn.Module, *, bf16: bool = False) -> Tensor:
+    clips = torch.randn(2, 3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        return model(clips).float()
+
+
+def assert_near(found: Tensor, expected: Tensor, share: float) -> None:
+    assert (found - expected).abs().max() < share * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "mechanism", "options", "left"),
+    [
+        ("resnet10t", "m2a", {"backbone_options": VISIBLE}, 0),
+        ("resnet10t", "tea", {"backbone_options": VISIBLE}, 0),
+        ("resnet10t", "tsm", {"backbone_options": VISIBLE, "inflate": True}, 0),
+        ("mobilenetv2_035", "m2a", {}, 0),
+        ("torchvision/mobilenet_v3_small", "m2a", {}, 0),
+        ("resnetv2_18", "none", {}, 9),  # the first norm of a block reads what the shortcut reads
+        ("convnext_atto", "none", {}, 0),  # has none
+    ],
+)
+def test_scores_stay(backbone: str, mechanism: str, options: dict[str, Any], left: int) -> None:
+    made: dict[str, Any] = {"mechanism": mechanism, "num_classes": 5, "num_frames": 3, "size": 32} | options
+    model = stirred(create_model(backbone, **made))
+    before, expected = norms(model), scores(model)
+    copy = for_inference(model.train())
+    assert (norms(copy), norms(model)) == (left, before)
+    assert not copy.training
+    assert model.training  # the model itself is left alone
+    assert_near(scores(copy), expected, 1e-4)
+    assert torch.equal(scores(model.eval()), expected)
+
+
+def test_in_bfloat16() -> None:
+    model = stirred(create_model("resnet10t", num_classes=5, num_frames=3, size=32, backbone_options=VISIBLE))
+    copy = for_inference(model, bf16=True)
+    assert copy.backbone.layer1[0].conv1.weight.dtype == torch.bfloat16
+    assert copy.backbone.layer1[0].conv1.get_submodule("mechanism").reduce.weight.dtype == torch.float32
+    exact = scores(model)
+    assert_near(scores(copy, bf16=True), exact, 0.05)
+    assert not torch.equal(scores(copy, bf16=True), exact)
+
+
+class Odd(nn.Module):
+    """Batch norms that may be folded, and others that may not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.good = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)
+        self.twice, self.behind_both = nn.Conv2d(5, 5, 1), nn.BatchNorm2d(5)
+        self.forked, self.one_of_two = nn.Conv2d(5, 5, 1), nn.BatchNorm2d(5)
+        self.changed, self.behind_change = nn.Conv2d(5, 5, 1), nn.BatchNorm2d(5)
+        self.still, self.of_the_batch = nn.Conv2d(5, 5, 1), nn.BatchNorm2d(5, track_running_stats=False)
+        self.clipped = nn.ReLU(inplace=True)
+        self.fc = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.good(self.stem(x))
+        x = self.behind_both(self.twice(x)) + self.twice(x)
+        y = self.forked(x)
+        x = self.one_of_two(y) - y
+        x = self.behind_change(self.clipped(self.changed(x)))
+        return self.fc(self.of_the_batch(self.still(x)).relu().mean((2, 3)))
+
+
+def test_only_a_norm_that_alone_reads_a_convolution_is_folded() -> None:
+    model = stirred(VideoClassifier(Odd(), 4, num_frames=3))
+    model.preprocessing = m2a.models.default_preprocessing(model.backbone, num_frames=3, size=32)
+    copy = for_inference(model)
+    assert isinstance(copy.backbone.good, nn.Identity)
+    assert norms(copy) == norms(model) - 1
+    assert_near(scores(copy), scores(model), 1e-5)
+
+
+def test_what_a_mechanism_puts_between_stays_between() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16)
+            self.fc = nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.norm(self.conv(x)).mean((2, 3)))
+
+    backbone = Two()
+    m2a.insert(backbone, "m2a", num_frames=3, where=["conv"], position="after")
+    model = stirred(VideoClassifier(backbone, 4, num_frames=3))
+    model.preprocessing = m2a.models.default_preprocessing(backbone, num_frames=3, size=32)
+    assert norms(for_inference(model)) == 1
+    assert torch.equal(scores(for_inference(model)), scores(model))
