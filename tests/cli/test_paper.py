@@ -129,8 +129,8 @@ def test_the_table_shows_them(m2a: Command, ran: tuple[Path, Outcome]) -> None:
     )
 
 
-def test_another_table_is_the_papers_alone(m2a: Command, ran: tuple[Path, Outcome]) -> None:
-    assert "no results yet" in m2a("paper", "table", "IV", "--results", ran[0] / "results").out
+def test_a_table_of_other_models_is_the_papers_alone(m2a: Command, ran: tuple[Path, Outcome]) -> None:
+    assert "no results yet" in m2a("paper", "table", "II", "--results", ran[0] / "results").out
 
 
 def test_a_result_is_not_replaced_unasked_and_nothing_is_trained(m2a: Command, ran: tuple[Path, Outcome]) -> None:

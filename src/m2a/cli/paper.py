@@ -128,7 +128,8 @@ def table_(
     """Show a table of the paper with what was measured beside it, over all seeds.
 
     Results of different scales, data or changed options never stand in one table: each combination gets its own. A row
-    without a result shows a dash.
+    that was not run, but is the same model as a row of another table, shows the results of that one, which is said
+    below the table. A row without a result shows a dash.
 
     Parameters
     ----------
@@ -143,7 +144,7 @@ def table_(
     """
     from m2a.cli.output import CONSOLE, print_json
     from m2a.recipes.groups import group_results
-    from m2a.recipes.results import read_results
+    from m2a.recipes.shared import read_results
     from m2a.recipes.tables import results_table, table_content
 
     if results is not None and not results.is_dir():
