@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from m2a.errors import DataError
-from m2a.recipes.results import Result, read_result
+from m2a.recipes.results import Result, read_result, result_path
 from m2a.recipes.rows import TABLES, PaperRow, find_table, twins
 
 
@@ -34,6 +34,30 @@ def read_results(folder: Path, table: str) -> list[Result]:
     for result in _read_shared(folder, table):
         found.setdefault(_run(result), result)
     return list(found.values())
+
+
+def find_shared(
+    folder: Path, row: PaperRow, group: tuple[str, ...], *, among: Collection[Path] | None = None, **settings: Any
+) -> tuple[Path, SharedResult] | None:
+    """The result of another table's row that is the same model, as one of this row, with its file; None where there is
+    none of this group.
+
+    Args:
+        folder: of the results.
+        group: what the result of the row would be comparable with; see `Result.group`.
+        among: the only files to look at; all if None.
+        settings: of the run, as for `run_name`, among them its seed.
+
+    Raises DataError when the file of such a row cannot be used.
+    """
+    for twin in twins(row):
+        path = result_path(folder, twin, **settings)
+        if path.is_file() and (among is None or path in among):
+            result = read_result(path)
+            shared = _share(result, row)
+            if (result.recipe, result.seed, shared.group) == (twin.name, settings["seed"], group):
+                return path, shared
+    return None
 
 
 def _read_folder(folder: Path, table: str) -> list[Result]:
