@@ -129,8 +129,26 @@ def test_the_table_shows_them(m2a: Command, ran: tuple[Path, Outcome]) -> None:
     )
 
 
-def test_another_table_is_the_papers_alone(m2a: Command, ran: tuple[Path, Outcome]) -> None:
-    assert "no results yet" in m2a("paper", "table", "IV", "--results", ran[0] / "results").out
+def test_a_table_of_other_models_is_the_papers_alone(m2a: Command, ran: tuple[Path, Outcome]) -> None:
+    assert "no results yet" in m2a("paper", "table", "II", "--results", ran[0] / "results").out
+
+
+def test_the_same_model_is_not_trained_for_another_table(m2a: Command, ran: tuple[Path, Outcome]) -> None:
+    """What a run left is found to be of the settings that are asked for, and stands in the other table."""
+    folder, outcome = ran
+    files = [(entry["file"], entry["top1"]) for entry in json.loads(outcome.out)["results"]]
+    places = ("--out", folder / "runs", "--results", folder / "results")
+    other = m2a("paper", "run", "IV/m2a", *TINY, "--seeds", 0, 1, "--workers", 0, *places, "--json")
+    assert other.code == 0, other.err
+    printed = json.loads(other.out)
+    assert printed["failures"] == {}
+    assert [(entry["file"], entry["top1"]) for entry in printed["results"]] == files
+    assert {(entry["recipe"], entry["origin"]) for entry in printed["results"]} == {("IV/m2a", "I/m2a")}
+    said = f"IV/m2a is not trained again: I/m2a is the same model, and its result is {files[1][0]}"
+    assert said in other.message
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == ["I", "data"]
+    assert not (folder / "results" / "IV").exists()
+    assert "m2a: run as I/m2a." in " ".join(m2a("paper", "table", "IV", "--results", folder / "results").out.split())
 
 
 def test_a_result_is_not_replaced_unasked_and_nothing_is_trained(m2a: Command, ran: tuple[Path, Outcome]) -> None:

@@ -34,14 +34,15 @@ def save_run(folder: Path, mechanism: str) -> None:
 def test_figure_4_shows_three_models_of_one_seed(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """One of them was run for Table IV, and its folder lies there."""
     places = {"results": tmp_path / "results", "runs": tmp_path / "runs", "out": tmp_path / "figures"}
-    for mechanism, seeds in (("m2a-attention", (0, 1)), ("m2a-motion", (1, 2)), ("m2a", (1,))):
+    for recipe, seeds in (("I/m2a-attention", (0, 1)), ("I/m2a-motion", (1, 2)), ("IV/m2a", (1,))):
         for seed in seeds:
-            put(places["results"], made(f"I/{mechanism}", seed=seed, run=f"{mechanism}-{seed}"))
+            put(places["results"], made(recipe, seed=seed, run=f"{recipe.partition('/')[2]}-{seed}"))
     with pytest.raises(NotFoundError, match=r"m2a-attention-1 holds no model\. Name .* with --runs"):
         figure("4", clip=clip, **places)
-    for mechanism in ("m2a-attention", "m2a-motion", "m2a"):
-        save_run(places["runs"] / "I" / f"{mechanism}-1", mechanism)
+    for table, mechanism in (("I", "m2a-attention"), ("I", "m2a-motion"), ("IV", "m2a")):
+        save_run(places["runs"] / table / f"{mechanism}-1", mechanism)
     figure("4", clip=clip, **places)
     picture = places["out"] / "figure-4-tiny-synthetic-scratch-1.png"
     assert capsys.readouterr().out.strip() == str(picture)

@@ -69,8 +69,9 @@ def run(
     imagenet, or a file, which is taken to hold ImageNet weights) is no change either: results from random and from
     ImageNet weights stand in tables of their own. --data is the data set's folder, or the word synthetic for the
     scale's own drawn set, or edition-1 for that edition of the synthetic set. --out is a folder for all runs, by
-    default runs/paper; each run gets a new one in it. Where a run fails the next goes on, and the failures are named
-    at the end.
+    default runs/paper; each run gets a new one in it. A row that is the same model as a row of another table, such as
+    V/m2a and I/m2a, is not trained where that one has a result of the same data, settings and seed. Where a run fails
+    the next goes on, and the failures are named at the end.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def run(
     results:
         Folder of the results: <table>/<mechanism>-<scale>-<data>-<weights>-seed<k>.json.
     overwrite:
-        Replace results that are there already, instead of refusing.
+        Train although there are results already: replace a row's own, instead of refusing.
     json:
         Print the results as JSON.
     """
@@ -128,7 +129,8 @@ def table_(
     """Show a table of the paper with what was measured beside it, over all seeds.
 
     Results of different scales, data or changed options never stand in one table: each combination gets its own. A row
-    without a result shows a dash.
+    that was not run, but is the same model as a row of another table, shows the results of that one, which is said
+    below the table. A row without a result shows a dash.
 
     Parameters
     ----------
@@ -143,7 +145,7 @@ def table_(
     """
     from m2a.cli.output import CONSOLE, print_json
     from m2a.recipes.groups import group_results
-    from m2a.recipes.results import read_results
+    from m2a.recipes.shared import read_results
     from m2a.recipes.tables import results_table, table_content
 
     if results is not None and not results.is_dir():
@@ -236,12 +238,12 @@ def _show_runs(done: PaperRuns, json: bool) -> None:
     from m2a.cli.output import CONSOLE, print_json
 
     if json:
-        results = [{"file": str(path), **asdict(result)} for path, result in done.results.items()]
+        results = [{"file": str(path), **asdict(result)} for path, result in done.results.values()]
         print_json({"results": results, "failures": {name: str(error) for name, error in done.failures.items()}})
     elif done.results:
         shown = Table("row", "seed", "top-1, %", "top-5, %", "minutes")
         shown.add_column("result", overflow="fold")
-        for path, result in done.results.items():
+        for path, result in done.results.values():
             figures = (f"{result.top1:.1f}", f"{result.top5:.1f}", f"{result.seconds / 60:.1f}")
             shown.add_row(result.recipe, str(result.seed), *figures, str(path))
         CONSOLE.print(shown)

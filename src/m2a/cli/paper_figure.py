@@ -39,7 +39,7 @@ def figure(
     from m2a.cli.output import CONSOLE
     from m2a.recipes.evidence import picture_name
     from m2a.recipes.groups import group_results
-    from m2a.recipes.results import read_results
+    from m2a.recipes.shared import read_results
     from m2a.workflows.paper_figures import draw_figure_4, draw_figure_5
 
     if (number == "4") != (clip is not None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,18 @@ from typing import Any
 from m2a.errors import DataError
 from m2a.recipes.class_gains import class_gains
 from m2a.recipes.groups import Group, group_results
-from m2a.recipes.results import read_results
-from m2a.recipes.rows import TABLES
+from m2a.recipes.rows import TABLES, find_row
+from m2a.recipes.shared import read_results
 from m2a.recipes.tables import results_table
 
 NOTHING = "No result is committed yet.\n"
 
 
 def read_groups(folder: Path) -> list[Group]:
-    """All results below a folder, in groups, in the order of the paper's tables. Raises DataError for two groups of one
-    name: results of one recipe from before and after a change of its settings."""
-    groups = [group for table in TABLES for group in group_results(read_results(folder, table))]
+    """All results below a folder, in groups, in the order of the paper's tables; without those groups that no one ran:
+    a few rows that are the same models as other tables' rows. Raises DataError for two groups of one name: results of
+    one recipe from before and after a change of its settings."""
+    groups = [group for table in TABLES for group in group_results(read_results(folder, table)) if _was_run(group)]
     names = Counter((group.table, group.name) for group in groups)
     if twice := [f"Table {table}, {name}" for (table, name), number in names.items() if number > 1]:
         raise DataError(
@@ -42,15 +43,27 @@ def picture_name(group: Group) -> str:
 
 
 def command_of(group: Group) -> str:
-    """The command that makes all results of a group; files and folders are where you have them."""
-    measured = [row.name for row, found in group.rows if found is not None]
-    names = [group.table] if len(measured) == len(group.rows) else measured
+    """The command that makes all results of a group, in one line for each choice of seeds; files and folders are where
+    you have them."""
+    by_seeds: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for row, measured in group.rows:
+        if measured is not None:
+            by_seeds[measured.seeds].append(row.name)
+    return "\n".join(_command(group, names, seeds) for seeds, names in by_seeds.items())
+
+
+def _command(group: Group, names: Sequence[str], seeds: Sequence[int]) -> str:
+    rows = [group.table] if len(names) == len(group.rows) else names
     weights = "none" if group.weights.kind == "random" else group.weights.file or "imagenet"
-    words = ["m2a", "paper", "run", *names, "--data", group.data.name, "--scale", group.scale, "--pretrained", weights]
+    words = ["m2a", "paper", "run", *rows, "--data", group.data.name, "--scale", group.scale, "--pretrained", weights]
     for option, value in sorted(group.changes.items()):
         words += _flag(option.replace("_", "-"), value)
-    seeds = sorted({result.seed for result in group.results})
     return shlex.join([*words, "--seeds", *map(str, seeds)])
+
+
+def _was_run(group: Group) -> bool:
+    """Whether a result of it was run for its table, or no row is lacking."""
+    return any(result.run_as == result.recipe for result in group.results) or all(found for _, found in group.rows)
 
 
 def _flag(name: str, value: Any) -> list[str]:
@@ -76,10 +89,14 @@ def _making(group: Group) -> str:
     versions = (f"torch {result.versions.get('torch', '?')}" for result in group.results)
     commits = (f"commit {result.commit or 'unknown'}" for result in group.results)
     span = f"{min(times):.1f} to {max(times):.1f} minutes each" if len(times) > 1 else f"{times[0]:.1f} minutes"
+    others = sum(result.run_as != result.recipe for result in group.results)
+    lent = f", {others} of them for other tables" if others else ""
+    tables = {find_row(result.run_as).table for result in group.results}
+    places = (f"[paper/results/{table}](../paper/results/{table})" for table in TABLES if table in tables)
     return (
         f"{_counted(result.hardware for result in group.results)}; {_counted(versions)}; {_counted(commits)}. "
-        f"{len(times)} run{'s' * (len(times) > 1)}, {span}, {sum(times) / 60:.1f} hours in all. From "
-        f"[paper/results/{group.table}](../paper/results/{group.table})."
+        f"{len(times)} run{'s' * (len(times) > 1)}{lent}, {span}, {sum(times) / 60:.1f} hours in all. From "
+        f"{', '.join(places)}."
     )
 
 

@@ -26,6 +26,8 @@ class Measured:
     macs: int
     parameters: int
     seeds: tuple[int, ...]
+    run_as: Mapping[str, tuple[int, ...]]
+    """The seeds by the row that they were run as: this one, or one of another table that is the same model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,9 @@ def _group(results: list[Result]) -> Group:
 
 
 def _measured(results: Sequence[Result]) -> Measured:
+    run_as: dict[str, tuple[int, ...]] = {}
+    for result in results:
+        run_as[result.run_as] = (*run_as.get(result.run_as, ()), result.seed)
     return Measured(
         top1=estimate([result.top1 for result in results]),
         top5=estimate([result.top5 for result in results]),
@@ -101,4 +106,5 @@ def _measured(results: Sequence[Result]) -> Measured:
         macs=results[0].macs,
         parameters=results[0].parameters,
         seeds=tuple(result.seed for result in results),
+        run_as=run_as,
     )

@@ -14,7 +14,7 @@ from typing import Any
 from m2a.data.clipset import ClipSet
 from m2a.errors import ConfigError, DataError
 from m2a.recipes.paper import NEUTRAL, ROW_OPTIONS
-from m2a.recipes.rows import PaperRow, find_row, find_table
+from m2a.recipes.rows import PaperRow, find_row
 from m2a.recipes.scales import find_scale
 from m2a.recipes.weights import StartWeights
 
@@ -89,13 +89,38 @@ class Result:
     command: str
 
     @property
+    def run_as(self) -> str:
+        """The row it was run as."""
+        return self.recipe
+
+    @property
     def group(self) -> tuple[str, ...]:
-        """What results must have in common to stand in one table. The settings are compared themselves, too: what a
-        scale means may change with the library."""
-        apart = (*NEUTRAL, *ROW_OPTIONS)
-        settings = {option: value for option, value in self.config.items() if option not in apart}
-        parts = (self.changes, self.weights.group, asdict(self.data), settings)
-        return (self.table, self.scale, *(json.dumps(part, sort_keys=True) for part in parts))
+        """See `group_key`."""
+        return group_key(
+            self.table,
+            scale=self.scale,
+            changes=self.changes,
+            weights=self.weights,
+            data=self.data,
+            config=self.config,
+        )
+
+
+def group_key(
+    table: str,
+    *,
+    scale: str,
+    changes: Mapping[str, Any],
+    weights: StartWeights,
+    data: DataInfo,
+    config: Mapping[str, Any],
+) -> tuple[str, ...]:
+    """What results must have in common to stand in one table. The settings are compared themselves, too: what a scale
+    means may change with the library."""
+    apart = (*NEUTRAL, *ROW_OPTIONS)
+    settings = {option: value for option, value in config.items() if option not in apart}
+    parts = (changes, weights.group, asdict(data), settings)
+    return (table, scale, *(json.dumps(part, sort_keys=True) for part in parts))
 
 
 def result_path(folder: Path, row: PaperRow, **settings: Any) -> Path:
@@ -186,25 +211,6 @@ def read_result(path: Path) -> Result:
 def _has_top1(probes: Any, name: str) -> bool:
     figures = probes.get(name) if isinstance(probes, Mapping) else None
     return isinstance(figures, Mapping) and isinstance(figures.get("top1"), int | float)
-
-
-def read_results(folder: Path, table: str) -> list[Result]:
-    """Every result of a table. Raises DataError when a file cannot be used, or two files hold the same run."""
-    find_table(table)
-    found: dict[tuple[Any, ...], Path] = {}
-    results = []
-    for path in sorted((folder / table).glob("*.json")):
-        result = read_result(path)
-        if result.table != table:
-            raise DataError(f"{path} is a result of Table {result.table}. Move it to {folder / result.table}.")
-        run = (*result.group, result.recipe, result.seed)
-        if run in found:
-            raise DataError(
-                f"{path} and {found[run]} are both {result.recipe} with seed {result.seed}; delete one of them."
-            )
-        found[run] = path
-        results.append(result)
-    return results
 
 
 def _digest(text: str) -> str:

@@ -10,8 +10,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from m2a.errors import ConfigError
+
+if TYPE_CHECKING:
+    from m2a.mechanisms import MechanismSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,23 +59,21 @@ class PaperRow:
         return f"{self.table}/{self.mechanism}"
 
     @property
+    def spec(self) -> MechanismSpec:
+        """The mechanism, parsed: tables spell the same one in several ways. Takes the mechanisms, and so torch."""
+        from m2a.mechanisms import parse_spec
+
+        return parse_spec(self.mechanism)
+
+    @property
     def released(self) -> Cost | None:
         """What the released code costs, where it was measured."""
-        return RELEASED[self.network].get(_SHORT.get(self.mechanism, self.mechanism))
+        return RELEASED[self.network].get(str(self.spec))
 
 
 RESNET = Network(backbone="resnet18")
 MOBILENET = Network(backbone="mobilenetv2_100")
 I3D = Network(backbone="resnet18", inflate=True)
-
-_SHORT = {
-    "none:m2a": "m2a-attention",
-    "m2a:none": "m2a-motion",
-    "m2a:m2a": "m2a",
-    "tea:none": "tea",
-    "tdn:none": "tdn",
-    "none:tam": "tam",
-}  # Table VI writes both halves
 
 
 def _rows(table: str, network: Network, *rows: tuple[str, float | None, float, float | None]) -> tuple[PaperRow, ...]:
@@ -215,3 +217,10 @@ def find_rows(names: list[str]) -> list[PaperRow]:
     """The rows of names of rows and of whole tables, each row once. Raises ConfigError."""
     rows = [row for name in names for row in (TABLES[name] if name in TABLES else [find_row(name)])]
     return list(dict.fromkeys(rows))
+
+
+def twins(row: PaperRow) -> list[PaperRow]:
+    """The rows of other tables that are the same model, in the paper's order: one network, one mechanism however it is
+    spelt. Takes torch, as `PaperRow.spec` does."""
+    others = [other for table, rows in TABLES.items() if table != row.table for other in rows]
+    return [other for other in others if (other.network, other.spec) == (row.network, row.spec)]

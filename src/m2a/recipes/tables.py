@@ -55,6 +55,11 @@ def number(value: float | None, digits: int) -> str:
     return NONE if value is None else f"{value:.{digits}f}"
 
 
+def seeds_named(seeds: Sequence[int]) -> str:
+    """`seed 0`, or `seeds 0, 1`."""
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
 def results_table(table: str, group: Group | None) -> TextTable:
     """The paper's rows, and what a group of results measured; without one, the paper's alone."""
     rows = group.rows if group else tuple((row, None) for row in find_table(table))
@@ -128,7 +133,8 @@ def _content(measured: Measured | None) -> dict[str, Any] | None:
     estimates = {"top1": measured.top1, "top5": measured.top5, **measured.probes}
     for name, value in estimates.items():
         content |= {name: value.mean, f"{name}_half_width": value.half_width}
-    return content | {"macs": measured.macs, "parameters": measured.parameters}
+    run_as = {recipe: list(seeds) for recipe, seeds in measured.run_as.items()}
+    return content | {"run_as": run_as, "macs": measured.macs, "parameters": measured.parameters}
 
 
 def _notes(group: Group) -> tuple[str, ...]:
@@ -146,9 +152,21 @@ def _notes(group: Group) -> tuple[str, ...]:
     notes.append("shuffled: top-1 of the same clips with their frames in a random order.")
     if group.ceiling is not None:
         notes.append(f"Blind to the order of frames, {group.ceiling:.1f}% is the most one can expect.")
+    if shared := [told for row, measured in group.rows if measured and (told := _shared(row, measured))]:
+        notes.append(f"A row that is the same model as another table's shows the runs of that one. {' '.join(shared)}")
     if skipped := sum(len(result.skipped) for result in group.results):
         notes.append(f"Validation clips that could not be decoded, over all runs: {skipped}; the results name them.")
     return tuple(notes)
+
+
+def _shared(row: PaperRow, measured: Measured) -> str:
+    """Which rows of other tables its runs were of; empty where all were its own."""
+    told = [
+        f"{recipe} ({seeds_named(seeds)})" if len(measured.run_as) > 1 else recipe
+        for recipe, seeds in measured.run_as.items()
+        if recipe != row.name
+    ]
+    return f"{row.mechanism}: run as {' and '.join(told)}." if told else ""
 
 
 def _joined(values: Sequence[Any] | set[Any]) -> str:

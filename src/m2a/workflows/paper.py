@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import count, product
 from pathlib import Path
@@ -16,8 +16,9 @@ from m2a.errors import ConfigError, M2AError
 from m2a.measurement import commit, hardware, versions
 from m2a.recipes.paper import changes_of, paper_recipe
 from m2a.recipes.published import published_command, published_options, published_skips
-from m2a.recipes.results import PROBES, RESULTS, Result, check_free, result_path, run_name, write_result
+from m2a.recipes.results import PROBES, RESULTS, Result, check_free, group_key, result_path, run_name, write_result
 from m2a.recipes.rows import find_row, find_rows
+from m2a.recipes.shared import find_shared
 from m2a.recipes.weights import start_weights
 from m2a.workflows.paper_data import data_name, with_data
 from m2a.workflows.run import RunResult, train
@@ -29,8 +30,8 @@ RUNS = Path("runs/paper")
 class PaperRuns:
     """What came of several runs."""
 
-    results: dict[Path, Result] = field(default_factory=dict)
-    """By the file they were written to."""
+    results: dict[str, tuple[Path, Result]] = field(default_factory=dict)
+    """By recipe and seed, with the files that hold them; those of other tables where a model was not trained again."""
     failures: dict[str, M2AError] = field(default_factory=dict)
     """By recipe and seed."""
 
@@ -38,8 +39,8 @@ class PaperRuns:
 def run_recipes(
     names: Sequence[str], *, seeds: Sequence[int] = (0,), console: Console | None = None, **options: Any
 ) -> PaperRuns:
-    """Runs rows and whole tables, with each seed in turn. Where a run fails with an `M2AError` the next goes on.
-    `options` go to `run_recipe`.
+    """Runs rows and whole tables, with each seed in turn, and rows that are the same model once. Where a run fails with
+    an `M2AError` the next goes on. `options` go to `run_recipe`.
 
     Raises ConfigError for names that the paper does not have, and for no name at all.
     """
@@ -51,15 +52,16 @@ def run_recipes(
     jobs = {f"{row.name}, seed {seed}": (row, seed) for seed, row in product(seeds, rows)}
     for job, (row, seed) in jobs.items():
         console.rule(job)
+        made = {path for path, _ in done.results.values()}
         try:
-            path, result = run_recipe(row.name, seed=seed, console=console, **options)
+            found = run_recipe(row.name, seed=seed, made=made, console=console, **options)
         except M2AError as error:
             done.failures[job] = error
             if job != list(jobs)[-1]:
                 first = str(error).splitlines()[0]
                 console.print(f"{job} failed, going on: {first}", style="red", markup=False, soft_wrap=True)
         else:
-            done.results[path] = result
+            done.results[job] = found
     return done
 
 
@@ -72,11 +74,13 @@ def run_recipe(
     out: str | Path = RUNS,
     results: str | Path = RESULTS,
     overwrite: bool = False,
+    made: Collection[Path] = (),
     command: str = "",
     console: Console | None = None,
     **changes: Any,
 ) -> tuple[Path, Result]:
-    """Trains and measures one row, and writes its result.
+    """Trains and measures one row, and writes its result. Where a row of another table that is the same model has a
+    result of the same settings already, that one stands for it, and nothing is trained.
 
     Args:
         name: a row, such as "I/m2a".
@@ -86,12 +90,14 @@ def run_recipe(
         seed: of weights, crops and order; the synthetic sets and the clips of each class are the same for all.
         out: a folder for the runs' folders, a new one for each run.
         results: the folder of the results.
-        overwrite: replace a result that is there already.
+        overwrite: train although there is a result already: replace the row's own; leave those of other rows alone.
+        made: files of other rows' results that stand for this one even then, unless there is one of its own to replace.
         command: the command line to record.
         changes: options of `TrainConfig` that go over the recipe.
 
-    Returns the result and its file. Raises ConfigError when there is a result already, before anything is drawn or
-    trained, and what `paper_recipe` and `m2a.workflows.train` raise.
+    Returns the result and its file. Raises ConfigError when the row has a result already, before anything is drawn or
+    trained; DataError when the file of the same model in another table cannot be used; and what `paper_recipe` and
+    `m2a.workflows.train` raise.
     """
     console = console or Console(stderr=True)
     row = find_row(name)
@@ -102,6 +108,13 @@ def run_recipe(
     path = result_path(Path(results), row, **settings)
     check_free(path, overwrite=overwrite)
     config, info = with_data(config, scale, Path(out), console)
+    record = published_options(config.to_dict()) | {"data": info.name}
+    group = group_key(row.table, scale=scale, changes=changed, weights=weights, data=info, config=record)
+    among = (() if path.exists() else made) if overwrite else None
+    if shared := find_shared(Path(results), row, group, among=among, **settings):
+        told = f"{row.name} is not trained again: {shared[1].run_as} is the same model, and its result is {shared[0]}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
+        return shared
     folder = _run_folder(Path(out) / row.table / run_name(row, **settings), resume=config.resume)
     config = config.with_changes(out=folder)
     start = time.perf_counter()

@@ -11,6 +11,9 @@ from pathlib import Path
 from m2a.errors import NotFoundError
 from m2a.recipes.class_gains import ClassGains, class_gains
 from m2a.recipes.groups import Group
+from m2a.recipes.results import Result
+from m2a.recipes.rows import find_row
+from m2a.recipes.tables import seeds_named
 from m2a.reporting.class_bars import write_class_bars
 from m2a.workflows.explain import draw, explain_video
 
@@ -25,7 +28,7 @@ def draw_figure_5(group: Group, path: Path) -> Path | None:
         return None
     bars = {one.rival: {label: (gain.mean, gain.half_width) for label, gain in one.gains.items()} for one in gains}
     seeds = sorted({seed for one in gains for seed in one.seeds})
-    title = f"{group.data.name}, scale {group.scale}, from {group.weights.kind} weights, {_seeds(seeds)}"
+    title = f"{group.data.name}, scale {group.scale}, from {group.weights.kind} weights, {seeds_named(seeds)}"
     return write_class_bars(path, bars, ours="m2a", title=title, description=figure_5_digest(gains))
 
 
@@ -44,7 +47,7 @@ def draw_figure_4(group: Group, clip: Path, path: Path, *, runs: Path) -> Path |
     models = _models(group)
     if not models:
         return None
-    folders = [runs / group.table / name for name in models]
+    folders = [runs / find_row(result.run_as).table / result.run for result in models]
     if gone := [folder for folder in folders if not (folder / "model").is_dir()]:
         raise NotFoundError(
             f"{gone[0]} holds no model. Name the folder of the runs with --runs, or run the row again: m2a paper run."
@@ -54,12 +57,8 @@ def draw_figure_4(group: Group, clip: Path, path: Path, *, runs: Path) -> Path |
     return path
 
 
-def _models(group: Group) -> list[str]:
-    """Names of the runs' folders, all of the smallest seed that the three rows have in common."""
-    by_seed = [{result.seed: result.run for result in group.of(f"I/{mechanism}")} for mechanism in LOOKING]
-    shared = set.intersection(*map(set, by_seed))
-    return [runs[min(shared)] for runs in by_seed] if shared else []
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+def _models(group: Group) -> list[Result]:
+    """The results of the three rows' smallest common seed."""
+    by_seed = [{result.seed: result for result in group.of(f"I/{mechanism}")} for mechanism in LOOKING]
+    common = set.intersection(*map(set, by_seed))
+    return [results[min(common)] for results in by_seed] if common else []
