@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -234,6 +235,29 @@ def test_refuses_what_is_not_its_own(tmp_path: Path) -> None:
         with pytest.raises(DataError):
             synthesize(root, **SMALL)
     assert [p.name for p in tmp_path.iterdir()] == ["note.txt"]
+
+
+@pytest.mark.parametrize("size", [24, 26])
+def test_another_process_that_is_quicker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    root = tmp_path / "set"
+    tiny: dict[str, Any] = {"classes": 2, "num_train": 2, "num_validation": 2, "num_frames": 3, "workers": 1}
+    draw_all = write._draw_all
+
+    def while_the_other_finishes(*args: Any) -> None:
+        draw_all(*args)
+        monkeypatch.setattr(write, "_draw_all", draw_all)
+        with monkeypatch.context() as other:
+            other.setattr(write.os, "getpid", lambda: 1)
+            synthesize(root, size=size, progress=False, **tiny)
+
+    monkeypatch.setattr(write, "_draw_all", while_the_other_finishes)
+    if size == 24:
+        assert synthesize(root, size=24, progress=False, **tiny).reused
+    else:
+        with pytest.raises(ConfigError, match="other parameters"):
+            synthesize(root, size=24, progress=False, **tiny)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert json.loads((root / "synthetic.json").read_text(encoding="utf-8"))["parameters"]["size"] == size
 
 
 def test_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

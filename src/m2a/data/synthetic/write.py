@@ -106,9 +106,7 @@ def synthesize(
         p = parameters(classes, **given)
     else:
         p = edition_parameters(edition, classes=classes, **given)
-    reused = _is_there(root.absolute(), p)
-    if not reused:
-        _build(root.absolute(), p, _num_workers(workers, p), progress)
+    reused = _is_there(root.absolute(), p) or not _build(root.absolute(), p, _num_workers(workers, p), progress)
     counts = {split: p.total(split) for split in SPLITS}
     pairs = tuple(time_reversal_pairs(p.labels))
     sha256 = None if edition is None else find_edition(edition).sha256
@@ -156,8 +154,8 @@ def _is_there(root: Path, p: Parameters) -> bool:
     return True
 
 
-def _build(root: Path, p: Parameters, workers: int, progress: bool) -> None:
-    """Draw everything beside `root`, then move it there in one step."""
+def _build(root: Path, p: Parameters, workers: int, progress: bool) -> bool:
+    """Draw everything beside `root`, then move it there in one step; False where another process was quicker."""
     root.parent.mkdir(parents=True, exist_ok=True)
     partial = root.parent / f".{root.name}.partial-{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
@@ -172,9 +170,7 @@ def _build(root: Path, p: Parameters, workers: int, progress: bool) -> None:
         if p.edition is not None:
             check_set(find_edition(p.edition), partial, "The clips drawn here", "None was kept.")
         (partial / RECORD).write_text(json.dumps(p.record(), indent=2) + "\n", encoding="utf-8")
-        if root.exists():
-            root.rmdir()  # it was empty; if it no longer is, this fails and nothing is lost
-        partial.rename(root)
+        return _put(partial, root, p)
     except BrokenProcessPool:
         raise ConfigError(
             "A drawing process died. In a script, call synthesize below `if __name__ == '__main__':`; "
@@ -182,6 +178,19 @@ def _build(root: Path, p: Parameters, workers: int, progress: bool) -> None:
         ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put(partial: Path, root: Path, p: Parameters) -> bool:
+    """Whether it was moved; False where the very same set is there by now. Raises where anything else is."""
+    try:
+        if root.exists():
+            root.rmdir()  # it was empty; if it no longer is, this fails and nothing is lost
+        partial.rename(root)
+    except OSError:
+        if not _is_there(root, p):
+            raise
+        return False
+    return True
 
 
 def _draw_first(root: Path, p: Parameters, first: list[Job], edition: Edition) -> None:
