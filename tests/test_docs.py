@@ -135,6 +135,13 @@ def test_the_identity_start_is_shown_as_measured() -> None:
     assert script["table"](result) in page, "identity-start.md is stale: run `python scripts/identity_table.py`"
 
 
+def test_the_inner_skip_is_shown_as_measured() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "inner_skip_table.py"))
+    result = json.loads((ROOT / "docs" / "results" / "inner-skip.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "decisions" / "inner-skip.md").read_text(encoding="utf-8")
+    assert script["table"](result) in page, "inner-skip.md is stale: run `python scripts/inner_skip_table.py`"
+
+
 def test_the_speed_of_reading_is_shown_as_measured() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "data_speed_table.py"))
     page = (ROOT / "docs" / "how-to" / "make-reading-faster.md").read_text(encoding="utf-8")
