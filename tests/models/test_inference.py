@@ -104,7 +104,7 @@ def test_only_a_norm_that_alone_reads_a_convolution_is_folded() -> None:
     copy = for_inference(model)
     assert isinstance(copy.backbone.good, nn.Identity)
     assert norms(copy) == norms(model) - 1
-    assert_near(scores(copy), scores(model), 1e-5)
+    assert_near(scores(copy), scores(model), 1e-4)
 
 
 def test_what_a_mechanism_puts_between_stays_between() -> None:
@@ -122,4 +122,11 @@ def test_what_a_mechanism_puts_between_stays_between() -> None:
     model = stirred(VideoClassifier(backbone, 4, num_frames=3))
     model.preprocessing = m2a.models.default_preprocessing(backbone, num_frames=3, size=32)
     assert norms(for_inference(model)) == 1
-    assert torch.equal(scores(for_inference(model)), scores(model))
+    assert_near(scores(for_inference(model)), scores(model), 1e-4)
+
+
+def test_weights_are_laid_out_channels_last() -> None:
+    model = stirred(create_model("resnet10t", num_classes=5, num_frames=3, size=32, backbone_options=VISIBLE))
+    last = torch.channels_last
+    assert for_inference(model).backbone.layer1[0].conv1.weight.is_contiguous(memory_format=last)
+    assert not model.backbone.layer1[0].conv1.weight.is_contiguous(memory_format=last)

@@ -23,7 +23,7 @@ from m2a.measurement import count_macs
 from m2a.mechanisms import list_mechanisms
 from m2a.models import VideoClassifier, create_model, inflate, is_inflated, load
 from m2a.models.inflation import PerFrame, TimePool
-from m2a.training.fitting import _channels_last
+from m2a.models.layout import to_channels_last
 
 NETS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet18": ("resnet18", {}),
@@ -455,7 +455,7 @@ def test_a_site_at_a_norm_that_runs_frame_by_frame_gets_clips() -> None:
 def test_channels_last_changes_nothing_but_the_layout(mechanism: str) -> None:
     model, x = tiny(inflate=True, mechanism=mechanism), clips()
     expected = model(x)
-    _channels_last(model)
+    to_channels_last(model)
     layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
     for name, parameter in model.named_parameters():
         if parameter.ndim in layouts:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from m2a.models.classifier import VideoClassifier
+from m2a.models.layout import to_channels_last
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)  # themselves: a subclass may do anything
@@ -22,7 +23,8 @@ def for_inference(model: VideoClassifier, *, bf16: bool = False) -> VideoClassif
     """A copy in evaluation mode that gives the same scores, to rounding, with fewer passes over memory.
 
     A batch norm that is all that takes a convolution's output becomes part of the convolution's weights. Which those
-    are is read off the autograd graph of one clip of noise, whatever the network's code looks like.
+    are is read off the autograd graph of one clip of noise, whatever the network's code looks like. Weights are laid
+    out channels last, in which convolutions are fastest.
 
     Args:
         bf16: the copy is for use under autocast to bfloat16: the weights of these convolutions are kept in it.
@@ -33,6 +35,7 @@ def for_inference(model: VideoClassifier, *, bf16: bool = False) -> VideoClassif
         with _autocast(folded, bf16):
             trace.run(_noise(folded))
         trace.fold(torch.bfloat16 if bf16 else None)
+    to_channels_last(folded)
     return folded
 
 

@@ -27,6 +27,7 @@ from m2a.evaluation.threads import in_threads
 from m2a.measurement import make_literal
 from m2a.measurement.released import released_loader, released_step
 from m2a.models import VideoClassifier, create_model
+from m2a.models.layout import to_channels_last
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import quiet
 from m2a.training.task import ClassificationTask
@@ -174,6 +175,7 @@ class _Training:
         else:
             precision: Any = "32" if name == "m2a" else "bf16-mixed"
             config = TrainConfig(data=Path("clips"), lr=1e-4, schedule="constant", precision=precision)
+            to_channels_last(self.model)  # as `fit` does
             self.task = ClassificationTask(self.model, config)
 
     def warm_up(self) -> None:
@@ -253,7 +255,7 @@ def _model(given: EndToEnd, name: str) -> VideoClassifier:
     if name == RELEASED:
         make_literal(model)
         return model
-    return model.to(memory_format=torch.channels_last)
+    return model  # laid out in memory as `create_model` and `load` do
 
 
 def _dataset(given: EndToEnd, preprocessing: Preprocessing, *, train: bool) -> ClipDataset:
