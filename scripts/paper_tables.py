@@ -12,21 +12,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from m2a.recipes.class_gains import class_gains
-from m2a.recipes.evidence import evidence, picture_name, read_groups
+from m2a.recipes.evidence import evidence, orderings, picture_name, read_groups
 from m2a.recipes.groups import Group
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "paper" / "results"
 PAGE = ROOT / "docs" / "evidence.md"
 PICTURES = ROOT / "docs" / "images"
-BLOCK = re.compile(r"(<!-- results:begin -->\n).*?(<!-- results:end -->)", re.DOTALL)
+BLOCKS = {"orderings": orderings, "results": evidence}
+"""What makes the text between the marks of each name."""
 
 
 def render(page: str, groups: Sequence[Group]) -> str:
     """The page with what is between its marks made anew."""
-    if len(BLOCK.findall(page)) != 1:
-        sys.exit(f"{PAGE.name} must have the marks <!-- results:begin --> and <!-- results:end --> once.")
-    return BLOCK.sub(lambda match: f"{match[1]}\n{evidence(groups)}\n{match[2]}", page)
+    for name, write in BLOCKS.items():
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        parts = re.split(f"{begin}.*?{end}", page, flags=re.DOTALL)
+        if len(parts) != 2:
+            sys.exit(f"{PAGE.name} must have the marks {begin.strip()} and {end} once.")
+        page = f"{begin}\n{write(groups)}\n{end}".join(parts)
+    return page
 
 
 def stale_pictures(groups: Sequence[Group], folder: Path = PICTURES) -> list[str]:

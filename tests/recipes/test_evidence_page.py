@@ -90,12 +90,13 @@ def test_the_page_shows_each_group_with_its_command_and_what_made_it(tmp_path: P
 
 
 def test_what_is_between_the_marks_is_made_anew(tmp_path: Path) -> None:
-    page = "# Evidence\n<!-- results:begin -->\nold\n<!-- results:end -->\nkept\n"
+    page = "".join(f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\nkept\n" for name in ("orderings", "results"))
     without = SCRIPT["render"](page, [])
-    assert without == f"# Evidence\n<!-- results:begin -->\n\n{NOTHING}\n<!-- results:end -->\nkept\n"
+    assert without == page.replace("old\n", f"\n{NOTHING}\n")
     put(tmp_path, made())
     made_anew = SCRIPT["render"](without, read_groups(tmp_path))
     assert "### Table I" in made_anew
+    assert "| I: m2a > none |" in made_anew
     assert made_anew == SCRIPT["render"](made_anew, read_groups(tmp_path))
     with pytest.raises(SystemExit, match="must have the marks"):
         SCRIPT["render"]("# Evidence", [])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from m2a.recipes.tables import TextTable
 
 CONSOLE = Console()
 
@@ -13,3 +16,22 @@ CONSOLE = Console()
 def print_json(content: Any) -> None:
     """One JSON document, without colours or wrapping."""
     CONSOLE.print(json.dumps(content, indent=1, ensure_ascii=False), highlight=False, markup=False, soft_wrap=True)
+
+
+def show_table(shown: TextTable, format: Literal["text", "markdown"] = "text") -> None:  # noqa: A002 - the flag's name
+    """A table with its notes. On a narrow terminal lines run over; figures are never cut off."""
+    if format == "markdown":
+        CONSOLE.print(shown.markdown(), highlight=False, markup=False, soft_wrap=True)
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=shown.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for number, head in enumerate(shown.head):
+        table.add_column(head, justify="left" if number < shown.words else "right", no_wrap=True)
+    for row in shown.rows:
+        table.add_row(*row)
+    needed = Console(width=1000).measure(table).maximum
+    Console(width=max(CONSOLE.width, needed)).print(table)
+    for note in shown.notes:
+        CONSOLE.print(note, highlight=False)

@@ -18,10 +18,19 @@ from m2a.recipes.scales import SCALES
 from m2a.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from m2a.recipes.tables import TextTable
     from m2a.workflows.paper import PaperRuns
 
 app = App(name="paper", help="Run the rows of the paper's tables, and compare.", help_format="plaintext")
+app.command(
+    "m2a.cli.paper_orderings:orderings",
+    name="orderings",
+    help="Say which of the paper's orderings of its rows hold in the results, seed by seed.",
+)
+app.command(
+    "m2a.cli.paper_orderings:ablations",
+    name="ablations",
+    help="Show rows that were run with a changed recipe beside the same rows with the recipe as it is.",
+)
 app.command("m2a.cli.paper_figure:figure", name="figure", help="Draw the paper's Figure 4 or 5 of results.")
 
 ScaleName = Literal["paper", "small", "tiny"]
@@ -40,7 +49,7 @@ def list_(*, table: str | None = None, json: bool = False) -> None:
     json:
         Print JSON.
     """
-    from m2a.cli.output import print_json
+    from m2a.cli.output import print_json, show_table
     from m2a.recipes.rows import TABLES, find_table
     from m2a.recipes.tables import recipes_table, row_content
 
@@ -48,7 +57,7 @@ def list_(*, table: str | None = None, json: bool = False) -> None:
     if json:
         print_json([row_content(row) for row in rows])
     else:
-        _print(recipes_table(rows))
+        show_table(recipes_table(rows))
 
 
 @app.command
@@ -143,7 +152,7 @@ def table_(
     json:
         Print JSON.
     """
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import print_json, show_table
     from m2a.recipes.groups import group_results
     from m2a.recipes.shared import read_results
     from m2a.recipes.tables import results_table, table_content
@@ -155,10 +164,7 @@ def table_(
         print_json({"table": name, "groups": [table_content(group) for group in groups]})
         return
     for shown in [results_table(name, group) for group in groups] or [results_table(name, None)]:
-        if format == "markdown":
-            CONSOLE.print(shown.markdown(), highlight=False, markup=False, soft_wrap=True)
-        else:
-            _print(shown)
+        show_table(shown, format)
 
 
 @app.command
@@ -175,7 +181,7 @@ def macs(*tables: str, json: bool = False) -> None:
         Print JSON.
     """
     from m2a.cli.main import fail
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import CONSOLE, print_json, show_table
     from m2a.recipes.costs import NOTES, TOLERANCE, costs_table, measure_costs
     from m2a.recipes.rows import find_table
 
@@ -185,7 +191,7 @@ def macs(*tables: str, json: bool = False) -> None:
         print_json([cost.content() for cost in costs])
     else:
         for name in chosen:
-            _print(costs_table([cost for cost in costs if cost.row.table == name]))
+            show_table(costs_table([cost for cost in costs if cost.row.table == name]))
         for note in NOTES:
             CONSOLE.print(note, highlight=False)
     if wrong := [cost.row.name for cost in costs if not cost.agrees]:
@@ -247,22 +253,3 @@ def _show_runs(done: PaperRuns, json: bool) -> None:
             figures = (f"{result.top1:.1f}", f"{result.top5:.1f}", f"{result.seconds / 60:.1f}")
             shown.add_row(result.recipe, str(result.seed), *figures, str(path))
         CONSOLE.print(shown)
-
-
-def _print(shown: TextTable) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    from m2a.cli.output import CONSOLE
-
-    table = Table(title=shown.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for number, head in enumerate(shown.head):
-        table.add_column(head, justify="left" if number < shown.words else "right", no_wrap=True)
-    for row in shown.rows:
-        table.add_row(*row)
-    wide = Console(width=1000)
-    needed = wide.measure(table).maximum  # on a narrow terminal lines run over; figures are never cut off
-    Console(width=max(CONSOLE.width, needed)).print(table)
-    for note in shown.notes:
-        CONSOLE.print(note, highlight=False)

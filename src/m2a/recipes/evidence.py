@@ -1,4 +1,5 @@
-"""The page of results, docs/evidence.md: each table with the command that makes it above and what made it below."""
+"""The page of results, docs/evidence.md: the paper's orderings; each table with the command that makes it and what made
+it; changed recipes, in one table."""
 
 from __future__ import annotations
 
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from m2a.errors import DataError
+from m2a.recipes.ablations import ablations_table
 from m2a.recipes.class_gains import class_gains
 from m2a.recipes.groups import Group, group_results
+from m2a.recipes.orderings import orderings_table
+from m2a.recipes.results import Result
 from m2a.recipes.rows import TABLES, find_row
 from m2a.recipes.shared import read_results
-from m2a.recipes.tables import results_table
+from m2a.recipes.tables import TextTable, results_table
 
 NOTHING = "No result is committed yet.\n"
 
@@ -33,8 +37,19 @@ def read_groups(folder: Path) -> list[Group]:
 
 
 def evidence(groups: Sequence[Group]) -> str:
-    """The part of the page that is made of results, in markdown."""
-    return "\n".join(_section(group) for group in groups) if groups else NOTHING
+    """The part of the page that shows each table's results, in markdown."""
+    sections = [_section(group) for group in groups if not group.changes]
+    if changed := ablations_table(groups):
+        sections.append(_changed_section(changed, [group for group in groups if group.changes]))
+    return "\n".join(sections) if sections else NOTHING
+
+
+def orderings(groups: Sequence[Group]) -> str:
+    """The part of the page that says which of the paper's orderings hold, in markdown."""
+    if not groups:
+        return NOTHING
+    shown = orderings_table(groups)
+    return "\n\n".join((shown.grid(), *shown.notes)) + "\n"
 
 
 def picture_name(group: Group) -> str:
@@ -76,25 +91,38 @@ def _flag(name: str, value: Any) -> list[str]:
 
 def _section(group: Group) -> str:
     shown = results_table(group.table, group)
-    parts = [f"### {shown.title}", f"```bash\n{command_of(group)}\n```", shown.grid(), *shown.notes, _making(group)]
+    parts = [
+        f"### {shown.title}",
+        f"```bash\n{command_of(group)}\n```",
+        shown.grid(),
+        *shown.notes,
+        _making(group.results),
+    ]
     if gains := class_gains(group):
         rivals = ", ".join(one.rival for one in gains)
         parts += [f"![Top-1 of m2a less that of {rivals}, for each class](images/{picture_name(group)})"]
     return "\n\n".join(parts) + "\n"
 
 
-def _making(group: Group) -> str:
+def _changed_section(shown: TextTable, groups: Sequence[Group]) -> str:
+    commands = "\n".join(command_of(group) for group in groups)
+    results = [result for group in groups for result in group.results]
+    parts = [f"### {shown.title}", f"```bash\n{commands}\n```", shown.grid(), *shown.notes, _making(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _making(results: Sequence[Result]) -> str:
     """What the results were made on, and how long it took."""
-    times = [result.seconds / 60 for result in group.results]
-    versions = (f"torch {result.versions.get('torch', '?')}" for result in group.results)
-    commits = (f"commit {result.commit or 'unknown'}" for result in group.results)
+    times = [result.seconds / 60 for result in results]
+    versions = (f"torch {result.versions.get('torch', '?')}" for result in results)
+    commits = (f"commit {result.commit or 'unknown'}" for result in results)
     span = f"{min(times):.1f} to {max(times):.1f} minutes each" if len(times) > 1 else f"{times[0]:.1f} minutes"
-    others = sum(result.run_as != result.recipe for result in group.results)
+    others = sum(result.run_as != result.recipe for result in results)
     lent = f", {others} of them for other tables" if others else ""
-    tables = {find_row(result.run_as).table for result in group.results}
+    tables = {find_row(result.run_as).table for result in results}
     places = (f"[paper/results/{table}](../paper/results/{table})" for table in TABLES if table in tables)
     return (
-        f"{_counted(result.hardware for result in group.results)}; {_counted(versions)}; {_counted(commits)}. "
+        f"{_counted(result.hardware for result in results)}; {_counted(versions)}; {_counted(commits)}. "
         f"{len(times)} run{'s' * (len(times) > 1)}{lent}, {span}, {sum(times) / 60:.1f} hours in all. From "
         f"{', '.join(places)}."
     )

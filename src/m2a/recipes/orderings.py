@@ -1,0 +1,124 @@
+"""The paper's claims about its rows, each "this one is above that one", and whether they hold in results here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from m2a.recipes.groups import Group
+from m2a.recipes.paired import Gain, Setting, paired_gain, setting_of
+from m2a.recipes.rows import find_row
+from m2a.recipes.tables import NONE, TextTable
+
+TIE = 1.0
+"""Points of top-1 that the paper's own rows must differ by for it to say which is above."""
+Verdict = Literal["holds", "reversed", "open", "above", "below"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ordering:
+    """Two rows of one table."""
+
+    upper: str
+    """The row that stands above in what the paper says, such as "I/m2a"."""
+    lower: str
+
+    @property
+    def paper(self) -> float:
+        """Top-1 of the upper row less that of the lower, in points, in the paper."""
+        return find_row(self.upper).top1 - find_row(self.lower).top1
+
+    @property
+    def tie(self) -> bool:
+        """Whether the paper's own rows are too close for a claim."""
+        return abs(self.paper) < TIE
+
+    def __str__(self) -> str:
+        table, _, lower = self.lower.partition("/")
+        return f"{table}: {self.upper.partition('/')[2]} {'≈' if self.tie else '>'} {lower}"
+
+
+def _table(table: str, *pairs: tuple[str, str]) -> tuple[Ordering, ...]:
+    return tuple(Ordering(upper=f"{table}/{upper}", lower=f"{table}/{lower}") for upper, lower in pairs)
+
+
+_HALVES = (("m2a-attention", "none"), ("m2a-motion", "m2a-attention"), ("m2a", "m2a-motion"), ("m2a", "none"))
+ORDERINGS: tuple[Ordering, ...] = (
+    *_table("I", *_HALVES),
+    *_table("II", *_HALVES),
+    *_table("III", *_HALVES),
+    *_table("IV", ("m2a", "m2a:tam"), ("m2a", "m2a:patch4"), ("m2a", "m2a:patch8")),
+    *_table("V", ("m2a+tsm", "tsm"), ("tsm", "m2a"), ("m2a", "tea"), ("m2a", "tdn"), ("m2a", "tam")),
+    *_table("VI", ("tdn:m2a", "tdn:none"), ("tea:m2a", "tea:none"), ("tdn:m2a", "tdn:tam"), ("tea:m2a", "tea:tam")),
+)
+"""What the paper draws from its tables: which halves of M2A help, by themselves and together, in each network; its
+attention beside others; M2A beside its rivals; and its attention behind their motions."""
+
+
+def verdict(ordering: Ordering, gain: Gain) -> Verdict:
+    """ "holds" or "reversed" where the interval leaves no doubt, "open" where it does. Where the paper's own rows are a
+    tie there is nothing to hold: "above" or "below" says where the upper row stands here."""
+    if not gain.side:
+        return "open"
+    if ordering.tie:
+        return "above" if gain.side > 0 else "below"
+    return "holds" if gain.side * ordering.paper > 0 else "reversed"
+
+
+def measured_orderings(groups: Sequence[Group]) -> dict[Setting, dict[Ordering, Gain]]:
+    """By setting, the orderings of which both rows were run with a common seed; results of changed recipes say nothing
+    about the paper's and are left out. Settings without any are, too."""
+    found: dict[Setting, dict[Ordering, Gain]] = {}
+    for group in groups:
+        if group.changes:
+            continue
+        for ordering in ORDERINGS:
+            if gain := paired_gain(group.of(ordering.upper), group.of(ordering.lower)):
+                found.setdefault(setting_of(group), {})[ordering] = gain
+    return found
+
+
+def orderings_table(groups: Sequence[Group]) -> TextTable:
+    """Each claim, the paper's difference, and that of each setting with its verdict."""
+    measured = measured_orderings(groups)
+    rows = []
+    for ordering in ORDERINGS:
+        cells = [_cell(ordering, gains.get(ordering)) for gains in measured.values()]
+        rows.append((str(ordering), f"{ordering.paper:+.1f}", *cells))
+    return TextTable(
+        title="The paper's orderings, and whether they hold",
+        head=("table: rows", "paper", *(str(setting).replace(", ", ",\n") for setting in measured)),
+        rows=tuple(rows),
+        notes=(
+            "Top-1 of the first row less that of the second, in points: the mean over the seeds that both were run "
+            "with, each seed's difference taken by itself, ± its 95% interval (Student's t). holds: the whole interval "
+            "is on the paper's side of zero; reversed: on the other; open: zero is in it, or there is one seed. Of "
+            "twenty such intervals one misses by chance.",
+            f"≈ stands where the paper's own rows are less than {TIE:.0f} point apart: nothing to hold there; above "
+            "and below say where the first row is here.",
+        ),
+    )
+
+
+def orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """The same as plain values, one for each ordering and setting that was measured."""
+    return [
+        {
+            "upper": ordering.upper,
+            "lower": ordering.lower,
+            "paper": round(ordering.paper, 1),
+            "scale": setting.scale,
+            "data": setting.data,
+            "weights": setting.weights_named,
+            "gain": asdict(gain.estimate),
+            "seeds": list(gain.seeds),
+            "verdict": verdict(ordering, gain),
+        }
+        for setting, gains in measured_orderings(groups).items()
+        for ordering, gain in gains.items()
+    ]
+
+
+def _cell(ordering: Ordering, gain: Gain | None) -> str:
+    return NONE if gain is None else f"{gain}, {verdict(ordering, gain)}"

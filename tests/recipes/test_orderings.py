@@ -1,0 +1,103 @@
+"""Which of the paper's orderings hold in results that are given, and changed recipes beside unchanged ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from made_results import DATA, FILE, IMAGENET, made
+
+from m2a.recipes.ablations import ablations_content, ablations_table
+from m2a.recipes.groups import group_results
+from m2a.recipes.orderings import ORDERINGS, Ordering, orderings_content, orderings_table, verdict
+from m2a.recipes.paired import paired_gain
+from m2a.recipes.results import Result
+from m2a.recipes.rows import find_row
+
+MORE = Ordering(upper="I/m2a", lower="I/m2a-motion")
+TIE = Ordering(upper="V/m2a", lower="V/tea")
+
+
+def runs(recipe: str, *levels: float, first_seed: int = 0, **changes: Any) -> list[Result]:
+    return [made(recipe, top1=top1, seed=first_seed + k, **changes) for k, top1 in enumerate(levels)]
+
+
+def test_every_ordering_is_of_two_rows_of_one_table_with_the_upper_one_above_unless_it_is_a_tie() -> None:
+    for ordering in ORDERINGS:
+        assert find_row(ordering.upper).table == find_row(ordering.lower).table
+        assert ordering.tie or ordering.paper > 0
+    assert len(set(ORDERINGS)) == len(ORDERINGS)
+    assert MORE in ORDERINGS
+    assert TIE in ORDERINGS
+    assert (round(MORE.paper, 1), MORE.tie, str(MORE)) == (5.8, False, "I: m2a > m2a-motion")
+    assert (round(TIE.paper, 1), TIE.tie, str(TIE)) == (0.4, True, "V: m2a ≈ tea")
+
+
+def test_a_gain_is_taken_seed_by_seed_over_the_seeds_that_both_have() -> None:
+    ours, theirs = runs("I/m2a", 51.0, 72.0, 93.0, 7.0), runs("I/none", 3.0, 50.0, 70.0, 90.0, first_seed=-1)
+    gain = paired_gain(ours, theirs)
+    assert gain is not None
+    assert gain.seeds == (0, 1, 2)
+    assert gain.estimate.mean == pytest.approx(2.0)  # 1, 2, 3: s = 1
+    assert gain.estimate.half_width == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
+    assert paired_gain(ours, runs("I/none", 50.0, first_seed=17)) is None
+
+
+@pytest.mark.parametrize(
+    ("levels", "plain", "of_a_tie"),
+    [
+        ((11.0, 12.0, 13.0), "holds", "above"),
+        ((-11.0, -12.0, -13.0), "reversed", "below"),
+        ((1.0, 12.0, -13.0), "open", "open"),
+        ((1.0, 2.0, 3.0), "open", "open"),  # 2 ± 2.5
+        ((40.0,), "open", "open"),
+    ],
+)
+def test_verdicts(levels: tuple[float, ...], plain: str, of_a_tie: str) -> None:
+    gain = paired_gain(runs("I/m2a", *levels), runs("I/none", *[0.0] * len(levels)))
+    assert gain is not None
+    assert (verdict(MORE, gain), verdict(TIE, gain)) == (plain, of_a_tie)
+
+
+def test_settings_stand_in_columns_of_their_own_and_changed_recipes_nowhere() -> None:
+    results = [
+        *runs("I/m2a", 61.0, 62.0, 63.0), *runs("I/m2a-motion", 50.0, 50.0, 50.0),
+        *runs("I/m2a", 40.0, weights=FILE), *runs("I/m2a-motion", 50.0, weights=FILE),
+        *runs("I/m2a", 99.0, changes={"epochs": 3}), *runs("I/m2a-motion", 1.0, changes={"epochs": 3}),
+        *runs("I/none", 1.0, weights=IMAGENET, data=DATA, scale="small"),
+    ]  # fmt: skip
+    table = orderings_table(group_results(results))
+    assert sorted(head.replace("\n", " ") for head in table.head[2:]) == [
+        "synthetic, tiny, ImageNet weights",
+        "synthetic, tiny, random weights",
+    ]
+    cells = dict(zip(table.head, next(row for row in table.rows if row[0] == str(MORE)), strict=True))
+    assert cells["paper"] == "+5.8"
+    assert cells["synthetic,\ntiny,\nrandom weights"] == "+12.0 ± 2.5, holds"
+    assert cells["synthetic,\ntiny,\nImageNet weights"] == "-10.0 (one seed), open"
+    assert sum(set(row[2:]) == {"-"} for row in table.rows) == len(ORDERINGS) - 1
+    assert {(one["weights"], one["verdict"]) for one in orderings_content(group_results(results))} == {
+        ("random weights", "holds"),
+        ("ImageNet weights", "open"),
+    }
+
+
+def test_a_changed_recipe_stands_beside_the_same_seeds_of_the_unchanged_one() -> None:
+    changes = {"mechanism_options": {"inner_skip": "none"}}
+    results = [
+        *runs("I/m2a", 50.0, 60.0, 70.0), *runs("I/m2a", 10.0, weights=FILE), *runs("I/none", 33.0),
+        *runs("I/m2a", 65.0, 77.0, first_seed=1, changes=changes),
+        *runs("I/none", 44.0, weights=IMAGENET, changes=changes),
+    ]  # fmt: skip
+    table = ablations_table(group_results(results))
+    assert table is not None
+    named = "mechanism_options.inner_skip=none"
+    assert set(table.rows) == {
+        ("I/m2a", named, "synthetic, tiny, random weights", "1, 2", "71.0 ± 76.2", "35.5 ± 38.1", "65.0 ± 63.5",
+         "+6.0 ± 12.7"),
+        ("I/none", named, "synthetic, tiny, ImageNet weights", "0", "44.0", "22.0", "-", "-"),
+    }  # fmt: skip
+    content = {one["recipe"]: one for one in ablations_content(group_results(results))}
+    assert content["I/m2a"]["unchanged_top1"] == {1: 60.0, 2: 70.0}
+    assert content["I/none"]["gain"] is None
+    assert ablations_table(group_results(runs("I/m2a", 1.0))) is None
