@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ def test_figure_5_shows_what_m2a_gains(tmp_path: Path, capsys: pytest.CaptureFix
     put(tmp_path, made("V/m2a", per_class=dict.fromkeys(LABELS, 99.0)))
     figure("5", results=tmp_path, out=tmp_path / "figures")
     assert described(picture) != before
+
+
+def test_a_figure_of_one_data_set_alone(tmp_path: Path) -> None:
+    other = replace(DATA, name="mine")
+    for mechanism in ("m2a", "tam"):
+        for data in (DATA, other):
+            put(tmp_path, made(f"V/{mechanism}", data=data, per_class=dict.fromkeys(LABELS, 50.0)))
+    figure("5", results=tmp_path, out=tmp_path / "figures", data="mine")
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["figure-5-tiny-mine-scratch.png"]
+    with pytest.raises(NotFoundError, match="no results of Table V on 'yours', but on mine, synthetic"):
+        figure("5", results=tmp_path, out=tmp_path, data="yours")
 
 
 def test_what_a_figure_needs_is_said(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ def figure(
     *,
     results: Path = RESULTS,
     clip: Path | None = None,
+    data: str | None = None,
     runs: Path = Path("runs/paper"),
     out: Path = Path("figures"),
 ) -> None:
@@ -31,6 +32,8 @@ def figure(
         Folder of the results.
     clip:
         For Figure 4: the video, or folder of frames.
+    data:
+        Only results on this data set, by its name in the results; by default each on its own.
     runs:
         For Figure 4: what m2a paper run was given as --out.
     out:
@@ -46,6 +49,11 @@ def figure(
         raise ConfigError("Figure 4 is about one clip, which --clip names; Figure 5 is about all, and takes none.")
     table = "I" if number == "4" else "V"
     groups = group_results(read_results(results, table))
+    if data is not None:
+        names = sorted({group.data.name for group in groups})
+        if data not in names:
+            raise NotFoundError(f"{results} has no results of Table {table} on {data!r}, but on {', '.join(names)}.")
+        groups = [group for group in groups if group.data.name == data]
     drawn = []
     for group in groups:
         if clip is None:
