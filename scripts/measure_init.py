@@ -39,6 +39,9 @@ IMAGE: dict[str, Any] = {
     "size": 64,
     "epochs": 2,
     "batch_size": 8,
+    "lr": 3e-4,
+    "lr_mechanism": 1.0,
+    "lr_head": 1.0,
     "precision": "bf16-mixed",
 }
 STARTS = ("paper", "identity")

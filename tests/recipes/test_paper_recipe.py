@@ -89,9 +89,11 @@ def test_image_weights_are_trained_at_a_rate_that_does_not_destroy_them() -> Non
     scratch, imagenet = (
         paper_recipe("I/m2a", data="a", scale="small", pretrained=pretrained) for pretrained in ("none", "imagenet")
     )
-    assert (scratch.lr, imagenet.lr) == (1e-3, 3e-4)
-    few = {"epochs": imagenet.epochs, "train_clips_per_class": imagenet.train_clips_per_class}
-    assert scratch.with_changes(lr=3e-4, pretrained="imagenet", backbone_options={}, **few) == imagenet
+    assert (scratch.lr, scratch.lr_mechanism, scratch.lr_head) == (1e-3, 1.0, 1.0)
+    assert (imagenet.lr, imagenet.lr_mechanism, imagenet.lr_head) == (1e-4, 10.0, 10.0)
+    apart = ("lr", "lr_mechanism", "lr_head", "epochs", "scales", "train_clips_per_class", "pretrained")
+    changes = {option: getattr(imagenet, option) for option in apart}
+    assert scratch.with_changes(backbone_options={}, **changes) == imagenet
     assert scratch.train_clips_per_class == 200
     assert imagenet.train_clips_per_class == 50
 

@@ -12,7 +12,7 @@ from cyclopts.config import Dict
 from m2a.errors import ConfigError
 from m2a.training.config import RECIPES, TrainConfig, read_options
 
-Recipe = Literal["paper", "quick"]
+Recipe = Literal["paper", "quick", "scratch"]
 
 
 def train(
@@ -32,7 +32,8 @@ def train(
     Parameters
     ----------
     recipe:
-        Where the defaults come from: paper (SGD, 30 epochs) or quick (AdamW, one-cycle, 10 epochs; for small data).
+        Where the defaults come from: paper (SGD, 30 epochs); for small data quick (AdamW, one-cycle, 10 epochs, from
+        image weights) or scratch (the same from random weights, at their rate).
     config:
         A YAML file of options, such as a run's config.yaml. It goes over the recipe; flags go over it.
     json:

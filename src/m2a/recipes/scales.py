@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from m2a.errors import ConfigError
-from m2a.training.config import QUICK
+from m2a.training.config import QUICK, SCRATCH
 
 PAPER: Mapping[str, Any] = {
     "pretrained": "imagenet",
@@ -68,19 +68,26 @@ residual branches of a ResNet at zero, with the mechanism in them; M2A then lear
 other values there, whatever the start, so with them these are left out."""
 
 _QUICK: Mapping[str, Any] = {
-    **QUICK,  # its learning rate is one for image weights
+    **QUICK,  # its learning rates are for image weights
     "decay_all": False,
     "pretrained": "none",
     "dropout": 0.1,
     "precision": "bf16-mixed",
 }
+_FROM_RANDOM: Mapping[str, Any] = {option: SCRATCH[option] for option in ("lr", "lr_mechanism", "lr_head")}
 _SMALL: Mapping[str, Any] = {
-    "epochs": 10,
+    "epochs": 5,
+    "scales": (1.0,),
     "train_clips_per_class": 50,
     "validation_clips_per_class": 30,
     "batch_size": 8,
 }
-_SMALL_FROM_RANDOM: Mapping[str, Any] = {"lr": 1e-3, "epochs": 4, "train_clips_per_class": 200}
+_SMALL_FROM_RANDOM: Mapping[str, Any] = {
+    **_FROM_RANDOM,
+    "epochs": 4,
+    "train_clips_per_class": 200,
+    "scales": (1.0, 0.875, 0.75, 0.66),
+}
 """What decides how long a row takes at the scale "small", and how much it says. Image weights learn from few clips; a
 network from random weights sees the order of frames only with many."""
 
@@ -112,7 +119,7 @@ SCALES: Mapping[str, Scale] = {
             name="tiny",
             summary="32 pixels, one epoch of a dozen clips: seconds, to try that everything works",
             options={**_QUICK, "size": 32, "epochs": 1, "batch_size": 4, "workers": 0},
-            from_random={"lr": 1e-3},
+            from_random=_FROM_RANDOM,
             drawing={
                 "num_train": 12,
                 "num_validation": 6,

@@ -201,16 +201,20 @@ class TrainConfig:
 QUICK: Mapping[str, Any] = {
     "optimizer": "adamw",
     "schedule": "one-cycle",
-    "lr": 3e-4,
+    "lr": 1e-4,
+    "lr_mechanism": 10.0,
+    "lr_head": 10.0,
     "weight_decay": 0.05,
     "clip_gradient": 1.0,
     "batch_size": 16,
     "accumulate": 1,
     "epochs": 10,
 }
-RECIPES: Mapping[str, Mapping[str, Any]] = {"paper": {}, "quick": QUICK}
-"""Named sets of options: "paper" (the defaults) and "quick" (AdamW, one-cycle; for small data and image weights, which
-a higher learning rate destroys; from scratch 1e-3 to 2e-3 learns sooner)."""
+SCRATCH: Mapping[str, Any] = {**QUICK, "lr": 1e-3, "lr_mechanism": 1.0, "lr_head": 1.0, "pretrained": "none"}
+RECIPES: Mapping[str, Mapping[str, Any]] = {"paper": {}, "quick": QUICK, "scratch": SCRATCH}
+"""Named sets of options: "paper" (the defaults), and two for small data, AdamW with a one-cycle learning rate: "quick"
+from image weights, which a higher rate destroys, with ten times that rate for the layers that are new; "scratch" from
+random weights, where all layers are."""
 
 
 def read_options(path: str | Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from m2a.measurement import commit, hardware, versions
 from m2a.recipes.scales import ACTIONS as LARGE_MOTIONS
 from m2a.reporting import Prediction as ShownPrediction
 from m2a.reporting import Run, results_table, write_report
-from m2a.training.config import QUICK, TrainConfig
+from m2a.training.config import SCRATCH, TrainConfig
 from m2a.workflows.report import mistake_strips
 from m2a.workflows.run import RunResult, read_set, train
 from m2a.workflows.strips import strip_of, strips_of
@@ -41,11 +41,10 @@ EXAMPLE = "Moving something down"
 """What the clip shows that the models are asked about at the end."""
 DRAWING: Mapping[str, Any] = {"size": 64, "num_frames": 12, "difficulty": 0.3}
 SETTINGS: Mapping[str, Any] = {
-    **QUICK,
+    **SCRATCH,
     "backbone": "resnet10t",
     "backbone_options": {"channels": [32, 64, 128, 256], "zero_init_last": False},
     "reduction": 4,
-    "pretrained": "none",
     "num_frames": 8,
     "size": 48,
     "dropout": 0.1,
