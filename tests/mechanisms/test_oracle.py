@@ -103,6 +103,16 @@ def test_it_is_the_papers_equation(spec: str, boundary: str | None, name: str) -
     assert_agrees(spec, boundary, x, build(spec, boundary, x.shape[2]))
 
 
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_shift_that_replicates_the_clips_ends(name: str) -> None:
+    x = INPUTS[name]()
+    mechanism = build("tsm", None, x.shape[2], padding_mode="replicate")
+    expected, got = reference_tsm(x, padding_mode="replicate"), mechanism(x)
+    assert torch.equal(got, expected)
+    assert not torch.equal(got, reference_tsm(x))
+    assert repr(mechanism) == f"TemporalShift({x.shape[2]}, fold={x.shape[2] // 8}, padding_mode='replicate')"
+
+
 @pytest.mark.parametrize(("spec", "boundary"), CASES[:5])
 def test_the_default_reduction(spec: str, boundary: str | None) -> None:
     assert_agrees(spec, boundary, INPUTS["prime sizes"](), build(spec, boundary, 17, reduction=8))

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 
-def tsm(x_BTCHW: Tensor, *, shift_div: int = 8) -> Tensor:
-    """The equation above."""
+def tsm(x_BTCHW: Tensor, *, shift_div: int = 8, padding_mode: str = "zeros") -> Tensor:
+    """The equation above. With "replicate" a frame outside the clip is the one at that end of it."""
     _, num_frames, channels, _, _ = x_BTCHW.shape
     fold = channels // shift_div
     clips = []
@@ -22,6 +22,8 @@ def tsm(x_BTCHW: Tensor, *, shift_div: int = 8) -> Tensor:
             rows = []
             for i in range(channels):
                 source = t + 1 if i < fold else t - 1 if i < 2 * fold else t
+                if padding_mode == "replicate":
+                    source = min(max(source, 0), num_frames - 1)
                 inside = 0 <= source < num_frames
                 rows.append(clip[source, i] if inside else torch.zeros_like(clip[t, i]))
             frames.append(torch.stack(rows))
