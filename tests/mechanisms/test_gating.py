@@ -26,8 +26,8 @@ def inputs(dtype: torch.dtype = torch.float64, frames: int = 7) -> tuple[Tensor,
     return x.requires_grad_(), y.requires_grad_(), nn.Conv2d(2, 11, 1).to(dtype)
 
 
-def plain(x: Tensor, y: Tensor, expand: nn.Conv2d, centre: float) -> Tensor:
-    return plain_gate(x, expand(y), centre)
+def plain(x: Tensor, y: Tensor, expand: nn.Conv2d, centre: float, span: float = 1.0) -> Tensor:
+    return x + span * x * (expand(y).sigmoid() - centre)
 
 
 def gradients(out: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
@@ -37,12 +37,15 @@ def gradients(out: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
 
 @pytest.mark.parametrize("layout", FORMATS)
 @pytest.mark.parametrize("tile", [1, 500, 2**21])
-@pytest.mark.parametrize("centre", [0.0, 0.5])
-def test_value_and_gradients(layout: str, tile: int, centre: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("centre", "span"), [(0.0, 1.0), (0.5, 1.0), (0.5, 4.0)])
+def test_value_and_gradients(
+    layout: str, tile: int, centre: float, span: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gating, "_TILE", tile)
     x, y, expand = inputs()
     laid = FORMATS[layout](x), FORMATS[layout](y)
-    out, expected = gate(*laid, expand, centre=centre), plain(*laid, expand, centre)
+    out, expected = gate(*laid, expand, centre=centre, span=span), plain(*laid, expand, centre, span)
+    torch.testing.assert_close(plain_gate(laid[0], expand(laid[1]), centre, span), expected)
     torch.testing.assert_close(out, expected)
     assert expand.bias is not None
     leaves = (x, y, expand.weight, expand.bias)
@@ -55,7 +58,7 @@ def test_numerically_also_the_second_derivative(monkeypatch: pytest.MonkeyPatch)
     x, y, expand = inputs(frames=3)
 
     def run(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return gating._Gating.apply(x, y, weight, bias, 0.5)
+        return gating._Gating.apply(x, y, weight, bias, 0.5, 4.0)
 
     given = (x, y, expand.weight, expand.bias)
     assert torch.autograd.gradcheck(run, given)
@@ -116,7 +119,7 @@ def test_the_gate_is_not_kept() -> None:
     given = sum(t.untyped_storage().nbytes() for t in (x, y, expand.weight, expand.bias))
     assert kept(lambda: gate(x, y, expand)) == given
     without_bias = given - expand.bias.untyped_storage().nbytes()  # a convolution keeps none
-    assert kept(lambda: plain(x, y, expand, 0.0)) == without_bias + x.untyped_storage().nbytes()
+    assert kept(lambda: plain_gate(x, expand(y))) == without_bias + x.untyped_storage().nbytes()
 
 
 @pytest.mark.parametrize("case", ["frames alike", "large mean", "two frames", "not contiguous"])

@@ -11,10 +11,11 @@ import pytest
 from m2a.errors import ConfigError
 from m2a.recipes import TABLES, find_row, list_recipes
 from m2a.recipes.costs import NOTES
-from m2a.recipes.rows import RELEASED, PaperRow, find_rows, find_table, twins
+from m2a.recipes.rows import OWN_TABLES, RELEASED, PaperRow, find_rows, find_table, twins
 
 FIGURES = json.loads((Path(__file__).parents[1] / "measurement" / "figures.json").read_text(encoding="utf-8"))
 ROWS = [row for rows in TABLES.values() for row in rows]
+OWN = [row for rows in OWN_TABLES.values() for row in rows]
 
 
 def test_the_papers_figures_are_the_tests_copy() -> None:
@@ -41,7 +42,9 @@ def test_the_released_codes_figures_are_the_tests_copy() -> None:
 
 def test_names() -> None:
     names = list_recipes()
-    assert len(names) == len(set(names)) == 34
+    assert len(names) == len(set(names))
+    assert sum(name.partition("/")[0] in TABLES for name in names) == 34
+    assert {"R18/m2a-plus", "MV2/tsm", "MV2/none:m2a-plus"} <= set(names)
     assert {"I/none", "I/m2a-attention", "III/m2a", "IV/m2a:patch8", "V/m2a+tsm", "VI/tdn:tam"} <= set(names)
     assert list_recipes("II") == ["II/none", "II/m2a-attention", "II/m2a-motion", "II/m2a"]
     assert [find_row(name).name for name in names] == names
@@ -61,13 +64,14 @@ def test_released_figures_are_looked_up_by_the_mechanism_that_is_meant(row: Pape
 def test_rows_that_are_the_same_model_are_found_under_every_spelling() -> None:
     """The paper repeats rows; what repeats which is read off its tables here."""
     same = [
-        ("I/none", "VI/none"), ("I/m2a-attention", "VI/none:m2a"), ("I/m2a-motion", "VI/m2a:none"),
-        ("I/m2a", "IV/m2a", "V/m2a", "VI/m2a:m2a"), ("IV/m2a:tam", "VI/m2a:tam"), ("V/tea", "VI/tea:none"),
-        ("V/tdn", "VI/tdn:none"), ("V/tam", "VI/none:tam"),
+        ("I/none", "VI/none", "R18/none"), ("I/m2a-attention", "VI/none:m2a"), ("I/m2a-motion", "VI/m2a:none"),
+        ("I/m2a", "IV/m2a", "V/m2a", "VI/m2a:m2a", "R18/m2a"), ("IV/m2a:tam", "VI/m2a:tam"), ("V/tea", "VI/tea:none"),
+        ("V/tdn", "VI/tdn:none"), ("V/tam", "VI/none:tam"), ("V/tsm", "R18/tsm"), ("II/none", "MV2/none"),
+        ("II/m2a", "MV2/m2a"),
     ]  # fmt: skip
-    found = {row.name: [twin.name for twin in twins(row)] for row in ROWS}
+    found = {row.name: [twin.name for twin in twins(row)] for row in [*ROWS, *OWN]}
     expected = {name: [other for other in names if other != name] for names in same for name in names}
-    assert found == {row.name: [] for row in ROWS} | expected
+    assert found == {row.name: [] for row in [*ROWS, *OWN]} | expected
 
 
 def test_rows_of_names_and_tables_come_once() -> None:
@@ -86,7 +90,7 @@ def test_rows_of_names_and_tables_come_once() -> None:
         ("I/m2b", r"no row 'I/m2b'\. Did you mean I/m2a.*Table I has none, m2a-attention, m2a-motion, m2a; "),
         ("I/tsm", r"no row 'I/tsm'\. Table I has none"),
         ("VI/tdn:tan", "Did you mean VI/tdn:tam"),
-        ("tsm", r"Did you mean V/tsm\? A name is TABLE/MECHANISM, with the tables I, II, III, IV, V, VI"),
+        ("tsm", r"Did you mean V/tsm .*\? A name is TABLE/MECHANISM, with the tables I, II, III, IV, V, VI"),
         ("VII/m2a", "Did you mean .*II/m2a"),
         ("i/m2a", "Did you mean .*I/m2a"),
         ("", "no row ''"),

@@ -45,15 +45,15 @@ def list_(*, table: str | None = None, json: bool = False) -> None:
     Parameters
     ----------
     table:
-        One of I, II, III, IV, V, VI; by default all.
+        One of I, II, III, IV, V, VI, R18, MV2; by default all.
     json:
         Print JSON.
     """
     from m2a.cli.output import print_json, show_table
-    from m2a.recipes.rows import TABLES, find_table
+    from m2a.recipes.rows import ALL_TABLES, find_table
     from m2a.recipes.tables import recipes_table, row_content
 
-    rows = [row for name in ([table] if table else TABLES) for row in find_table(name)]
+    rows = [row for name in ([table] if table else ALL_TABLES) for row in find_table(name)]
     if json:
         print_json([row_content(row) for row in rows])
     else:
@@ -144,7 +144,7 @@ def table_(
     Parameters
     ----------
     name:
-        I, II, III, IV, V or VI.
+        I, II, III, IV, V or VI; or one of our own, R18 or MV2.
     results:
         Folder of the results; by default paper/results.
     format:

@@ -30,6 +30,7 @@ from m2a.mechanisms import (
     TemporalAdaptive,
     TemporalDifference,
     TemporalShift,
+    TimedFrameAttention,
 )
 from m2a.mechanisms.catalogue import shorthands
 from m2a.mechanisms.patch import PatchGate
@@ -136,7 +137,7 @@ def look_into(gate: Gate, x_BTCHW: Tensor) -> dict[str, Tensor]:
     if isinstance(gate.attention, FrameAttention):
         tokens_BTD = moved_BTcHW.flatten(2)
         found["attention"] = (tokens_BTD @ tokens_BTD.mT / tokens_BTD.shape[-1] ** 0.5).softmax(-1)
-    opened_NCHW = _wide(gate.expand(gate.temporal(z_BTcHW).flatten(0, 1))).sigmoid() - gate.centre
+    opened_NCHW = gate.span * (_wide(gate.expand(gate.temporal(z_BTcHW).flatten(0, 1))).sigmoid() - gate.centre)
     found["gate"] = opened_NCHW.mean(1).unflatten(0, frames)
     return found
 
@@ -177,6 +178,8 @@ def _attention_of(attention: nn.Module | None) -> str:
     match attention:
         case None:
             return "none"
+        case TimedFrameAttention():
+            return "m2a-plus"
         case FrameAttention():
             return "m2a"
         case TemporalAdaptive():

@@ -8,6 +8,7 @@ from m2a.mechanisms.identity import IdentityStart as IdentityStart
 from m2a.mechanisms.m2a import FrameAttention as FrameAttention
 from m2a.mechanisms.m2a import FrameDifference as FrameDifference
 from m2a.mechanisms.m2a import MotionAttention as MotionAttention
+from m2a.mechanisms.m2a_plus import TimedFrameAttention as TimedFrameAttention
 from m2a.mechanisms.patch import PatchAttention as PatchAttention
 from m2a.mechanisms.spec import MechanismSpec as MechanismSpec
 from m2a.mechanisms.spec import parse_spec as parse_spec
@@ -28,6 +29,7 @@ __all__ = [
     "TemporalAdaptive",
     "TemporalDifference",
     "TemporalShift",
+    "TimedFrameAttention",
     "create_mechanism",
     "describe_mechanisms",
     "list_mechanisms",

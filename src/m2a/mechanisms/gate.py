@@ -11,7 +11,8 @@ A gate can start as the exact identity (`start_as_identity`, not in the paper): 
 
     out  = x + x * (sigmoid(expand(y)) - 1/2)
 
-which multiplies features by 1/2 to 3/2, where the paper's gate multiplies them by 1 to 2.
+which multiplies features by 1/2 to 3/2, where the paper's gate multiplies them by 1 to 2. A gate can be wider, too
+(`span`, not in the paper): span times the last bracket.
 
 Shapes: B clips, T frames, C channels, c = C/R reduced channels, H, W.
 """
@@ -61,6 +62,7 @@ class Gate(nn.Module):
         self.attention = attention
         self.expand = nn.Conv2d(reduced, channels, kernel_size=1)
         self.centre = 0.0
+        self.span = 1.0
 
     def start_as_identity(self) -> None:
         """Makes this gate one around zero, with `expand` at zero: it gives back what it is given, until it is
@@ -75,7 +77,7 @@ class Gate(nn.Module):
         x_NCHW = x_BTCHW.flatten(0, 1)
         z_BTcHW = self.reduce(x_NCHW).unflatten(0, x_BTCHW.shape[:2])
         y_BTcHW = self.temporal(z_BTcHW)
-        out_NCHW = gate(x_NCHW, y_BTcHW.flatten(0, 1), self.expand, centre=self.centre)
+        out_NCHW = gate(x_NCHW, y_BTcHW.flatten(0, 1), self.expand, centre=self.centre, span=self.span)
         return out_NCHW.unflatten(0, x_BTCHW.shape[:2])
 
     def temporal(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:

@@ -1,4 +1,4 @@
-"""The gate's last step, x + x * (sigmoid(expand(y)) - centre), without keeping the gate.
+"""The gate's last step, x + span * x * (sigmoid(expand(y)) - centre), without keeping the gate.
 
 It is all memory traffic: the gate is as large as the features, and written, read and kept for the backward pass it
 costs more than the two convolutions. So
@@ -27,67 +27,74 @@ _TILE = 4 * 2**20  # bytes of the gate that are made at once on a CPU, which its
 
 
 def gate(
-    x_NCHW: Float[Tensor, "N C H W"], y_NcHW: Float[Tensor, "N c H W"], expand: nn.Conv2d, *, centre: float = 0.0
+    x_NCHW: Float[Tensor, "N C H W"],
+    y_NcHW: Float[Tensor, "N c H W"],
+    expand: nn.Conv2d,
+    *,
+    centre: float = 0.0,
+    span: float = 1.0,
 ) -> Float[Tensor, "N C H W"]:
-    """`x + x * (sigmoid(expand(y)) - centre)`, in the type of x; `expand` is a 1x1 convolution from c to C."""
+    """`x + span * x * (sigmoid(expand(y)) - centre)`, in the type of x; `expand` is a 1x1 convolution from c to C."""
     device_type = x_NCHW.device.type
     if torch.compiler.is_compiling() or not torch.amp.is_autocast_available(device_type):  # the meta device
-        return plain_gate(x_NCHW, expand(y_NcHW), centre)
+        return plain_gate(x_NCHW, expand(y_NcHW), centre, span)
     if not torch.is_autocast_enabled(device_type):
-        return _gate(x_NCHW, y_NcHW, expand.weight, expand.bias, centre)
+        return _gate(x_NCHW, y_NcHW, expand.weight, expand.bias, centre, span)
     dtype = torch.get_autocast_dtype(device_type)
     y, weight = y_NcHW.to(dtype), expand.weight.to(dtype)
     bias = None if expand.bias is None else expand.bias.to(dtype)
     with torch.autocast(device_type, enabled=False):
-        return _gate(x_NCHW, y, weight, bias, centre)
+        return _gate(x_NCHW, y, weight, bias, centre, span)
 
 
 def plain_gate(
-    x_NCHW: Float[Tensor, "N C H W"], logits_NCHW: Float[Tensor, "N C H W"], centre: float = 0.0
+    x_NCHW: Float[Tensor, "N C H W"], logits_NCHW: Float[Tensor, "N C H W"], centre: float = 0.0, span: float = 1.0
 ) -> Float[Tensor, "N C H W"]:
     """The same of logits that are there: what `gate` is in one line."""
     gate_NCHW = logits_NCHW.sigmoid()
     if centre:
         gate_NCHW = gate_NCHW - centre
-    return torch.addcmul(x_NCHW, x_NCHW, gate_NCHW.to(x_NCHW.dtype))
+    return torch.addcmul(x_NCHW, x_NCHW, gate_NCHW.to(x_NCHW.dtype), value=span)
 
 
-def _gate(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None, centre: float) -> Tensor:
+def _gate(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None, centre: float, span: float) -> Tensor:
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, y, weight, bias)):
-        return _Gating.apply(x, y, weight, bias, centre)
-    return _in_tiles(x, y, weight, bias, centre)
+        return _Gating.apply(x, y, weight, bias, centre, span)
+    return _in_tiles(x, y, weight, bias, centre, span)
 
 
-def _in_tiles(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None, centre: float) -> Tensor:
+def _in_tiles(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None, centre: float, span: float) -> Tensor:
     out = torch.empty_like(x)
     for rows in _tiles(x):
         s = _sigmoid(y[rows], weight, bias)
         if centre:
             s.sub_(centre)
         tile = x[rows]
-        torch.addcmul(tile, tile, s.to(x.dtype), out=out[rows])
+        torch.addcmul(tile, tile, s.to(x.dtype), value=span, out=out[rows])
     return out
 
 
 class _Gating(torch.autograd.Function):
     """Derivatives, with s the sigmoid and g the gradient of the result:
 
-        dx = g * (1 + s - centre)      dlogits = g * x * s * (1 - s)
+        dx = g * (1 + span * (s - centre))      dlogits = span * g * x * s * (1 - s)
 
     and those of the convolution."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None, centre: float) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None, centre: float, span: float
+    ) -> Tensor:
         ctx.save_for_backward(x, y, weight, bias)
-        ctx.centre = centre
-        return _in_tiles(x, y, weight, bias, centre)
+        ctx.centre, ctx.span = centre, span
+        return _in_tiles(x, y, weight, bias, centre, span)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, y, weight, bias = ctx.saved_tensors
         if torch.is_grad_enabled():  # derivatives of derivatives are asked for
             return _by_autograd(ctx, g)
-        need_x, need_y, need_weight, need_bias, _ = ctx.needs_input_grad
+        need_x, need_y, need_weight, need_bias, *_ = ctx.needs_input_grad
         dx, dy = (torch.empty_like(t) if need else None for t, need in ((x, need_x), (y, need_y)))
         dweight, dbias = (
             torch.zeros_like(t) if need else None for t, need in ((weight, need_weight), (bias, need_bias))
@@ -96,7 +103,10 @@ class _Gating(torch.autograd.Function):
             for rows in _tiles(x):
                 s = _sigmoid(y[rows], weight, bias)
                 if need_y or need_weight or need_bias:
-                    dlogits = torch.ops.aten.sigmoid_backward(torch.mul(g[rows], x[rows]).to(s.dtype), s)
+                    dgate = torch.mul(g[rows], x[rows])
+                    if ctx.span != 1:
+                        dgate.mul_(ctx.span)
+                    dlogits = torch.ops.aten.sigmoid_backward(dgate.to(s.dtype), s)
                     wanted = [need_y, need_weight, need_bias]
                     parts = torch.ops.aten.convolution_backward(
                         dlogits, y[rows], weight, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, wanted
@@ -107,15 +117,16 @@ class _Gating(torch.autograd.Function):
                     if dy is not None:
                         dy[rows] = parts[0]
                 if dx is not None:
-                    torch.addcmul(g[rows], g[rows], (s.sub_(ctx.centre) if ctx.centre else s).to(x.dtype), out=dx[rows])
-        return dx, dy, dweight, dbias, None
+                    opened = (s.sub_(ctx.centre) if ctx.centre else s).to(x.dtype)
+                    torch.addcmul(g[rows], g[rows], opened, value=ctx.span, out=dx[rows])
+        return dx, dy, dweight, dbias, None, None
 
 
 def _by_autograd(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
     """The derivatives as differentiable functions, of aliases of the inputs: y is itself a function of x."""
     inputs: list[Any] = [None if t is None else t.view_as(t) for t in ctx.saved_tensors]
     x, y, weight, bias = inputs
-    out = plain_gate(x, F.conv2d(y, weight, bias), ctx.centre)
+    out = plain_gate(x, F.conv2d(y, weight, bias), ctx.centre, ctx.span)
     needed = [t for t, need in zip(inputs, ctx.needs_input_grad, strict=False) if need]
     found = iter(torch.autograd.grad(out, needed, g, create_graph=True))
     return tuple(next(found) if need else None for need in ctx.needs_input_grad)

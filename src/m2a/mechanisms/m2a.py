@@ -179,8 +179,8 @@ def _build_attention(*, channels: int, inner_skip: InnerSkip = "add", **_: objec
     return FrameAttention(channels=channels, inner_skip=inner_skip)
 
 
-def _gate(channels: int, *, motion: nn.Module, attention: nn.Module, reduction: int) -> nn.Module:
-    """As one T x T matrix where the motion is a mix of frames too."""
+def around(channels: int, *, motion: nn.Module, attention: nn.Module, reduction: int) -> Gate:
+    """The gate around an attention over frames: as one T x T matrix where the motion is a mix of frames too."""
     shell = MotionAttention if isinstance(motion, FrameDifference | nn.Identity) else Gate
     return shell(channels, motion=motion, attention=attention, reduction=reduction)
 
@@ -202,7 +202,7 @@ register_part(
         summary="Attention over the T frames, a frame's features one token.",
         paper=_PAPER,
         build=_build_attention,
-        gate=_gate,
+        gate=around,
         options=frozenset({"inner_skip"}),
     )
 )

@@ -15,7 +15,7 @@ from m2a.recipes.class_gains import class_gains
 from m2a.recipes.groups import Group, group_results
 from m2a.recipes.orderings import orderings_table
 from m2a.recipes.results import Result
-from m2a.recipes.rows import TABLES, find_row
+from m2a.recipes.rows import ALL_TABLES, find_row
 from m2a.recipes.shared import read_results
 from m2a.recipes.tables import TextTable, results_table
 
@@ -26,7 +26,7 @@ def read_groups(folder: Path) -> list[Group]:
     """All results below a folder, in groups, in the order of the paper's tables; without those groups that no one ran:
     a few rows that are the same models as other tables' rows. Raises DataError for two groups of one name: results of
     one recipe from before and after a change of its settings."""
-    groups = [group for table in TABLES for group in group_results(read_results(folder, table)) if _was_run(group)]
+    groups = [group for table in ALL_TABLES for group in group_results(read_results(folder, table)) if _was_run(group)]
     names = Counter((group.table, group.name) for group in groups)
     if twice := [f"Table {table}, {name}" for (table, name), number in names.items() if number > 1]:
         raise DataError(
@@ -120,7 +120,7 @@ def _making(results: Sequence[Result]) -> str:
     others = sum(result.run_as != result.recipe for result in results)
     lent = f", {others} of them for other tables" if others else ""
     tables = {find_row(result.run_as).table for result in results}
-    places = (f"[paper/results/{table}](../paper/results/{table})" for table in TABLES if table in tables)
+    places = (f"[paper/results/{table}](../paper/results/{table})" for table in ALL_TABLES if table in tables)
     return (
         f"{_counted(result.hardware for result in results)}; {_counted(versions)}; {_counted(commits)}. "
         f"{len(times)} run{'s' * (len(times) > 1)}{lent}, {span}, {sum(times) / 60:.1f} hours in all. From "

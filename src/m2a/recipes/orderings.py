@@ -25,14 +25,15 @@ class Ordering:
     lower: str
 
     @property
-    def paper(self) -> float:
-        """Top-1 of the upper row less that of the lower, in points, in the paper."""
-        return find_row(self.upper).top1 - find_row(self.lower).top1
+    def paper(self) -> float | None:
+        """Top-1 of the upper row less that of the lower, in points, in the paper; None where it lacks one of them."""
+        upper, lower = find_row(self.upper).top1, find_row(self.lower).top1
+        return None if upper is None or lower is None else upper - lower
 
     @property
     def tie(self) -> bool:
         """Whether the paper's own rows are too close for a claim."""
-        return abs(self.paper) < TIE
+        return self.paper is not None and abs(self.paper) < TIE
 
     def __str__(self) -> str:
         table, _, lower = self.lower.partition("/")
@@ -44,6 +45,7 @@ def _table(table: str, *pairs: tuple[str, str]) -> tuple[Ordering, ...]:
 
 
 _HALVES = (("m2a-attention", "none"), ("m2a-motion", "m2a-attention"), ("m2a", "m2a-motion"), ("m2a", "none"))
+_PLUS = (("m2a-plus", "m2a"), ("m2a-plus", "tsm"), ("m2a-plus", "none:m2a-plus"))
 ORDERINGS: tuple[Ordering, ...] = (
     *_table("I", *_HALVES),
     *_table("II", *_HALVES),
@@ -51,17 +53,20 @@ ORDERINGS: tuple[Ordering, ...] = (
     *_table("IV", ("m2a", "m2a:tam"), ("m2a", "m2a:patch4"), ("m2a", "m2a:patch8")),
     *_table("V", ("m2a+tsm", "tsm"), ("tsm", "m2a"), ("m2a", "tea"), ("m2a", "tdn"), ("m2a", "tam")),
     *_table("VI", ("tdn:m2a", "tdn:none"), ("tea:m2a", "tea:none"), ("tdn:m2a", "tdn:tam"), ("tea:m2a", "tea:tam")),
+    *_table("R18", *_PLUS),
+    *_table("MV2", *_PLUS),
 )
 """What the paper draws from its tables: which halves of M2A help, by themselves and together, in each network; its
-attention beside others; M2A beside its rivals; and its attention behind their motions."""
+attention beside others; M2A beside its rivals; and its attention behind their motions. Beyond the paper: M2A-plus
+beside M2A, beside TSM, and beside itself without motion."""
 
 
 def verdict(ordering: Ordering, gain: Gain) -> Verdict:
-    """ "holds" or "reversed" where the interval leaves no doubt, "open" where it does. Where the paper's own rows are a
-    tie there is nothing to hold: "above" or "below" says where the upper row stands here."""
+    """Where the interval leaves no doubt "holds" or "reversed", where it does "open". Where the paper's own rows are a
+    tie, or it lacks one, there is nothing to hold: "above" or "below" says where the upper row stands here."""
     if not gain.side:
         return "open"
-    if ordering.tie:
+    if ordering.tie or ordering.paper is None:
         return "above" if gain.side > 0 else "below"
     return "holds" if gain.side * ordering.paper > 0 else "reversed"
 
@@ -85,7 +90,8 @@ def orderings_table(groups: Sequence[Group]) -> TextTable:
     rows = []
     for ordering in ORDERINGS:
         cells = [_cell(ordering, gains.get(ordering)) for gains in measured.values()]
-        rows.append((str(ordering), f"{ordering.paper:+.1f}", *cells))
+        paper = NONE if ordering.paper is None else f"{ordering.paper:+.1f}"
+        rows.append((str(ordering), paper, *cells))
     return TextTable(
         title="The paper's orderings, and whether they hold",
         head=("table: rows", "paper", *(str(setting).replace(", ", ",\n") for setting in measured)),
@@ -95,8 +101,8 @@ def orderings_table(groups: Sequence[Group]) -> TextTable:
             "with, each seed's difference taken by itself, ± its 95% interval (Student's t). holds: the whole interval "
             "is on the paper's side of zero; reversed: on the other; open: zero is in it, or there is one seed. Of "
             "twenty such intervals one misses by chance.",
-            f"≈ stands where the paper's own rows are less than {TIE:.0f} point apart: nothing to hold there; above "
-            "and below say where the first row is here.",
+            f"≈ stands where the paper's own rows are less than {TIE:.0f} point apart, - where it lacks one "
+            "of them: nothing to hold there; above and below say where the first row is here.",
         ),
     )
 
@@ -107,7 +113,7 @@ def orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
         {
             "upper": ordering.upper,
             "lower": ordering.lower,
-            "paper": round(ordering.paper, 1),
+            "paper": None if ordering.paper is None else round(ordering.paper, 1),
             "scale": setting.scale,
             "data": setting.data,
             "weights": setting.weights_named,

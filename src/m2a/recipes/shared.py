@@ -9,7 +9,7 @@ from typing import Any
 
 from m2a.errors import DataError
 from m2a.recipes.results import Result, read_result, result_path
-from m2a.recipes.rows import TABLES, PaperRow, find_table, twins
+from m2a.recipes.rows import ALL_TABLES, PaperRow, find_table, twins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def _read_folder(folder: Path, table: str) -> list[Result]:
 
 def _read_shared(folder: Path, table: str) -> Iterator[SharedResult]:
     """What other tables have of the same models, row by row. Where they have nothing, torch is not imported."""
-    stocked = [other for other in TABLES if other != table and any((folder / other).glob("*.json"))]
+    stocked = [other for other in ALL_TABLES if other != table and any((folder / other).glob("*.json"))]
     rows = find_table(table) if stocked else ()
     pairs = [(row, twin) for row in rows for twin in twins(row) if twin.table in stocked]
     results = {other: _read_folder(folder, other) for other in {twin.table for _, twin in pairs}}
