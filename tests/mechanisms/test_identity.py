@@ -10,7 +10,8 @@ from m2a.errors import SpecError
 from m2a.mechanisms import Gate, IdentityStart, create_mechanism, list_mechanisms
 
 SPECS = [*list_mechanisms(), "m2a+tsm", "tea:m2a", "m2a:patch4"]
-GATES = [spec for spec in SPECS if spec not in ("none", "tsm", "tanet", "m2a+tsm")]
+GATES = [spec for spec in SPECS if spec not in ("none", "tsm", "tanet", "m2a+tsm", "m2a-plus")]
+"""Those of the paper: m2a-plus is no other with init="identity"."""
 
 
 def create(spec: str, init: str = "identity") -> nn.Module:
@@ -56,6 +57,12 @@ def test_a_gate_is_the_papers_less_half_of_the_features(spec: str) -> None:
     centred.load_state_dict(plain.state_dict())
     x = torch.randn(2, 5, 13, 7, 11, dtype=torch.float64)
     torch.testing.assert_close(centred(x), plain(x) - x / 2)
+
+
+def test_m2a_plus_starts_as_the_identity_whatever_is_asked_for() -> None:
+    x = torch.randn(2, 5, 13, 7, 11)
+    for init in ("paper", "identity"):
+        assert torch.equal(create("m2a-plus", init)(x), x)
 
 
 @pytest.mark.parametrize("spec", ["tsm", "tanet"])

@@ -22,12 +22,14 @@ CELLS = [
 every_cell = pytest.mark.parametrize(("motion", "attention"), CELLS, ids=[":".join(cell) for cell in CELLS])
 
 
-def build(spec: str, channels: int, num_frames: int, reduction: int = 3, **options: str | int) -> nn.Module:
+def build(spec: str, channels: int, num_frames: int, reduction: int = 3, **options: str | float) -> nn.Module:
     """In double precision, with statistics that a batch norm could have after training."""
     mechanism = create_mechanism(
         spec, channels=channels, num_frames=num_frames, reduction=reduction, **options
     ).double()
     for module in mechanism.modules():
+        if isinstance(module, Gate) and not module.expand.weight.any():  # it starts as the identity
+            nn.init.normal_(module.expand.weight)
         if isinstance(module, _BatchNorm):
             for tensor in (module.running_mean, module.weight, module.bias):
                 assert tensor is not None
@@ -59,6 +61,21 @@ def test_every_cell_is_its_equations(motion: str, attention: str, shape: tuple[i
     """The patches do not divide these maps, so that their cells are the attention over all pixels."""
     x = torch.randn(shape, dtype=torch.float64)
     assert_agrees(x, build(f"{motion}:{attention}", shape[2], shape[1]), motion, attention)
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 11])
+def test_m2a_plus_at_other_lengths_than_it_was_built_for(num_frames: int) -> None:
+    """Fewer and more frames than cosines."""
+    x = torch.randn(2, num_frames, 7, 5, 3, dtype=torch.float64)
+    assert_agrees(x, build("m2a-plus", 7, 3), "m2a", "m2a-plus")
+
+
+def test_m2a_plus_without_its_time_and_as_wide_as_m2a() -> None:
+    """What is left is m2a without its inner skip, less half of the features."""
+    x = torch.randn(2, 3, 7, 5, 3, dtype=torch.float64)
+    plain, mechanism = build("m2a", 7, 3, inner_skip="none"), build("m2a-plus", 7, 3, time_embedding=False, span=1.0)
+    mechanism.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(mechanism(x), plain(x) - x / 2)
 
 
 @pytest.mark.parametrize("motion", parts("motion"))

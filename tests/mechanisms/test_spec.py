@@ -79,6 +79,11 @@ def test_specs_that_cannot_be_read(spec: str, message: str) -> None:
             {"boundary": "same"},
             r"boundary='same' is not known\. 'wrap' \(the paper's text\).*'zero' \(the released",
         ),
+        (
+            "m2a-plus",
+            {"span": -1},
+            r"span=-1 is how wide the gate opens, from 1 - span / 2 to 1 \+ span / 2: above zero",
+        ),
         ("tsm", {"channels": 7}, r"with 7 channels shift_div must lie in 2\.\.7, got 8\."),
         ("tsm", {"shift_div": 1}, r"with 16 channels shift_div must lie in 2\.\.16, got 1\."),
         ("tsm", {"padding_mode": "zero"}, r"padding_mode='zero' is not known\. 'zeros' \(the paper\) shifts zeros in"),
