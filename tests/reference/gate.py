@@ -9,7 +9,7 @@ out = x + x * sigmoid(W_e y + b_e)
 
 m2a-plus, which is not in the released code:
 
-y   = attention(motion(norm(z))) + e             e[t] = W_time phi(t), phi_k(t) = cos(pi k (t + 1/2) / T), k = 1, 2, ...
+y   = attention(m) + m + e, m = motion(norm(z))  e[t] = W_time phi(t), phi_k(t) = cos(pi k (t + 1/2) / T), k = 1, 2, ...
 out = x + 4 * x * (sigmoid(W_e y + b_e) - 1/2)
 """
 
@@ -50,7 +50,8 @@ def gate(x_BTCHW: Tensor, weights: Weights, *, motion: str, attention: str, boun
         moved = moving([layer_norm(frame) for frame in z])
         mixed = tam(moved, inside(weights, "attention")) if attention == "tam" else attend(moved)
         if attention == "m2a-plus":
-            return [one + when(t, len(z), weights["attention.time"]) for t, one in enumerate(mixed)]
+            time = weights["attention.time"]
+            return [one + moved[t] + when(t, len(z), time) for t, one in enumerate(mixed)]
         return [one + frame for one, frame in zip(mixed, z, strict=True)]
 
     clips = []

@@ -86,6 +86,8 @@ class FrameAttention(nn.Module):
     """Attention of frames over frames, each frame one token of D = c * H * W numbers; queries, keys and values are the
     input itself. Source: paper, section III, attention. (B, T, c, H, W) -> the same.
 
+    `residual` adds the input to the result; M2A has none.
+
     `inner_skip` says how the gate around it adds the reduced features z to what comes out: "add" as in the paper,
     "none" not at all, "learned" with a weight for each of the c `channels`, zero at first.
     """
@@ -98,6 +100,7 @@ class FrameAttention(nn.Module):
                 "attention gives, 'none' does not, 'learned' adds them with a weight for each channel."
             )
         self.inner_skip = inner_skip
+        self.residual = False
         self.skip_weight = nn.Parameter(torch.zeros(channels)) if inner_skip == "learned" else None
 
     def skipped(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"] | None:
@@ -112,7 +115,8 @@ class FrameAttention(nn.Module):
     def forward(self, x_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
         tokens_BTD = x_BTcHW.flatten(2)
         scores_BTT = tokens_BTD @ tokens_BTD.mT / tokens_BTD.shape[-1] ** 0.5
-        return (scores_BTT.softmax(-1) @ tokens_BTD).view_as(x_BTcHW)
+        attended_BTcHW = (scores_BTT.softmax(-1) @ tokens_BTD).view_as(x_BTcHW)
+        return attended_BTcHW + x_BTcHW if self.residual else attended_BTcHW
 
 
 class MotionAttention(Gate):
@@ -134,11 +138,16 @@ class MotionAttention(Gate):
 
     @property
     def inner_skip(self) -> InnerSkip:
+        return self._frames.inner_skip
+
+    @property
+    def _frames(self) -> FrameAttention:
         assert isinstance(self.attention, FrameAttention)
-        return self.attention.inner_skip
+        return self.attention
 
     def mixing_matrix(self, centred_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T T"]:
-        """M = softmax(P G P' / sqrt(D)) P for frames that have each zero mean: row t tells what frame t adds."""
+        """M = softmax(P G P' / sqrt(D)) P for frames that have each zero mean, and P once more where the attention is
+        residual: row t tells what frame t adds."""
         num_values = centred_BTD.shape[-1]
         gram_BTT = torch.bmm(centred_BTD, centred_BTD.mT)  # bmm, not @: small matrices, whose calls are what costs
         inverse_sigma_BT = (gram_BTT.diagonal(dim1=-2, dim2=-1) / num_values + _EPS).rsqrt()
@@ -148,7 +157,8 @@ class MotionAttention(Gate):
         else:
             p_BTT = torch.diag_embed(inverse_sigma_BT)
         scores_BTT = torch.bmm(torch.bmm(p_BTT, gram_BTT), p_BTT.mT) / num_values**0.5
-        return torch.bmm(scores_BTT.softmax(-1), p_BTT)
+        weights_BTT = scores_BTT.softmax(-1)
+        return torch.baddbmm(p_BTT, weights_BTT, p_BTT) if self._frames.residual else torch.bmm(weights_BTT, p_BTT)
 
 
 def _without_autocast(device_type: str) -> AbstractContextManager[object]:

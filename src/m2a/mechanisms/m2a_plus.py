@@ -3,12 +3,14 @@ difference gains, is in docs/decisions/m2a-plus.md.
 
     n_t, m_t, a_t as in `m2a.py`
     e_t = W_time phi(t)                                 phi_k(t) = cos(pi k (t + 1/2) / T), k = 1 ... K
-    y_t = a_t + e_t                                     where M2A adds the reduced features z_t
+    y_t = a_t + m_t + e_t                               where M2A adds the reduced features z_t
     out = x + span * x * (sigmoid(expand(y)) - 1/2)     span 4: features are multiplied by -1 to 3
 
 - Time. M2A is blind to where in a clip a frame is: its attention knows no order, and its motion wraps around. e_t
   tells the gate, as position embeddings tell a transformer. The basis is of the frame's place in the clip, from 0 to 1,
   and so holds for any T.
+- The frame's own motion. Where frames differ little, attention mixes all of them, and their motions, which wrap around,
+  cancel. So m_t is added (`residual`).
 - The gate starts as the exact identity (`expand` is zero), and its slope there is one: 4 * sigmoid'(0). The paper's
   slope is a quarter.
 - Multiply-adds and parameters are M2A's and K * c numbers a site.
@@ -35,13 +37,15 @@ SPAN = 4.0
 
 class TimedFrameAttention(FrameAttention):
     """M2A's attention, (B, T, c, H, W) -> the same, with an embedding of the frame's time in the place of the inner
-    skip. Without `time_embedding` there is neither. `span` is how wide the gate around it opens.
+    skip, and the input added (`residual`). Without `time_embedding` there is neither it nor the skip. `span` is how
+    wide the gate around it opens.
 
     Raises SpecError for a span that is not positive.
     """
 
-    def __init__(self, *, channels: int, time_embedding: bool = True, span: float = SPAN):
+    def __init__(self, *, channels: int, time_embedding: bool = True, residual: bool = True, span: float = SPAN):
         super().__init__(channels=channels, inner_skip="none")
+        self.residual = residual
         if not span > 0:
             raise SpecError(f"span={span!r} is how wide the gate opens, from 1 - span / 2 to 1 + span / 2: above zero.")
         self.span = float(span)
@@ -57,7 +61,7 @@ class TimedFrameAttention(FrameAttention):
         return (self.time @ basis_KT).mT[:, :, None, None].to(z_BTcHW.dtype)
 
     def extra_repr(self) -> str:
-        return f"time_embedding={self.time is not None}, span={self.span:g}"
+        return f"time_embedding={self.time is not None}, residual={self.residual}, span={self.span:g}"
 
 
 def cosines(num_frames: int, *, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "K T"]:
@@ -67,8 +71,10 @@ def cosines(num_frames: int, *, device: torch.device, dtype: torch.dtype) -> Flo
     return torch.cos(math.pi * order_K[:, None] * place_T)
 
 
-def _build(*, channels: int, time_embedding: bool = True, span: float = SPAN, **_: object) -> nn.Module:
-    return TimedFrameAttention(channels=channels, time_embedding=time_embedding, span=span)
+def _build(
+    *, channels: int, time_embedding: bool = True, residual: bool = True, span: float = SPAN, **_: object
+) -> nn.Module:
+    return TimedFrameAttention(channels=channels, time_embedding=time_embedding, residual=residual, span=span)
 
 
 def _gate(channels: int, *, motion: nn.Module, attention: nn.Module, reduction: int) -> Gate:
@@ -87,7 +93,7 @@ register_part(
         paper="",
         build=_build,
         gate=_gate,
-        options=frozenset({"time_embedding", "span"}),
+        options=frozenset({"time_embedding", "residual", "span"}),
     )
 )
 register_shorthand(
