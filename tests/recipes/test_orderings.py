@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from made_results import DATA, FILE, IMAGENET, made
+from made_results import DATA, FILE, IMAGENET, made, put
 
 from m2a.recipes.ablations import ablations_content, ablations_table
+from m2a.recipes.evidence import read_groups
 from m2a.recipes.groups import group_results
 from m2a.recipes.orderings import ORDERINGS, Ordering, orderings_content, orderings_table, verdict
 from m2a.recipes.paired import paired_gain
@@ -80,6 +82,15 @@ def test_settings_stand_in_columns_of_their_own_and_changed_recipes_nowhere() ->
         ("random weights", "holds"),
         ("ImageNet weights", "open"),
     }
+
+
+def test_a_changed_recipe_stands_there_once(tmp_path: Path) -> None:
+    """Though R18/m2a-plus, run with the same change, gives its table the runs of I/m2a too."""
+    for recipe in ("I/m2a", "R18/m2a-plus"):
+        put(tmp_path, made(recipe, changes={"epochs": 3}))
+    table = ablations_table(read_groups(tmp_path))
+    assert table is not None
+    assert [row[0] for row in table.rows] == ["I/m2a", "R18/m2a-plus"]
 
 
 def test_a_changed_recipe_stands_beside_the_same_seeds_of_the_unchanged_one() -> None:

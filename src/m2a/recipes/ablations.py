@@ -29,12 +29,12 @@ class Ablation:
 
 
 def ablations(groups: Sequence[Group]) -> list[Ablation]:
-    """Of every row of every changed recipe."""
+    """Of every row of every changed recipe; once where another table has the same model's runs too."""
     found = []
     for group in (group for group in groups if group.changes):
         same = [other for other in groups if not other.changes and _comparable(other, group)]
         for row, measured in group.rows:
-            if measured is not None:
+            if measured is not None and row.name in measured.run_as:
                 base = [result for other in same for result in other.of(row.name) if result.seed in measured.seeds]
                 found.append(Ablation(group=group, row=row.name, base=tuple(base)))
     return found
