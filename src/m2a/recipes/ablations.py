@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from m2a.recipes.estimate import estimate
-from m2a.recipes.groups import Group
+from m2a.recipes.groups import Group, Measured
 from m2a.recipes.paired import Gain, paired_gain, setting_of
 from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
@@ -20,6 +20,7 @@ class Ablation:
 
     group: Group
     row: str
+    measured: Measured
     base: tuple[Result, ...]
     """Runs of the unchanged recipe with the same seeds; empty where there are none."""
 
@@ -36,7 +37,7 @@ def ablations(groups: Sequence[Group]) -> list[Ablation]:
         for row, measured in group.rows:
             if measured is not None and row.name in measured.run_as:
                 base = [result for other in same for result in other.of(row.name) if result.seed in measured.seeds]
-                found.append(Ablation(group=group, row=row.name, base=tuple(base)))
+                found.append(Ablation(group=group, row=row.name, measured=measured, base=tuple(base)))
     return found
 
 
@@ -75,8 +76,7 @@ def ablations_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
 
 
 def _ablation_cells(ablation: Ablation) -> tuple[str, ...]:
-    group = ablation.group
-    measured = next(found for row, found in group.rows if row.name == ablation.row and found is not None)
+    group, measured = ablation.group, ablation.measured
     base = estimate([result.top1 for result in ablation.base]) if ablation.base else None
     return (
         ablation.row,

@@ -86,7 +86,7 @@ _SMALL_FROM_RANDOM: Mapping[str, Any] = {
     **_FROM_RANDOM,
     "epochs": 4,
     "train_clips_per_class": 200,
-    "scales": (1.0, 0.875, 0.75, 0.66),
+    "scales": PAPER["scales"],
 }
 """What decides how long a row takes at the scale "small", and how much it says. Image weights learn from few clips; a
 network from random weights sees the order of frames only with many."""
