@@ -33,7 +33,7 @@ app.command(
 )
 app.command("m2a.cli.paper_figure:figure", name="figure", help="Draw the paper's Figure 4 or 5 of results.")
 
-ScaleName = Literal["paper", "small", "tiny"]
+ScaleName = Literal["paper", "medium", "small", "tiny"]
 RUNS = Path("runs/paper")
 COSTED = ("I", "II", "III", "V")  # the tables in which the paper gives GMACs
 
@@ -87,7 +87,8 @@ def run(
     names:
         Rows such as I/m2a, and whole tables such as I; m2a paper list shows them.
     scale:
-        paper (as it is), small (minutes a row on one core) or tiny (seconds).
+        paper (as it is), medium (a minute or two a row on one GPU), small (minutes a row on one core) or tiny
+        (seconds).
     seeds:
         Several seeds, such as 0 1 2, in place of --seed.
     results:

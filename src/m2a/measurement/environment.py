@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -21,9 +22,12 @@ def hardware() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that a figure can depend on."""
-    names = ("m2a", "torch", "torchvision", "timm", "lightning", "av")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}
+    """Versions of Python and of the libraries that a figure can depend on; one that is not installed has none."""
+    found = {"python": platform.python_version()}
+    for name in ("m2a", "torch", "torchvision", "timm", "lightning", "av"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def commit() -> str | None:

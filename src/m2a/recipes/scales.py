@@ -1,5 +1,5 @@
-"""How large a recipe is run: as in the paper, on a laptop, or in seconds. A scale is data: options that go over the
-paper's, and the synthetic set that belongs to it."""
+"""How large a recipe is run: as in the paper, on one GPU, on a laptop, or in seconds. A scale is data: options that go
+over the paper's, and the synthetic set that belongs to it."""
 
 from __future__ import annotations
 
@@ -91,6 +91,9 @@ _SMALL_FROM_RANDOM: Mapping[str, Any] = {
 """What decides how long a row takes at the scale "small", and how much it says. Image weights learn from few clips; a
 network from random weights sees the order of frames only with many."""
 
+_MEDIUM: Mapping[str, Any] = {"size": 112, "epochs": 5, "scales": (1.0,), "batch_size": 32, "cache": "disk"}
+_MEDIUM_FROM_RANDOM: Mapping[str, Any] = {**_FROM_RANDOM, "epochs": 10, "scales": PAPER["scales"]}
+
 SCALES: Mapping[str, Scale] = {
     scale.name: scale
     for scale in (
@@ -99,6 +102,14 @@ SCALES: Mapping[str, Scale] = {
             summary="the recipe as it is: 30 epochs at 224 pixels from ImageNet weights; for a GPU",
             options={},
             drawing={"num_train": 17_000, "num_validation": 3_400, "size": 100, "num_frames": 24, **_DRAWING},
+        ),
+        Scale(
+            name="medium",
+            summary=f"112 pixels, all clips, {_MEDIUM['epochs']} epochs from image weights, "
+            f"{_MEDIUM_FROM_RANDOM['epochs']} from random ones: a minute or two a row on one GPU",
+            options={**_QUICK, **_MEDIUM},
+            from_random=_MEDIUM_FROM_RANDOM,
+            drawing={"num_train": 6_000, "num_validation": 1_200, "size": 128, "num_frames": 24, **_DRAWING},
         ),
         Scale(
             name="small",

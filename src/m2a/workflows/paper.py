@@ -86,7 +86,7 @@ def run_recipe(
         name: a row, such as "I/m2a".
         data: a data set's folder, "synthetic" for the scale's own set, or "edition-1" for that edition of the synthetic
             set; the last two are drawn into `out`/data once.
-        scale: "paper", "small" or "tiny".
+        scale: "paper", "medium", "small" or "tiny".
         seed: of weights, crops and order; the synthetic sets and the clips of each class are the same for all.
         out: a folder for the runs' folders, a new one for each run.
         results: the folder of the results.
