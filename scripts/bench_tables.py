@@ -211,7 +211,7 @@ def _each(goal: str, backbone: str, results: Mapping[str, Result], judge: Any) -
         where = f"{result['device'].replace('cuda', 'GPU').replace('cpu', 'CPU')}, batch {result['batch_size']}"
         yield f"| {goal} | {backbone} | {measured} ({where}) | {verdict} |"
     if not judged:
-        yield f"| {goal} | {backbone} | | not measured{': it takes a GPU' if 'GPU' in goal else ''} |"
+        yield f"| {goal} | {backbone} | | not measured{': it takes a GPU to itself' if 'GPU' in goal else ''} |"
 
 
 def _time_goal(result: Result, task: str, limit: float, mechanism: str) -> tuple[str, str] | None:

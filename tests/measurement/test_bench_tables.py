@@ -55,7 +55,7 @@ TSM = ("tsm, inference: at most 1.02 x bare", "resnet18")
 def test_without_results_nothing_is_said_to_be_met() -> None:
     found = verdicts()
     assert len(found) == 18
-    assert set(found.values()) == {("", "not measured"), ("", "not measured: it takes a GPU")}
+    assert set(found.values()) == {("", "not measured"), ("", "not measured: it takes a GPU to itself")}
     for block in ("tables", "whole", "bounds", "growth"):
         assert SCRIPT[block]({}) == "No result is committed yet.\n"
 
@@ -66,7 +66,7 @@ def test_goals_that_are_met() -> None:
     assert found[TRAINING][1] == "met by the median, not by the upper quartile"
     assert found[MEMORY][1] == "met"
     assert found[FASTEST] == found[TSM] == ("", "not measured")
-    assert found[ON_GPU] == ("", "not measured: it takes a GPU")
+    assert found[ON_GPU] == ("", "not measured: it takes a GPU to itself")
     assert found[INFERENCE[0], "mobilenetv2_100"] == ("", "not measured")
 
 

@@ -162,7 +162,7 @@ class MotionAttention(Gate):
 
 
 def _without_autocast(device_type: str) -> AbstractContextManager[object]:
-    # is_autocast_available is nothing that a compiler sees through before torch 2.12, and breaks its graph in two
+    # is_autocast_available is nothing that the compiler of torch 2.11 sees through: it breaks its graph in two
     known = torch.compiler.is_compiling() or torch.amp.is_autocast_available(device_type)
     if known and torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
