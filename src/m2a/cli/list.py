@@ -17,34 +17,44 @@ app = App(name="list", help="List mechanisms, and backbones.", help_format="plai
 def mechanisms(*, json: bool = False) -> None:
     """List mechanisms, and the motions and attentions that can be crossed, a line each.
 
+    Of mechanisms it says what they cannot tell apart in a network that averages frames: clips whose frames are the same
+    in any order, or a clip and its reverse.
+
     Parameters
     ----------
     json:
         Print JSON.
     """
     from m2a.cli.output import print_json
-    from m2a.mechanisms import describe_mechanisms
+    from m2a.mechanisms import describe_mechanisms, time_symmetry
     from m2a.mechanisms.catalogue import describe_parts
 
     motions, attentions = describe_parts("motion"), describe_parts("attention")
     described = describe_mechanisms()
+    symmetry = {name: time_symmetry(name) for name in described}
     if json:
-        print_json({"mechanisms": described, "motions": motions, "attentions": attentions})
+        content = {"mechanisms": described, "motions": motions, "attentions": attentions, "time_symmetry": symmetry}
+        print_json(content)
         return
-    _print("mechanisms", described, "Stack two with +, such as m2a+tsm.")
+    blind = {name: _CANNOT_TELL[found] for name, found in symmetry.items()}
+    _print("mechanisms", described, "Stack two with +, such as m2a+tsm.", {"cannot tell apart": blind})
     _print("motions", motions, "")
     _print("attentions", attentions, "Cross any motion with any attention, such as tea:m2a or m2a:patch4.")
 
 
-def _print(title: str, rows: dict[str, str], caption: str) -> None:
+_CANNOT_TELL = {"permutation": "any order of the frames", "reversal": "a clip and its reverse", "none": ""}
+
+
+def _print(title: str, rows: dict[str, str], caption: str, more: dict[str, dict[str, str]] | None = None) -> None:
     from rich.table import Table
 
     from m2a.cli.output import CONSOLE
 
     left: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
-    table = Table("name", "what it does", title=title, caption=caption, **left)
+    columns = more or {}
+    table = Table("name", "what it does", *columns, title=title, caption=caption, **left)
     for name, summary in rows.items():
-        table.add_row(name, summary)
+        table.add_row(name, summary, *(column[name] for column in columns.values()))
     CONSOLE.print(table)
 
 

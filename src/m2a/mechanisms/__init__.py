@@ -12,6 +12,7 @@ from m2a.mechanisms.m2a_plus import TimedFrameAttention as TimedFrameAttention
 from m2a.mechanisms.patch import PatchAttention as PatchAttention
 from m2a.mechanisms.spec import MechanismSpec as MechanismSpec
 from m2a.mechanisms.spec import parse_spec as parse_spec
+from m2a.mechanisms.symmetry import time_symmetry as time_symmetry
 from m2a.mechanisms.tam import TemporalAdaptive as TemporalAdaptive
 from m2a.mechanisms.tdn import TemporalDifference as TemporalDifference
 from m2a.mechanisms.tea import MotionExcitation as MotionExcitation
@@ -34,4 +35,5 @@ __all__ = [
     "describe_mechanisms",
     "list_mechanisms",
     "parse_spec",
+    "time_symmetry",
 ]

@@ -109,7 +109,7 @@ SCALES: Mapping[str, Scale] = {
             f"{_MEDIUM_FROM_RANDOM['epochs']} from random ones: a minute or two a row on one GPU",
             options={**_QUICK, **_MEDIUM},
             from_random=_MEDIUM_FROM_RANDOM,
-            drawing={"num_train": 6_000, "num_validation": 1_200, "size": 128, "num_frames": 24, **_DRAWING},
+            drawing={"num_train": 6_800, "num_validation": 1_360, "size": 128, "num_frames": 24, **_DRAWING},
         ),
         Scale(
             name="small",

@@ -151,12 +151,26 @@ def _notes(group: Group) -> tuple[str, ...]:
     notes.append("top-1, top-5: mean over seeds ± 95% interval of the mean (Student's t); one seed has no interval.")
     notes.append("shuffled: top-1 of the same clips with their frames in a random order.")
     if group.ceiling is not None:
-        notes.append(f"Blind to the order of frames, {group.ceiling:.1f}% is the most one can expect.")
+        notes.append(f"Blind to the order of frames, {group.ceiling:.1f}% is the most one can expect.{_blind(group)}")
     if shared := [told for row, measured in group.rows if measured and (told := _shared(row, measured))]:
         notes.append(f"A row that is the same model as another table's shows the runs of that one. {' '.join(shared)}")
     if skipped := sum(len(result.skipped) for result in group.results):
         notes.append(f"Validation clips that could not be decoded, over all runs: {skipped}; the results name them.")
     return tuple(notes)
+
+
+def _blind(group: Group) -> str:
+    """The rows for which that is a ceiling whatever they learn; empty where there are none."""
+    from m2a.mechanisms import time_symmetry  # takes torch
+
+    options = group.changes.get("mechanism_options", {})
+    measured = [row for row, found in group.rows if found and not row.network.inflate]
+    blind = [row.mechanism for row in measured if time_symmetry(row.mechanism, **options) != "none"]
+    if not blind:
+        return ""
+    *others, last = blind
+    named = f"{', '.join(others)} and {last}, which give" if others else f"{last}, which gives"
+    return f" It is a ceiling for {named} a clip and its reverse the same scores."
 
 
 def _shared(row: PaperRow, measured: Measured) -> str:

@@ -26,6 +26,7 @@ from m2a.data.reversal import describe_reversals
 from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError
 from m2a.models import VideoClassifier, create_model
 from m2a.models.layout import to_channels_last
+from m2a.training.blindness import what_it_cannot_tell
 from m2a.training.caching import opened_cache
 from m2a.training.callbacks import EpochTable
 from m2a.training.config import TrainConfig
@@ -68,6 +69,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         console.print(describe_flips(clips.labels), highlight=False)
     if config.reverse:
         console.print(describe_reversals(clips.labels), highlight=False)
+    if blind := what_it_cannot_tell(config, clips.labels):
+        console.print(blind, style="yellow", highlight=False, markup=False)
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips)
     with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, quiet():
