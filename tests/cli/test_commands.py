@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -262,3 +264,10 @@ def test_every_verb_has_help(m2a: Command, verb: str) -> None:
     outcome = m2a(verb, "--help")
     assert outcome.code == 0
     assert "--json" in outcome.out
+
+
+def test_the_package_runs_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["m2a", "--version"])
+    with pytest.raises(SystemExit, match="^0$"):
+        runpy.run_module("m2a", run_name="__main__")
+    assert capsys.readouterr().out.strip() == version("m2a")
