@@ -268,6 +268,6 @@ def test_every_verb_has_help(m2a: Command, verb: str) -> None:
 
 def test_the_package_runs_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["m2a", "--version"])
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         runpy.run_module("m2a", run_name="__main__")
     assert capsys.readouterr().out.strip() == version("m2a")
