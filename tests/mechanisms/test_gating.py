@@ -177,7 +177,7 @@ def test_the_shift_in_place_is_the_plain_one(layout: str, frames: int) -> None:
     assert torch.autograd.gradgradcheck(lambda x: _Shift.apply(x, 2, 1), clip)
 
 
-@pytest.mark.parametrize("name", ["m2a", "m2a-plus", "m2a-motion", "tea:m2a"])
+@pytest.mark.parametrize("name", ["m2a", "m2a-plus"])
 @pytest.mark.usefixtures("as_users_run_it")
 def test_compiling_asks_nothing_that_a_compiler_cannot_see_through(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler of torch 2.11 does not know `is_autocast_available`, and broke the graph there at every site: on a

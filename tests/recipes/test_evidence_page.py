@@ -55,6 +55,11 @@ def test_bars_are_sorted_by_the_mean_of_the_columns() -> None:
             "I/none I/m2a --data synthetic --scale tiny --pretrained none --epochs 2 --flip "
             "--mechanism-options.boundary zero --milestones 1 --milestones 2 --seeds 0",
         ),
+        (
+            {"changes": {"channels_last": False, "mechanism_options": {"released_backward": True}}},
+            "I/none I/m2a --data synthetic --scale tiny --pretrained none --no-channels-last "
+            "--mechanism-options.released_backward true --seeds 0",
+        ),
     ],
 )
 def test_the_command_that_makes_a_table(changes: dict[str, Any], command: str) -> None:

@@ -83,7 +83,8 @@ def _was_run(group: Group) -> bool:
 
 def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, Mapping):
-        return [word for key, inner in sorted(value.items()) for word in _flag(f"{name}.{key}", inner)]
+        inside = {f"{name}.{key}": str(x).lower() if isinstance(x, bool) else x for key, x in sorted(value.items())}
+        return [word for key, inner in inside.items() for word in _flag(key, inner)]  # there a flag takes a value
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
     return [word for one in (value if isinstance(value, list) else [value]) for word in (f"--{name}", str(one))]
