@@ -202,6 +202,11 @@ def test_macs_and_list(m2a: Command) -> None:
     assert "m2a-motion" in listed["mechanisms"]
     assert {"tea", "tdn"} < set(listed["motions"])
     assert {"tam", "patch4"} < set(listed["attentions"])
+    blind = {name: found for name, found in listed["time_symmetry"].items() if found != "none"}
+    assert blind == {"none": "permutation", "m2a-attention": "permutation", "tdn": "reversal"}
+    shown = m2a("list").out
+    assert shown.count("a clip and its reverse") == 1
+    assert shown.count("any order of the frames") == 2
 
 
 def test_backbones_are_listed_and_checked(m2a: Command, tmp_path: Path) -> None:

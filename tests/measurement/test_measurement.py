@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,16 @@ def test_parameters_are_counted_frozen_or_not_and_buffers_are_not() -> None:
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 1), torch.nn.BatchNorm2d(5))
     net[0].requires_grad_(False)
     assert count_parameters(net) == 3 * 5 + 5 + 5 + 5
+
+
+def test_a_library_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "av":
+            raise PackageNotFoundError(name)
+        return "1.2"
+
+    monkeypatch.setattr("m2a.measurement.environment.version", version)
+    assert set(versions()) == {"python", "m2a", "torch", "torchvision", "timm", "lightning"}
 
 
 def test_what_it_was_measured_on() -> None:

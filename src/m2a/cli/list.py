@@ -9,6 +9,8 @@ from cyclopts import App, Parameter
 
 from m2a.errors import ConfigError
 
+_CANNOT_TELL = {"permutation": "any order of the frames", "reversal": "a clip and its reverse", "none": ""}
+
 app = App(name="list", help="List mechanisms, and backbones.", help_format="plaintext")
 
 
@@ -37,24 +39,22 @@ def mechanisms(*, json: bool = False) -> None:
         print_json(content)
         return
     blind = {name: _CANNOT_TELL[found] for name, found in symmetry.items()}
-    _print("mechanisms", described, "Stack two with +, such as m2a+tsm.", {"cannot tell apart": blind})
+    _print("mechanisms", described, "Stack two with +, such as m2a+tsm.", blind)
     _print("motions", motions, "")
     _print("attentions", attentions, "Cross any motion with any attention, such as tea:m2a or m2a:patch4.")
 
 
-_CANNOT_TELL = {"permutation": "any order of the frames", "reversal": "a clip and its reverse", "none": ""}
-
-
-def _print(title: str, rows: dict[str, str], caption: str, more: dict[str, dict[str, str]] | None = None) -> None:
+def _print(title: str, rows: dict[str, str], caption: str, blind: dict[str, str] | None = None) -> None:
     from rich.table import Table
 
     from m2a.cli.output import CONSOLE
 
     left: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
-    columns = more or {}
-    table = Table("name", "what it does", *columns, title=title, caption=caption, **left)
+    table = Table("name", "what it does", title=title, caption=caption, **left)
+    if blind:
+        table.add_column("cannot tell apart")
     for name, summary in rows.items():
-        table.add_row(name, summary, *(column[name] for column in columns.values()))
+        table.add_row(name, summary, *([blind[name]] if blind else []))
     CONSOLE.print(table)
 
 

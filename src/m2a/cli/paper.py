@@ -87,8 +87,7 @@ def run(
     names:
         Rows such as I/m2a, and whole tables such as I; m2a paper list shows them.
     scale:
-        paper (as it is), medium (a minute or two a row on one GPU), small (minutes a row on one core) or tiny
-        (seconds).
+        paper (as it is), medium (minutes a row on one GPU), small (minutes a row on one core) or tiny (seconds).
     seeds:
         Several seeds, such as 0 1 2, in place of --seed.
     results:

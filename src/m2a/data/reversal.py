@@ -68,15 +68,19 @@ def reversal_map(labels: Sequence[str]) -> tuple[int | None, ...]:
     )
 
 
+def reversal_pairs(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """The labels that `reversal_map` makes each other's reverse, each pair once."""
+    return [(labels[a], labels[b]) for a, b in enumerate(reversal_map(labels)) if b is not None and a < b]
+
+
 def describe_reversals(labels: Sequence[str]) -> str:
     """A readable account of `reversal_map`: which classes swap when a clip is played backwards."""
-    partners = reversal_map(labels)
-    pairs = [(a, b) for a, b in enumerate(partners) if b is not None and a < b]
+    pairs = reversal_pairs(labels)
     count = len(labels) - 2 * len(pairs)
     lines = [
         f"{len(pairs)} {'pair swaps' if len(pairs) == 1 else 'pairs swap'} labels when a clip is played backwards:"
     ]
-    lines += [f"  {labels[a]} <-> {labels[b]}" for a, b in pairs]
+    lines += [f"  {one} <-> {other}" for one, other in pairs]
     return "\n".join([*lines, f"{count} of {len(labels)} classes are never played backwards, for want of a partner"])
 
 

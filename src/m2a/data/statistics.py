@@ -15,7 +15,7 @@ from .checking.check import Progress, probe_clips
 from .checking.facts import ClipFacts
 from .clipset import ClipFile, ClipSet
 from .labels import flip_map, mirror_label
-from .reversal import reversal_map
+from .reversal import reversal_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +65,7 @@ class SetStatistics:
 
     def reversals(self) -> list[list[str]]:
         """Labels that change into each other when a clip is played backwards."""
-        labels, partners = self.clips.labels, reversal_map(self.clips.labels)
-        return [[labels[a], labels[b]] for a, b in enumerate(partners) if b is not None and a < b]
+        return [list(pair) for pair in reversal_pairs(self.clips.labels)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""

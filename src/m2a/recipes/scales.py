@@ -106,7 +106,7 @@ SCALES: Mapping[str, Scale] = {
         Scale(
             name="medium",
             summary=f"112 pixels, all clips, {_MEDIUM['epochs']} epochs from image weights, "
-            f"{_MEDIUM_FROM_RANDOM['epochs']} from random ones: a minute or two a row on one GPU",
+            f"{_MEDIUM_FROM_RANDOM['epochs']} from random ones: minutes a row on one GPU",
             options={**_QUICK, **_MEDIUM},
             from_random=_MEDIUM_FROM_RANDOM,
             drawing={"num_train": 6_800, "num_validation": 1_360, "size": 128, "num_frames": 24, **_DRAWING},
