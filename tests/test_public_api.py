@@ -78,7 +78,7 @@ def test_every_error_is_ours_and_a_builtin() -> None:
         assert issubclass(kind, errors.M2AError), kind
         assert kind.__doc__, kind
         if kind is not errors.M2AError:
-            assert issubclass(kind, ValueError | TypeError | OSError), kind
+            assert issubclass(kind, ValueError | TypeError | OSError | ArithmeticError), kind
 
 
 def test_the_package_is_typed() -> None:

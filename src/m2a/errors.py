@@ -80,3 +80,7 @@ class UnreadableClipError(DataError):
 
     def __reduce__(self) -> tuple[type[UnreadableClipError], tuple[Path, str]]:
         return type(self), (self.path, self.reason)  # survives the trip back from a worker process
+
+
+class DivergedError(M2AError, ArithmeticError):
+    """Training has lost the weights: some are nan or infinite."""

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from m2a.data import ClipSet, dataset, read_clips
 from m2a.data.synthetic import synthesize
-from m2a.errors import DataError
+from m2a.errors import DataError, DivergedError
 from m2a.evaluation import evaluate
 from m2a.models import create_model
 from m2a.training import TrainConfig, fit
+from m2a.training.callbacks import StopWhenDiverged
 from m2a.training.task import ClassificationTask
 
 
@@ -113,3 +115,39 @@ def test_a_decoding_process_that_dies_in_evaluation(root: Path, monkeypatch: pyt
     model = create_model("resnet10t", num_classes=2, labels=clips.labels, size=32, num_frames=3)
     with pytest.raises(DataError, match=r"A decoding process died"):
         evaluate(model, clips.split("validation"), workers=1, device="cpu", batch_size=2)
+
+
+@pytest.mark.parametrize(("epoch", "kept"), [(1, False), (2, True)])
+def test_weights_that_are_lost(
+    epoch: int, kept: bool, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One loss is infinite: the run ends and says so, and the checkpoint of the epoch before stays as it was."""
+    step = ClassificationTask.training_step
+
+    def infinite(task: ClassificationTask, batch: Any, index: int) -> Any:
+        loss = step(task, batch, index)
+        return loss * torch.inf if (task.current_epoch + 1, index) == (epoch, 1) else loss
+
+    monkeypatch.setattr(ClassificationTask, "training_step", infinite)
+    folder = tmp_path / "run"
+    with pytest.raises(DivergedError) as end:
+        fit(options(root, folder, workers=0), read_clips(root), console=Console(file=io.StringIO()))
+    message = str(end.value)
+    assert f"in epoch {epoch}, after {14 * epoch} steps" in message
+    assert "weights are nan or infinite, the first of them backbone.conv1.0.weight" in message
+    assert message.count("try a lower --lr") == 1
+    last = folder / "checkpoints" / "last.ckpt"
+    assert (f"{last} has the weights of the epoch before; --resume goes on from it." in message) is kept
+    assert last.is_file() is kept
+    if kept:
+        weights = torch.load(last, weights_only=False)["state_dict"]
+        assert all(bool(tensor.isfinite().all()) for tensor in weights.values())
+
+
+def test_weights_that_are_lost_are_seen_within_an_epoch(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StopWhenDiverged, "EVERY", 5)
+    config = options(root, tmp_path / "run", workers=0, lr=1e30, precision="bf16-mixed")
+    with pytest.raises(DivergedError, match=r"in epoch 1, after 5 steps, .*lr 1e\+30.* or --precision 32\.$"):
+        fit(config, read_clips(root), console=Console(file=io.StringIO()))

@@ -197,9 +197,24 @@ def _frame_stride(layer: Any, strides: bool) -> int:
     return max(_pair(getattr(layer, "stride", 1))) if strides else 1
 
 
+class _Conv3d(nn.Conv3d):
+    """Puts the zeros before and after two frames itself. On a CPU in bfloat16, torch's gradient (2.15) of a kernel over
+    three frames, zeros padded to two, has places that were never written, and training meets NaN. The last stages of a
+    clip of 8 or 16 frames have two."""
+
+    def forward(self, x_BCTHW: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B D S I J"]:
+        time, height, width = (int(size) for size in self.padding)
+        on_cpu = x_BCTHW.device.type == "cpu" and torch.is_grad_enabled()
+        if not (on_cpu and x_BCTHW.shape[2] == 2 and time and self.padding_mode == "zeros"):
+            return super().forward(x_BCTHW)
+        x_BCTHW = F.pad(x_BCTHW, (0, 0, 0, 0, time, time))
+        padding = (0, height, width)
+        return F.conv3d(x_BCTHW, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
 def _conv(conv: Any, strides: bool) -> nn.Conv3d:
     depth = _KERNEL if max(conv.kernel_size) > 1 else 1
-    new = nn.Conv3d(
+    new = _Conv3d(
         conv.in_channels,
         conv.out_channels,
         (depth, *conv.kernel_size),

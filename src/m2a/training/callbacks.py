@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from rich import get_console
 from rich.console import Console
+
+from m2a.errors import DivergedError
+from m2a.training.config import TrainConfig
 
 COLUMNS = ("epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "seconds")
 
@@ -52,6 +56,43 @@ class EpochTable(L.Callback):
             f"epoch {row['epoch']:>3}/{trainer.max_epochs}  train loss {row['train_loss']}  "
             f"val loss {row['val_loss']}  top-1 {row['val_top1']}%  {row['seconds']:.0f} s",
             highlight=False,
+        )
+
+
+class StopWhenDiverged(L.Callback):
+    """Ends a run whose weights are no numbers any more, which nothing brings back: looked at every `EVERY` steps and at
+    the end of each epoch, before its checkpoint is written. Raises DivergedError."""
+
+    EVERY = 50
+
+    def __init__(self, config: TrainConfig):
+        self.config = config
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if (batch_idx + 1) % self.EVERY == 0:
+            self._look(trainer, pl_module)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._look(trainer, pl_module)
+
+    def _look(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        tensors = {name: tensor for name, tensor in pl_module.state_dict().items() if tensor.is_floating_point()}
+        finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()
+        lost = [name.removeprefix("model.") for name, fine in zip(tensors, finite, strict=True) if not fine]
+        if not lost:
+            return
+        config = self.config
+        ways = ["a lower --lr", "a gradient clipped shorter with --clip-gradient"]
+        ways += [] if config.precision == "32" else ["--precision 32"]
+        last = config.run_folder / "checkpoints" / "last.ckpt"
+        kept = f" {last} has the weights of the epoch before; --resume goes on from it." if last.is_file() else ""
+        raise DivergedError(
+            f"Training has diverged: in epoch {trainer.current_epoch + 1}, after {trainer.global_step} steps, "
+            f"{len(lost)} of {len(tensors)} weights are nan or infinite, the first of them {lost[0]}. It was trained "
+            f"with lr {config.lr:g}, clip_gradient {config.clip_gradient:g} and precision {config.precision}; try "
+            f"{' or '.join((', '.join(ways[:-1]), ways[-1]))}.{kept}"
         )
 
 

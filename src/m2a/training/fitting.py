@@ -28,7 +28,7 @@ from m2a.models import VideoClassifier, create_model
 from m2a.models.layout import to_channels_last
 from m2a.training.blindness import what_it_cannot_tell
 from m2a.training.caching import opened_cache
-from m2a.training.callbacks import EpochTable
+from m2a.training.callbacks import EpochTable, StopWhenDiverged
 from m2a.training.config import TrainConfig
 from m2a.training.task import ClassificationTask
 
@@ -145,6 +145,7 @@ def _trainer(config: TrainConfig, folder: Path, console: Console, *, device: str
     callbacks: list[L.Callback] = [
         ModelCheckpoint(filename="best", monitor="val_top1", mode="max", **files),
         ModelCheckpoint(filename="last", **files),  # save_last would write it only when "best" is written
+        StopWhenDiverged(config),
         EpochTable(folder / "metrics.csv", console=console),
         LearningRateMonitor(logging_interval="step"),
     ]
