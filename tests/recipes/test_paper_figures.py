@@ -12,7 +12,9 @@ from m2a import create_model
 from m2a.cli.paper_figure import figure
 from m2a.data.synthetic import synthesize
 from m2a.errors import ConfigError, NotFoundError
+from m2a.recipes.class_gains import ClassGains
 from m2a.reporting.class_bars import described
+from m2a.workflows.paper_figures import seeds_of_gains
 
 LABELS = ("Moving something up", "Moving something down")
 
@@ -61,6 +63,12 @@ def test_figure_5_shows_what_m2a_gains(tmp_path: Path, capsys: pytest.CaptureFix
     put(tmp_path, made("V/m2a", per_class=dict.fromkeys(LABELS, 99.0)))
     figure("5", results=tmp_path, out=tmp_path / "figures")
     assert described(picture) != before
+
+
+def test_figure_5_says_which_seeds_a_rival_has_not() -> None:
+    of = {rival: ClassGains(rival=rival, seeds=seeds, gains={}) for rival, seeds in (("tam", (0, 1)), ("tdn", (1,)))}
+    assert seeds_of_gains([of["tam"], of["tdn"]]) == "seeds 0, 1 (tdn: seed 1)"
+    assert seeds_of_gains([of["tdn"]]) == "seed 1"
 
 
 def test_a_figure_of_one_data_set_alone(tmp_path: Path) -> None:

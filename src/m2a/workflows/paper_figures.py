@@ -27,9 +27,15 @@ def draw_figure_5(group: Group, path: Path) -> Path | None:
     if not gains:
         return None
     bars = {one.rival: {label: (gain.mean, gain.half_width) for label, gain in one.gains.items()} for one in gains}
-    seeds = sorted({seed for one in gains for seed in one.seeds})
-    title = f"{group.data.name}, scale {group.scale}, from {group.weights.kind} weights, {seeds_named(seeds)}"
+    title = f"{group.data.name}, scale {group.scale}, from {group.weights.kind} weights, {seeds_of_gains(gains)}"
     return write_class_bars(path, bars, ours="m2a", title=title, description=figure_5_digest(gains))
+
+
+def seeds_of_gains(gains: Sequence[ClassGains]) -> str:
+    """`seeds 0, 1, 2`, and where a rival has fewer `seeds 0, 1, 2 (tdn: seeds 0, 1)`."""
+    seeds = sorted({seed for one in gains for seed in one.seeds})
+    fewer = "; ".join(f"{one.rival}: {seeds_named(one.seeds)}" for one in gains if len(one.seeds) < len(seeds))
+    return seeds_named(seeds) + (f" ({fewer})" if fewer else "")
 
 
 def figure_5_digest(gains: Sequence[ClassGains]) -> str:
