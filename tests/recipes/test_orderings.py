@@ -104,11 +104,29 @@ def test_a_changed_recipe_stands_beside_the_same_seeds_of_the_unchanged_one() ->
     assert table is not None
     named = "mechanism_options.inner_skip=none"
     assert set(table.rows) == {
-        ("I/m2a", named, "synthetic, tiny, random weights", "1, 2", "71.0 ± 76.2", "35.5 ± 38.1", "65.0 ± 63.5",
-         "+6.0 ± 12.7"),
-        ("I/none", named, "synthetic, tiny, ImageNet weights", "0", "44.0", "22.0", "-", "-"),
+        ("I/m2a", named, "synthetic, tiny, random weights", "1, 2", "71.0 ± 76.2", "35.5 ± 38.1",
+         "the recipe as it is", "65.0 ± 63.5", "+6.0 ± 12.7"),
+        ("I/none", named, "synthetic, tiny, ImageNet weights", "0", "44.0", "22.0",
+         "the recipe as it is", "-", "-"),
     }  # fmt: skip
     content = {one["recipe"]: one for one in ablations_content(group_results(results))}
-    assert content["I/m2a"]["unchanged_top1"] == {1: 60.0, 2: 70.0}
+    assert content["I/m2a"]["beside_top1"] == {1: 60.0, 2: 70.0}
     assert content["I/none"]["gain"] is None
     assert ablations_table(group_results(runs("I/m2a", 1.0))) is None
+
+
+def test_two_changes_stand_beside_each_of_them_where_it_was_run() -> None:
+    """And beside the recipe as it is where neither was."""
+    longer, skip = {"epochs": 3}, {"mechanism_options": {"inner_skip": "none"}}
+    zeros = {"mechanism_options": {"inner_skip": "none", "boundary": "zero"}}
+    base, both = [*runs("I/m2a", 50.0)], [*runs("I/m2a", 67.0, changes=longer | skip)]
+
+    def found(*results: Result) -> dict[str, float | None]:
+        content = ablations_content(group_results([*base, *both, *results]))
+        return {str(one["beside"]): one["gain"]["mean"] for one in content if one["changes"] == longer | skip}
+
+    assert found() == {"{}": 17.0}
+    one = runs("I/m2a", 55.0, changes=longer)
+    assert found(*one) == {str(longer): 12.0}
+    assert found(*one, *runs("I/m2a", 60.0, changes=skip)) == {str(longer): 12.0, str(skip): 7.0}
+    assert found(*runs("I/m2a", 1.0, changes=zeros), *runs("I/m2a", 2.0, first_seed=7, changes=longer)) == {"{}": 17.0}

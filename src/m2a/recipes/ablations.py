@@ -1,8 +1,8 @@
-"""Rows of the paper that were run with a changed recipe, beside the same rows with the recipe as it is."""
+"""Rows of the paper that were run with a changed recipe, beside the same rows with one change less."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,16 +13,20 @@ from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
 from m2a.recipes.tables import NONE, TextTable
 
+_AS_IT_IS = "the recipe as it is"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation:
-    """A row run with a changed recipe, beside the same row with the recipe as it is."""
+    """A row run with a changed recipe, beside the same row with fewer changes or none."""
 
     group: Group
     row: str
     measured: Measured
+    beside: dict[str, Any]
+    """The changes that `base` was run with."""
     base: tuple[Result, ...]
-    """Runs of the unchanged recipe with the same seeds; empty where there are none."""
+    """Runs with the same seeds and as many of the changes as there are results of; empty where there are none."""
 
     @property
     def gain(self) -> Gain | None:
@@ -30,15 +34,40 @@ class Ablation:
 
 
 def ablations(groups: Sequence[Group]) -> list[Ablation]:
-    """Of every row of every changed recipe; once where another table has the same model's runs too."""
+    """Of every row of every changed recipe; once where another table has the same model's runs too. A recipe of two
+    changes that were also run one at a time stands beside each of these."""
     found = []
     for group in (group for group in groups if group.changes):
-        same = [other for other in groups if not other.changes and _comparable(other, group)]
         for row, measured in group.rows:
             if measured is not None and row.name in measured.run_as:
-                base = [result for other in same for result in other.of(row.name) if result.seed in measured.seeds]
-                found.append(Ablation(group=group, row=row.name, measured=measured, base=tuple(base)))
+                for beside, base in _bases(groups, group, row.name, measured.seeds) or [({}, [])]:
+                    found.append(
+                        Ablation(group=group, row=row.name, measured=measured, beside=dict(beside), base=tuple(base))
+                    )
     return found
+
+
+def _bases(
+    groups: Sequence[Group], group: Group, row: str, seeds: Sequence[int]
+) -> list[tuple[Mapping[str, Any], list[Result]]]:
+    """Changes and runs of the row with some of the group's changes or none, where no other such has more of them."""
+    found = []
+    for other in groups:
+        if _comparable(other, group) and _single(other.changes) < _single(group.changes):
+            base = [result for result in other.of(row) if result.seed in seeds]
+            found += [(other.changes, base)] if base else []
+    return [
+        (changes, base) for changes, base in found if not any(_single(changes) < _single(others) for others, _ in found)
+    ]
+
+
+def _single(changes: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Each change by itself: the options of a mechanism are changes of their own."""
+    return {
+        (f"{option}.{key}" if key else option, repr(inner))
+        for option, value in changes.items()
+        for key, inner in (value.items() if isinstance(value, Mapping) else {"": value}.items())
+    }
 
 
 def ablations_table(groups: Sequence[Group]) -> TextTable | None:
@@ -48,12 +77,13 @@ def ablations_table(groups: Sequence[Group]) -> TextTable | None:
         return None
     return TextTable(
         title="Changes to the recipe",
-        head=("row", "change", "clips, scale, weights", "seeds", "top-1", "shuffled", "unchanged", "gain"),
+        head=("row", "change", "clips, scale, weights", "seeds", "top-1", "shuffled", "beside", "its top-1", "gain"),
         rows=tuple(map(_ablation_cells, found)),
         words=4,
         notes=(
-            "unchanged: the same row with the recipe as it is, over the seeds that both were run with; gain: the "
-            "difference seed by seed, ± its 95% interval. A single seed has none, and decides nothing.",
+            "beside: what the same row was run with that the change is compared with, the recipe as it is or the same "
+            "without one of several changes; its top-1: over the seeds that both were run with; gain: the difference "
+            "seed by seed, ± its 95% interval. A single seed has none, and decides nothing.",
         ),
     )
 
@@ -68,7 +98,8 @@ def ablations_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
             "data": one.group.data.name,
             "weights": asdict(one.group.weights),
             "top1": {result.seed: result.top1 for result in one.group.of(one.row)},
-            "unchanged_top1": {result.seed: result.top1 for result in one.base},
+            "beside": one.beside,
+            "beside_top1": {result.seed: result.top1 for result in one.base},
             "gain": asdict(one.gain.estimate) if one.gain else None,
         }
         for one in ablations(groups)
@@ -85,17 +116,18 @@ def _ablation_cells(ablation: Ablation) -> tuple[str, ...]:
         ", ".join(map(str, measured.seeds)),
         str(measured.top1),
         str(measured.probes["shuffled"]),
+        brief(ablation.beside) or _AS_IT_IS,
         NONE if base is None else str(base),
         NONE if ablation.gain is None else str(ablation.gain),
     )
 
 
-def _comparable(unchanged: Group, changed: Group) -> bool:
+def _comparable(one: Group, changed: Group) -> bool:
     return all(
         (
-            unchanged.table == changed.table,
-            unchanged.scale == changed.scale,
-            unchanged.data == changed.data,
-            unchanged.weights.group == changed.weights.group,
+            one.table == changed.table,
+            one.scale == changed.scale,
+            one.data == changed.data,
+            one.weights.group == changed.weights.group,
         )
     )
