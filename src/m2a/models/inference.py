@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from m2a.models.classifier import VideoClassifier
+from m2a.models.inflation import InflatedConv3d
 from m2a.models.layout import to_channels_last
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)  # themselves: a subclass may do anything
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, InflatedConv3d)  # themselves: a subclass may do anything
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, BatchNormAct2d)  # likewise
 
 
 def for_inference(model: VideoClassifier, *, bf16: bool = False) -> VideoClassifier:

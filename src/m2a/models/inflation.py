@@ -197,7 +197,7 @@ def _frame_stride(layer: Any, strides: bool) -> int:
     return max(_pair(getattr(layer, "stride", 1))) if strides else 1
 
 
-class _Conv3d(nn.Conv3d):
+class InflatedConv3d(nn.Conv3d):
     """Puts the zeros before and after two frames itself. On a CPU in bfloat16, torch's gradient (2.15) of a kernel over
     three frames, zeros padded to two, has places that were never written, and training meets NaN. The last stages of a
     clip of 8 or 16 frames have two."""
@@ -214,7 +214,7 @@ class _Conv3d(nn.Conv3d):
 
 def _conv(conv: Any, strides: bool) -> nn.Conv3d:
     depth = _KERNEL if max(conv.kernel_size) > 1 else 1
-    new = _Conv3d(
+    new = InflatedConv3d(
         conv.in_channels,
         conv.out_channels,
         (depth, *conv.kernel_size),
