@@ -9,7 +9,7 @@ from typing import Any
 from m2a.recipes.estimate import estimate
 from m2a.recipes.groups import Group, Measured
 from m2a.recipes.paired import Gain, paired_gain, setting_of
-from m2a.recipes.paper import brief
+from m2a.recipes.paper import brief, single_changes
 from m2a.recipes.results import Result
 from m2a.recipes.tables import NONE, TextTable
 
@@ -53,21 +53,10 @@ def _bases(
     """Changes and runs of the row with some of the group's changes or none, where no other such has more of them."""
     found = []
     for other in groups:
-        if _comparable(other, group) and _single(other.changes) < _single(group.changes):
+        if _comparable(other, group) and set(single_changes(other.changes)) < set(single_changes(group.changes)):
             base = [result for result in other.of(row) if result.seed in seeds]
-            found += [(other.changes, base)] if base else []
-    return [
-        (changes, base) for changes, base in found if not any(_single(changes) < _single(others) for others, _ in found)
-    ]
-
-
-def _single(changes: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Each change by itself: the options of a mechanism are changes of their own."""
-    return {
-        (f"{option}.{key}" if key else option, repr(inner))
-        for option, value in changes.items()
-        for key, inner in (value.items() if isinstance(value, Mapping) else {"": value}.items())
-    }
+            found += [(set(single_changes(other.changes)), other.changes, base)] if base else []
+    return [(changes, base) for parts, changes, base in found if not any(parts < more for more, _, _ in found)]
 
 
 def ablations_table(groups: Sequence[Group]) -> TextTable | None:

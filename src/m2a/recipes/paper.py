@@ -67,10 +67,15 @@ def changes_of(config: TrainConfig, name: str, scale: str) -> dict[str, Any]:
     }
 
 
-def brief(changes: Mapping[str, Any]) -> str:
-    """Changes in a line, such as "epochs=2, mechanism_options.boundary=zero"."""
+def single_changes(changes: Mapping[str, Any]) -> list[str]:
+    """Each change by itself, such as "epochs=2" and "mechanism_options.boundary=zero", by name."""
     parts = []
     for option, value in sorted(changes.items()):
         nested = value.items() if isinstance(value, Mapping) else ()
         parts += [f"{option}.{key}={inner}" for key, inner in sorted(nested)] or [f"{option}={value}"]
-    return ", ".join(parts)
+    return parts
+
+
+def brief(changes: Mapping[str, Any]) -> str:
+    """Changes in a line, such as "epochs=2, mechanism_options.boundary=zero"."""
+    return ", ".join(single_changes(changes))
