@@ -78,9 +78,12 @@ def test_the_page_shows_each_group_with_its_command_and_what_made_it(tmp_path: P
     group = table_five(tmp_path)
     put(tmp_path, made("I/m2a", top1=44.0))
     put(tmp_path, made("I/m2a", top1=45.0, weights=FILE))
+    put(tmp_path, made("I/m2a", top1=46.0, changes={"epochs": 3}))
+    put(tmp_path, made("I/m2a", top1=47.0, changes={"mechanism_options": {"inner_skip": "none"}}))
     text = evidence(read_groups(tmp_path))
     titles = [line.removeprefix("### ").split(":")[0] for line in text.splitlines() if line.startswith("### ")]
-    assert titles == ["Table I, resnet18", "Table I, resnet18", "Table V, resnet18"]
+    assert titles == [*["Table I, resnet18"] * 3, "Table V, resnet18", "Changes to the recipe"]
+    assert sum(line.startswith("### Table I,") and line.endswith(", epochs=3") for line in text.splitlines()) == 1
     assert "from random weights, edition-1 (6 classes" in text
     assert "from ImageNet weights (w.pth, sha256 0123456789ab)" in text
     assert f"```bash\n{command_of(group)}\n```" in text

@@ -61,26 +61,31 @@ def test_verdicts(levels: tuple[float, ...], plain: str, of_a_tie: str) -> None:
     assert (verdict(MORE, gain), verdict(TIE, gain)) == (plain, of_a_tie)
 
 
-def test_settings_stand_in_columns_of_their_own_and_changed_recipes_nowhere() -> None:
+def test_settings_stand_in_columns_of_their_own_and_changed_models_nowhere() -> None:
+    longer, skip = {"epochs": 3}, {"mechanism_options": {"inner_skip": "none"}}
     results = [
         *runs("I/m2a", 61.0, 62.0, 63.0), *runs("I/m2a-motion", 50.0, 50.0, 50.0),
         *runs("I/m2a", 40.0, weights=FILE), *runs("I/m2a-motion", 50.0, weights=FILE),
-        *runs("I/m2a", 99.0, changes={"epochs": 3}), *runs("I/m2a-motion", 1.0, changes={"epochs": 3}),
+        *runs("I/m2a", 52.0, changes=longer), *runs("I/m2a-motion", 1.0, 48.0, first_seed=-1, changes=longer),
+        *runs("I/m2a", 99.0, changes=skip | longer), *runs("I/m2a-motion", 1.0, changes=skip | longer),
         *runs("I/none", 1.0, weights=IMAGENET, data=DATA, scale="small"),
     ]  # fmt: skip
     table = orderings_table(group_results(results))
     assert sorted(head.replace("\n", " ") for head in table.head[2:]) == [
         "synthetic, tiny, ImageNet weights",
         "synthetic, tiny, random weights",
+        "synthetic, tiny, random weights, epochs=3",
     ]
     cells = dict(zip(table.head, next(row for row in table.rows if row[0] == str(MORE)), strict=True))
     assert cells["paper"] == "+5.8"
     assert cells["synthetic,\ntiny,\nrandom weights"] == "+12.0 ± 2.5, holds"
     assert cells["synthetic,\ntiny,\nImageNet weights"] == "-10.0 (one seed), open"
+    assert cells["synthetic,\ntiny,\nrandom weights,\nepochs=3"] == "+4.0 (one seed), open"
     assert sum(set(row[2:]) == {"-"} for row in table.rows) == len(ORDERINGS) - 1
-    assert {(one["weights"], one["verdict"]) for one in orderings_content(group_results(results))} == {
-        ("random weights", "holds"),
-        ("ImageNet weights", "open"),
+    assert {(one["weights"], one["changes"], one["verdict"]) for one in orderings_content(group_results(results))} == {
+        ("random weights", "", "holds"),
+        ("random weights", "epochs=3", "open"),
+        ("ImageNet weights", "", "open"),
     }
 
 

@@ -101,7 +101,7 @@ def _ablation_cells(ablation: Ablation) -> tuple[str, ...]:
     return (
         ablation.row,
         brief(group.changes),
-        str(setting_of(group)),
+        setting_of(group).unchanged,
         ", ".join(map(str, measured.seeds)),
         str(measured.top1),
         str(measured.probes["shuffled"]),

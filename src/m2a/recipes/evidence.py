@@ -1,5 +1,5 @@
 """The page of results, docs/evidence.md: the paper's orderings; each table with the command that makes it and what made
-it; changed recipes, in one table."""
+it, of a recipe whose training was changed too; and all changes, in one table beside the recipe without them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read_groups(folder: Path) -> list[Group]:
 
 def evidence(groups: Sequence[Group]) -> str:
     """The part of the page that shows each table's results, in markdown."""
-    sections = [_section(group) for group in groups if not group.changes]
+    sections = [_section(group) for group in groups if not group.other_models]
     if changed := ablations_table(groups):
         sections.append(_changed_section(changed, [group for group in groups if group.changes]))
     return "\n".join(sections) if sections else NOTHING

@@ -9,7 +9,7 @@ from typing import Any
 
 from m2a.data.synthetic import order_blind_ceiling
 from m2a.recipes.estimate import Estimate, estimate
-from m2a.recipes.paper import brief
+from m2a.recipes.paper import MODEL_OPTIONS, brief
 from m2a.recipes.results import PROBES, DataInfo, Result, changes_tag, safe_name
 from m2a.recipes.rows import PaperRow, find_table
 from m2a.recipes.weights import StartWeights
@@ -52,6 +52,11 @@ class Group:
     def name(self) -> str:
         """Within its table, safe in names of files."""
         return safe_name(f"{self.scale}-{self.data.name}-{self.weights.tag}{changes_tag(self.changes)}")
+
+    @property
+    def other_models(self) -> bool:
+        """Whether the changes make other models of the rows than the paper's."""
+        return any(option in self.changes for option in MODEL_OPTIONS)
 
     @property
     def ceiling(self) -> float | None:

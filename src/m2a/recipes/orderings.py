@@ -72,11 +72,12 @@ def verdict(ordering: Ordering, gain: Gain) -> Verdict:
 
 
 def measured_orderings(groups: Sequence[Group]) -> dict[Setting, dict[Ordering, Gain]]:
-    """By setting, the orderings of which both rows were run with a common seed; results of changed recipes say nothing
-    about the paper's and are left out. Settings without any are, too."""
+    """By setting, the orderings of which both rows were run with a common seed; a recipe whose training was
+    changed, alike for all rows, is a setting too. Left out are models that were changed, which are no rows of the
+    paper, and settings without any ordering."""
     found: dict[Setting, dict[Ordering, Gain]] = {}
     for group in groups:
-        if group.changes:
+        if group.other_models:
             continue
         for ordering in ORDERINGS:
             if gain := paired_gain(group.of(ordering.upper), group.of(ordering.lower)):
@@ -117,6 +118,7 @@ def orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
             "scale": setting.scale,
             "data": setting.data,
             "weights": setting.weights_named,
+            "changes": setting.changes,
             "gain": asdict(gain.estimate),
             "seeds": list(gain.seeds),
             "verdict": verdict(ordering, gain),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from m2a.recipes.estimate import Estimate, estimate
 from m2a.recipes.groups import Group
+from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
 
 
@@ -41,16 +42,23 @@ def paired_gain(ours: Sequence[Result], theirs: Sequence[Result]) -> Gain | None
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What results of several tables have in common: scale, clips and weights, with the recipe as it is."""
+    """What results of several tables have in common: scale, clips, weights and changes of the recipe."""
 
     scale: str
     data: str
     fingerprint: str
     weights: tuple[str, ...]
     weights_named: str
+    changes: str
+    """In a line; empty where the recipe is as it is."""
+
+    @property
+    def unchanged(self) -> str:
+        """In a line, without the changes."""
+        return f"{self.data}, {self.scale}, {self.weights_named}"
 
     def __str__(self) -> str:
-        return f"{self.data}, {self.scale}, {self.weights_named}"
+        return f"{self.unchanged}, {self.changes}" if self.changes else self.unchanged
 
 
 def setting_of(group: Group) -> Setting:
@@ -60,4 +68,5 @@ def setting_of(group: Group) -> Setting:
         fingerprint=group.data.fingerprint,
         weights=group.weights.group[:1],  # each network has a file of its own
         weights_named="random weights" if group.weights.kind == "random" else "ImageNet weights",
+        changes=brief(group.changes),
     )

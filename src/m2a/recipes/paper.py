@@ -16,6 +16,8 @@ ROW_OPTIONS = ("backbone", "inflate", "mechanism")
 NEUTRAL = ("data", "out", "pretrained", "device", "workers", "cache_folder", "resume", "seed")
 """Options that are no change of a recipe: data, weights and seed are recorded by themselves, the others change
 nothing."""
+MODEL_OPTIONS = ("mechanism_options", "backbone_options")
+"""Options that make other models of the rows; all others say how they are trained, which rows have in common."""
 
 
 def paper_recipe(name: str, *, data: str | Path, scale: str = "paper", **changes: Any) -> TrainConfig:
