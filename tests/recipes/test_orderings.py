@@ -9,6 +9,7 @@ import pytest
 from made_results import DATA, FILE, IMAGENET, made, put
 
 from m2a.recipes.ablations import ablations_content, ablations_table
+from m2a.recipes.changed_orderings import changed_orderings_content, changed_orderings_table
 from m2a.recipes.evidence import read_groups
 from m2a.recipes.groups import group_results
 from m2a.recipes.orderings import ORDERINGS, Ordering, orderings_content, orderings_table, verdict
@@ -87,6 +88,37 @@ def test_settings_stand_in_columns_of_their_own_and_changed_models_nowhere() -> 
         ("random weights", "epochs=3", "open"),
         ("ImageNet weights", "", "open"),
     }
+
+
+def test_a_changed_model_is_set_beside_the_rows_as_they_are_in_every_table_that_has_it() -> None:
+    longer, skip = {"epochs": 3}, {"mechanism_options": {"inner_skip": "none"}}
+    results = [
+        *runs("I/m2a", 60.0, 63.0, 61.0, changes=skip), *runs("I/m2a", 10.0),
+        *runs("I/none", 50.0, 52.0, 52.0), *runs("V/tsm", 7.0, 93.0, first_seed=2), *runs("V/tam", 5.0, first_seed=9),
+        *runs("I/m2a-motion", 9.0, weights=FILE), *runs("I/m2a-attention", 9.0, scale="small"),
+        *runs("I/none", 40.0, changes=longer), *runs("I/m2a", 41.0, changes=longer | skip),
+        *runs("I/none", 1.0, changes=skip),
+    ]  # fmt: skip
+    groups = group_results(results)
+    table = changed_orderings_table(groups)
+    assert table is not None
+    named = "m2a with mechanism_options.inner_skip=none, synthetic, tiny, random weights"
+    heads = [head.replace("\n", " ") for head in table.head]
+    assert sorted(heads) == sorted(["table: rows", "paper", named, f"{named}, epochs=3",
+                                    named.replace("m2a", "none", 1)])  # fmt: skip
+    cells = {row[0]: dict(zip(heads, row, strict=True)) for row in table.rows}
+    assert set(cells) == {"I: m2a > none", "V: tsm > m2a"}
+    assert cells["I: m2a > none"][named] == "+10.0 ± 2.5, holds"  # 10, 11, 9
+    assert cells["I: m2a > none"][f"{named}, epochs=3"] == "+1.0 (one seed), open"
+    assert cells["I: m2a > none"][named.replace("m2a", "none", 1)] == "+9.0 (one seed), open"
+    assert cells["V: tsm > m2a"][named] == "-54.0 (one seed), open"  # seed 2 alone
+    content = changed_orderings_content(groups)
+    assert {(one["upper"], one["lower"], one["changed"]["row"], one["changes"]) for one in content} == {
+        ("I/m2a", "I/none", "I/m2a", ""), ("I/m2a", "I/none", "I/m2a", "epochs=3"),
+        ("I/m2a", "I/none", "I/none", ""), ("V/tsm", "V/m2a", "I/m2a", ""),
+    }  # fmt: skip
+    assert {one["changed"]["to"] for one in content} == {"mechanism_options.inner_skip=none"}
+    assert changed_orderings_table(group_results(runs("I/m2a", 1.0))) is None
 
 
 def test_a_changed_recipe_stands_there_once(tmp_path: Path) -> None:

@@ -27,11 +27,16 @@ def test_what_they_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     orderings(results=tmp_path, json=True)
     (one,) = json.loads(capsys.readouterr().out)
     assert (one["upper"], one["lower"], one["paper"], one["seeds"]) == ("V/tsm", "V/m2a", 4.3, [0, 1])
+    put(tmp_path, made("V/m2a", top1=88.0, changes={"mechanism_options": {"boundary": "zero"}}))
+    orderings(results=tmp_path, format="markdown")
+    assert "| V: tsm > m2a | +4.3 | +2.0 (one seed), open |" in capsys.readouterr().out
+    orderings(results=tmp_path, json=True)
+    assert [one["changed"] and one["changed"]["row"] for one in json.loads(capsys.readouterr().out)] == [None, "V/m2a"]
     ablations(results=tmp_path)
     assert "epochs=3" in capsys.readouterr().out
     ablations(results=tmp_path, json=True)
-    (one,) = json.loads(capsys.readouterr().out)
-    assert (one["changes"], one["gain"]["mean"]) == ({"epochs": 3}, 20.0)
+    found = {str(one["changes"]): one["gain"]["mean"] for one in json.loads(capsys.readouterr().out)}
+    assert found == {str({"epochs": 3}): 20.0, str({"mechanism_options": {"boundary": "zero"}}): 38.0}
 
 
 def test_they_say_what_is_lacking(tmp_path: Path) -> None:

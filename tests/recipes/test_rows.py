@@ -66,7 +66,8 @@ def test_rows_that_are_the_same_model_are_found_under_every_spelling() -> None:
     same = [
         ("I/none", "VI/none", "R18/none"), ("I/m2a-attention", "VI/none:m2a"), ("I/m2a-motion", "VI/m2a:none"),
         ("I/m2a", "IV/m2a", "V/m2a", "VI/m2a:m2a", "R18/m2a"), ("IV/m2a:tam", "VI/m2a:tam"), ("V/tea", "VI/tea:none"),
-        ("V/tdn", "VI/tdn:none"), ("V/tam", "VI/none:tam"), ("V/tsm", "R18/tsm"), ("II/none", "MV2/none"),
+        ("V/tdn", "VI/tdn:none"), ("V/tam", "VI/none:tam"), ("V/tsm", "R18/tsm"), ("V/m2a+tsm", "R18/m2a+tsm"),
+        ("II/none", "MV2/none"),
         ("II/m2a", "MV2/m2a"),
     ]  # fmt: skip
     found = {row.name: [twin.name for twin in twins(row)] for row in [*ROWS, *OWN]}

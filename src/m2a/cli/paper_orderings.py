@@ -21,7 +21,8 @@ def orderings(
     """Say which of the paper's orderings of its rows hold in the results, seed by seed.
 
     Each claim of the paper (m2a above m2a-motion, tsm above m2a, ...) beside the difference of the same two rows here,
-    with its 95% interval, for each combination of scale, clips and weights. Results of changed recipes are left out.
+    with its 95% interval, for each combination of scale, clips, weights and changes of the training. Where a changed
+    model was run (--mechanism-options), a second table sets it beside the other rows as they are.
 
     Parameters
     ----------
@@ -33,13 +34,16 @@ def orderings(
         Print JSON.
     """
     from m2a.cli.output import print_json, show_table
+    from m2a.recipes.changed_orderings import changed_orderings_content, changed_orderings_table
     from m2a.recipes.orderings import orderings_content, orderings_table
 
     groups = _groups(results)
     if json:
-        print_json(orderings_content(groups))
-    else:
-        show_table(orderings_table(groups), format)
+        print_json([*orderings_content(groups), *changed_orderings_content(groups)])
+        return
+    show_table(orderings_table(groups), format)
+    if changed := changed_orderings_table(groups):
+        show_table(changed, format)
 
 
 def ablations(

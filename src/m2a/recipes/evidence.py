@@ -11,6 +11,7 @@ from typing import Any
 
 from m2a.errors import DataError
 from m2a.recipes.ablations import ablations_table
+from m2a.recipes.changed_orderings import changed_orderings_table
 from m2a.recipes.class_gains import class_gains
 from m2a.recipes.groups import Group, group_results
 from m2a.recipes.orderings import orderings_table
@@ -48,8 +49,11 @@ def orderings(groups: Sequence[Group]) -> str:
     """The part of the page that says which of the paper's orderings hold, in markdown."""
     if not groups:
         return NOTHING
-    shown = orderings_table(groups)
-    return "\n\n".join((shown.grid(), *shown.notes)) + "\n"
+    shown, changed = orderings_table(groups), changed_orderings_table(groups)
+    parts = [shown.grid(), *shown.notes]
+    if changed:
+        parts += [f"### {changed.title}", changed.grid(), *changed.notes]
+    return "\n\n".join(parts) + "\n"
 
 
 def picture_name(group: Group) -> str:

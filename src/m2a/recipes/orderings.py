@@ -14,6 +14,10 @@ from m2a.recipes.tables import NONE, TextTable
 TIE = 1.0
 """Points of top-1 that the paper's own rows must differ by for it to say which is above."""
 Verdict = Literal["holds", "reversed", "open", "above", "below"]
+LEGEND = (
+    "Top-1 of the first row less that of the second, in points: the mean over the seeds that both were run with, each "
+    "seed's difference taken by itself, ± its 95% interval (Student's t)."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ def _table(table: str, *pairs: tuple[str, str]) -> tuple[Ordering, ...]:
 
 
 _HALVES = (("m2a-attention", "none"), ("m2a-motion", "m2a-attention"), ("m2a", "m2a-motion"), ("m2a", "none"))
-_PLUS = (("m2a-plus", "m2a"), ("m2a-plus", "tsm"), ("m2a-plus", "none:m2a-plus"))
+_PLUS = tuple(("m2a-plus", lower) for lower in ("m2a", "tsm", "m2a+tsm", "none:m2a-plus"))
 ORDERINGS: tuple[Ordering, ...] = (
     *_table("I", *_HALVES),
     *_table("II", *_HALVES),
@@ -58,7 +62,7 @@ ORDERINGS: tuple[Ordering, ...] = (
 )
 """What the paper draws from its tables: which halves of M2A help, by themselves and together, in each network; its
 attention beside others; M2A beside its rivals; and its attention behind their motions. Beyond the paper: M2A-plus
-beside M2A, beside TSM, and beside itself without motion."""
+beside M2A, TSM and both of them stacked, and beside itself without motion."""
 
 
 def verdict(ordering: Ordering, gain: Gain) -> Verdict:
@@ -90,7 +94,7 @@ def orderings_table(groups: Sequence[Group]) -> TextTable:
     measured = measured_orderings(groups)
     rows = []
     for ordering in ORDERINGS:
-        cells = [_cell(ordering, gains.get(ordering)) for gains in measured.values()]
+        cells = [cell(ordering, gains.get(ordering)) for gains in measured.values()]
         paper = NONE if ordering.paper is None else f"{ordering.paper:+.1f}"
         rows.append((str(ordering), paper, *cells))
     return TextTable(
@@ -98,10 +102,8 @@ def orderings_table(groups: Sequence[Group]) -> TextTable:
         head=("table: rows", "paper", *(str(setting).replace(", ", ",\n") for setting in measured)),
         rows=tuple(rows),
         notes=(
-            "Top-1 of the first row less that of the second, in points: the mean over the seeds that both were run "
-            "with, each seed's difference taken by itself, ± its 95% interval (Student's t). holds: the whole interval "
-            "is on the paper's side of zero; reversed: on the other; open: zero is in it, or there is one seed. Of "
-            "twenty such intervals one misses by chance.",
+            f"{LEGEND} holds: the whole interval is on the paper's side of zero; reversed: on the other; open: zero "
+            "is in it, or there is one seed. Of twenty such intervals one misses by chance.",
             f"≈ stands where the paper's own rows are less than {TIE:.0f} point apart, - where it lacks one "
             "of them: nothing to hold there; above and below say where the first row is here.",
         ),
@@ -111,22 +113,28 @@ def orderings_table(groups: Sequence[Group]) -> TextTable:
 def orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """The same as plain values, one for each ordering and setting that was measured."""
     return [
-        {
-            "upper": ordering.upper,
-            "lower": ordering.lower,
-            "paper": None if ordering.paper is None else round(ordering.paper, 1),
-            "scale": setting.scale,
-            "data": setting.data,
-            "weights": setting.weights_named,
-            "changes": setting.changes,
-            "gain": asdict(gain.estimate),
-            "seeds": list(gain.seeds),
-            "verdict": verdict(ordering, gain),
-        }
+        ordering_content(ordering, setting, gain) | {"changed": None}
         for setting, gains in measured_orderings(groups).items()
         for ordering, gain in gains.items()
     ]
 
 
-def _cell(ordering: Ordering, gain: Gain | None) -> str:
+def ordering_content(ordering: Ordering, setting: Setting, gain: Gain) -> dict[str, Any]:
+    """One of them as plain values."""
+    return {
+        "upper": ordering.upper,
+        "lower": ordering.lower,
+        "paper": None if ordering.paper is None else round(ordering.paper, 1),
+        "scale": setting.scale,
+        "data": setting.data,
+        "weights": setting.weights_named,
+        "changes": setting.changes,
+        "gain": asdict(gain.estimate),
+        "seeds": list(gain.seeds),
+        "verdict": verdict(ordering, gain),
+    }
+
+
+def cell(ordering: Ordering, gain: Gain | None) -> str:
+    """The difference and the verdict, or "-" where there is none."""
     return NONE if gain is None else f"{gain}, {verdict(ordering, gain)}"

@@ -154,6 +154,7 @@ OWN_TABLES: Mapping[str, tuple[PaperRow, ...]] = {
         ("none", 14.57, 13.9, 38.9),
         ("tsm", 14.57, 39.0, None),
         ("m2a", 14.81, 34.7, 63.4),
+        ("m2a+tsm", 14.81, 39.3, None),
         ("m2a-plus", None, None, None),
         ("none:m2a-plus", None, None, None),
     ),
@@ -163,11 +164,12 @@ OWN_TABLES: Mapping[str, tuple[PaperRow, ...]] = {
         ("none", 2.55, 13.8, 37.8),
         ("tsm", None, None, None),
         ("m2a", 2.58, 35.6, 64.4),
+        ("m2a+tsm", None, None, None),
         ("m2a-plus", None, None, None),
         ("none:m2a-plus", None, None, None),
     ),
 }
-"""Not the paper's: M2A-plus beside M2A and TSM in two networks, and without its motion. Figures are the paper's where
+"""Not the paper's: M2A-plus beside M2A, TSM and both of them in two networks, and without its motion. Figures are the paper's where
 it has the row."""
 ALL_TABLES: Mapping[str, tuple[PaperRow, ...]] = {**TABLES, **OWN_TABLES}
 

@@ -1,0 +1,92 @@
+"""The paper's orderings with one of their two models changed: whether they hang on how it was built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from m2a.recipes.groups import Group
+from m2a.recipes.orderings import LEGEND, ORDERINGS, Ordering, cell, ordering_content
+from m2a.recipes.paired import Gain, Setting, paired_gain, setting_of
+from m2a.recipes.paper import MODEL_OPTIONS, brief
+from m2a.recipes.results import Result
+from m2a.recipes.rows import find_row, twins
+from m2a.recipes.tables import NONE, TextTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A row whose model was changed, and what it was run on."""
+
+    row: str
+    changes: str
+    """Those of the model, in a line."""
+    setting: Setting
+    """With the changes of training, which the rows that it is set beside have too."""
+
+    def __str__(self) -> str:
+        return f"{find_row(self.row).mechanism} with {self.changes}, {self.setting}"
+
+
+def changed_orderings(groups: Sequence[Group]) -> dict[Variant, dict[Ordering, Gain]]:
+    """Each ordering of which one model was run changed and the other as it is, with a common seed and everything else
+    alike. A model that stands in several tables stands in the orderings of all."""
+    found: dict[Variant, dict[Ordering, Gain]] = {}
+    for group in (group for group in groups if group.other_models):
+        model = {option: value for option, value in group.changes.items() if option in MODEL_OPTIONS}
+        unchanged = replace(group, changes={k: v for k, v in group.changes.items() if k not in MODEL_OPTIONS})
+        for row, measured in group.rows:
+            if measured is None or row.name not in measured.run_as:
+                continue
+            variant = Variant(row=row.name, changes=brief(model), setting=setting_of(unchanged))
+            ours, same = group.of(row.name), {row.name, *(twin.name for twin in twins(row))}
+            for ordering in ORDERINGS:
+                upper = ours if ordering.upper in same else _as_it_is(groups, unchanged, ordering.upper)
+                lower = ours if ordering.lower in same else _as_it_is(groups, unchanged, ordering.lower)
+                if (upper is ours) != (lower is ours) and (gain := paired_gain(upper, lower)):
+                    found.setdefault(variant, {})[ordering] = gain
+    return found
+
+
+def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
+    """None where no changed model was run beside an unchanged one."""
+    measured = changed_orderings(groups)
+    if not measured:
+        return None
+    shown = [ordering for ordering in ORDERINGS if any(ordering in gains for gains in measured.values())]
+    return TextTable(
+        title="The same with one model changed",
+        head=("table: rows", "paper", *(str(variant).replace(", ", ",\n") for variant in measured)),
+        rows=tuple(
+            (
+                str(ordering),
+                NONE if ordering.paper is None else f"{ordering.paper:+.1f}",
+                *(cell(ordering, gains.get(ordering)) for gains in measured.values()),
+            )
+            for ordering in shown
+        ),
+        notes=(f"The row that the column names was run with that change, the other one without. {LEGEND}",),
+    )
+
+
+def changed_orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """The same as plain values, as those of the orderings, with what was changed."""
+    return [
+        ordering_content(ordering, variant.setting, gain) | {"changed": {"row": variant.row, "to": variant.changes}}
+        for variant, gains in changed_orderings(groups).items()
+        for ordering, gain in gains.items()
+    ]
+
+
+def _as_it_is(groups: Sequence[Group], like: Group, row: str) -> list[Result]:
+    """The results of an unchanged row that may be compared with those of a group."""
+    table = find_row(row).table
+    return [
+        result
+        for other in groups
+        if other.table == table
+        and (other.changes, other.weights.group) == (like.changes, like.weights.group)
+        and setting_of(other) == setting_of(like)
+        for result in other.of(row)
+    ]
