@@ -169,8 +169,8 @@ OWN_TABLES: Mapping[str, tuple[PaperRow, ...]] = {
         ("none:m2a-plus", None, None, None),
     ),
 }
-"""Not the paper's: M2A-plus beside M2A, TSM and both of them in two networks, and without its motion. Figures are the paper's where
-it has the row."""
+"""Not the paper's: M2A-plus beside M2A, TSM and both of them in two networks, and without its motion. Figures are
+the paper's where it has the row."""
 ALL_TABLES: Mapping[str, tuple[PaperRow, ...]] = {**TABLES, **OWN_TABLES}
 
 RELEASED: Mapping[Network, Mapping[str, Cost]] = {
