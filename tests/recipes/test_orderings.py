@@ -102,7 +102,7 @@ def test_a_changed_model_is_set_beside_the_rows_as_they_are_in_every_table_that_
     groups = group_results(results)
     table = changed_orderings_table(groups)
     assert table is not None
-    named = "m2a with mechanism_options.inner_skip=none, synthetic, tiny, random weights"
+    named = "m2a with inner_skip=none, synthetic, tiny, random weights"
     heads = [head.replace("\n", " ") for head in table.head]
     assert sorted(heads) == sorted(["table: rows", "paper", named, f"{named}, epochs=3",
                                     named.replace("m2a", "none", 1)])  # fmt: skip

@@ -43,6 +43,7 @@ def orderings(
         return
     show_table(orderings_table(groups), format)
     if changed := changed_orderings_table(groups):
+        print()
         show_table(changed, format)
 
 

@@ -26,7 +26,8 @@ class Variant:
     """With the changes of training, which the rows that it is set beside have too."""
 
     def __str__(self) -> str:
-        return f"{find_row(self.row).mechanism} with {self.changes}, {self.setting}"
+        options = self.changes.replace("mechanism_options.", "")  # whose they are, the name before them says
+        return f"{find_row(self.row).mechanism} with {options}, {self.setting}"
 
 
 def changed_orderings(groups: Sequence[Group]) -> dict[Variant, dict[Ordering, Gain]]:
@@ -57,7 +58,7 @@ def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
     shown = [ordering for ordering in ORDERINGS if any(ordering in gains for gains in measured.values())]
     return TextTable(
         title="The same with one model changed",
-        head=("table: rows", "paper", *(str(variant).replace(", ", ",\n") for variant in measured)),
+        head=("table: rows", "paper", *(str(variant).replace(" with ", "\nwith ").replace(", ", ",\n") for variant in measured)),
         rows=tuple(
             (
                 str(ordering),
