@@ -33,7 +33,7 @@ def orderings(
     json:
         Print JSON.
     """
-    from m2a.cli.output import print_json, show_table
+    from m2a.cli.output import CONSOLE, print_json, show_table
     from m2a.recipes.changed_orderings import changed_orderings_content, changed_orderings_table
     from m2a.recipes.orderings import orderings_content, orderings_table
 
@@ -43,7 +43,7 @@ def orderings(
         return
     show_table(orderings_table(groups), format)
     if changed := changed_orderings_table(groups):
-        print()
+        CONSOLE.print()
         show_table(changed, format)
 
 

@@ -58,7 +58,7 @@ def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
     shown = [ordering for ordering in ORDERINGS if any(ordering in gains for gains in measured.values())]
     return TextTable(
         title="The same with one model changed",
-        head=("table: rows", "paper", *(str(variant).replace(" with ", "\nwith ").replace(", ", ",\n") for variant in measured)),
+        head=("table: rows", "paper", *map(_head, measured)),
         rows=tuple(
             (
                 str(ordering),
@@ -78,6 +78,10 @@ def changed_orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
         for variant, gains in changed_orderings(groups).items()
         for ordering, gain in gains.items()
     ]
+
+
+def _head(variant: Variant) -> str:
+    return str(variant).replace(" with ", "\nwith ").replace(", ", ",\n")
 
 
 def _as_it_is(groups: Sequence[Group], like: Group, row: str) -> list[Result]:
