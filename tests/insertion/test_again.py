@@ -146,3 +146,70 @@ def test_what_is_inserted_under_inference_mode_can_be_trained() -> None:
         insert(model, "m2a", num_frames=3, reduction=2)
     model(torch.randn(3, 3, 7, 5)).sum().backward()
     assert model[2].conv1.mechanism.reduce.weight.grad is not None
+
+
+class Fronted(nn.Module):
+    """conv(act(x)), whose activation may work in place on what it is given."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.act, self.conv = act, nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.act(x))
+
+
+@pytest.mark.parametrize("spec", ["m2a", "tsm"])
+@pytest.mark.parametrize("where", ["1", "1.act"])
+def test_a_site_that_changes_what_it_is_given_in_place(spec: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for again in (True, False):
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.Conv2d(3, 8, 3), Fronted(nn.ELU(inplace=True)), nn.Conv2d(8, 5, 1))
+        insert(model, spec, num_frames=3, reduction=2, where=[where])
+        with monkeypatch.context() as patch:
+            if not again:
+                patch.setattr("m2a.insertion.fold.can_be_made_again", lambda *_: False)
+            model(torch.ones(3, 3, 7, 5).cumsum(-1)).square().sum().backward()
+        found.append([parameter.grad for parameter in model.parameters()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_features_that_are_changed_afterwards_are_no_longer_there_to_make_it_of() -> None:
+    """As torch refuses it where it keeps a tensor itself."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, 1))
+    insert(model, "tsm", num_frames=3, where=["1"])
+    features = model[0](torch.randn(3, 3, 7, 5))
+    out = model[1](features)
+    with torch.no_grad():
+        features.zero_()
+    with pytest.raises(RuntimeError, match="changed in place after it had used them"):
+        out.sum().backward()
+
+
+def test_an_interrupted_pass_leaves_nothing_that_changes_another_network() -> None:
+    """Ctrl-C in a notebook: torch calls no hook that would end the context."""
+    model, plain = net(), net()
+    insert(model, "m2a", num_frames=3, reduction=2)
+    x = torch.randn(3, 3, 7, 5)
+
+    def gradients() -> list[Tensor]:
+        plain.zero_grad()
+        plain(x).square().sum().backward()
+        return [parameter.grad.clone() for parameter in plain.parameters()]
+
+    expected = gradients()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    handle = model[2].conv1.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model(x)
+    handle.remove()
+    for _ in range(8):
+        for one, other in zip(gradients(), expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+    model(x).sum().backward()
+    assert torch._C._autograd._top_saved_tensors_default_hooks(False) is None

@@ -55,6 +55,22 @@ class VolumeNet(nn.Module):
         return self.second(self.norm(self.first(x)).relu()).mean((2, 3, 4))
 
 
+class VolumeTokens(nn.Module):
+    """Of a 3D network with its channels last, as Video Swin is: (B, C, T, H, W) becomes (B, T, H, W, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv3d(3, 11, (1, 2, 2), stride=(1, 2, 2))
+        self.norms = nn.ModuleList(nn.LayerNorm(11) for _ in range(2))
+        self.layers = nn.ModuleList(nn.Linear(11, 11) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).permute(0, 2, 3, 4, 1)
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            x = x + layer(norm(x))
+        return x.mean((1, 2, 3))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Toy:
     """A network, where to insert, and the sites and their channels that must come of it."""
@@ -112,6 +128,13 @@ TOYS = {
         channels=[11, 11],
         where=["second", "norm"],
         shape=(2, 3, 3, 7, 11),
+    ),
+    "3d, channels last": Toy(
+        every_mechanism=True,
+        make=VolumeTokens,
+        sites=["norms.0", "norms.1"],
+        channels=[11, 11],
+        shape=(2, 3, 3, 14, 10),
     ),
     "residual": Toy(
         make=ResidualNet, sites=[f"open.{block}" for block in range(4)], channels=[11] * 4, shape=(6, 3, 7, 5)

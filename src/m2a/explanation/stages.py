@@ -126,7 +126,7 @@ def _features(record: Trace, name: str, num_frames: int) -> Stage:
     features = features_at(record, name, "after")
     layout, made = features.layout, record.passages[name].made
     assert made is not None  # features_at has looked
-    at = {"NHWC": 1, "NCHW": 2, "BCTHW": 3}
+    at = {"NHWC": 1, "NCHW": 2, "BTHWC": 2, "BCTHW": 3}
     height, width = layout.grid if layout.axes == "NLC" else made.shape[at[layout.axes] :][:2]
     if abs(height * record.image[1] - width * record.image[0]) > max(record.image):
         raise NoFeaturesError(f"its maps of {height} x {width} have not the shape of the image")

@@ -7,6 +7,7 @@ the layer's backward pass asks for it, which costs another forward pass of the m
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -32,16 +33,22 @@ def can_be_made_again(mechanism: nn.Module, result: Tensor) -> bool:
 
 def keeping_no(result: Tensor, apply: Callable[[Tensor], Tensor], features: Tensor) -> saved_tensors_hooks:
     """A context in which layers keep, instead of `result`, that it is `apply(features)`."""
-    mark = _mark(result)
+    mark, alive = _mark(result), weakref.ref(result)
     cast = _autocast_now(features.device.type)
-    x = features.detach()
+    x, version = features.detach(), _version(features)
 
     def make() -> Tensor:
+        if _version(x) != version:  # as torch says where it keeps a tensor itself
+            raise RuntimeError(
+                "The features in front of a mechanism were changed in place after it had used them, and its backward "
+                "pass needs them as they were. Take the operation that is not in place."
+            )
         with torch.no_grad(), cast:
             return apply(x)
 
     def pack(tensor: Tensor) -> Any:
-        return Again(make) if _mark(tensor) == mark else tensor
+        # of a result that is gone another tensor may have the address: a context can outlive its layer's pass
+        return Again(make) if alive() is not None and _mark(tensor) == mark else tensor
 
     return saved_tensors_hooks(pack, lambda kept: kept.make() if isinstance(kept, Again) else kept)
 
@@ -55,5 +62,10 @@ def _autocast_now(device_type: str) -> AbstractContextManager[object]:
 
 
 def _mark(tensor: Tensor) -> tuple[Any, ...]:
-    """What tells a tensor from others, as long as it lives, without keeping it."""
-    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+    """What tells a tensor from others, and from itself changed in place, as long as it lives, without keeping it."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, _version(tensor)
+
+
+def _version(tensor: Tensor) -> int:
+    """How often it was changed in place; of tensors of inference mode torch does not know."""
+    return 0 if tensor.is_inference() else tensor._version

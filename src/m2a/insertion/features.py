@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from m2a.insertion.layout import Layout, grid_of
+from m2a.insertion.layout import Axes, Layout, grid_of
 from m2a.insertion.trace import Step, Trace
 
 _CHANNELS_FIRST = frozenset(
@@ -38,11 +38,12 @@ def features_at(record: Trace, module: str, position: str) -> Features:
     shape = step.shape
     if len(shape) not in (3, 4, 5) or shape[0] != record.batch:
         raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, no batch of frames")
-    if len(shape) == 5:
-        return Features(channels=shape[1], layout=Layout(axes="BCTHW"), num_frames=shape[2])
-    if record.clips:
+    if len(shape) != 5 and record.clips:
         raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, single frames of a 3D network")
     last = _channels_last(record, module, passage.given, shape)
+    if len(shape) == 5:
+        axes: Axes = "BTHWC" if last else "BCTHW"
+        return Features(channels=shape[axes.index("C")], layout=Layout(axes=axes), num_frames=shape[axes.index("T")])
     if len(shape) == 4:
         layout = Layout(axes="NHWC" if last else "NCHW")
         return Features(channels=shape[3] if last else shape[1], layout=layout, num_frames=None)
@@ -70,7 +71,7 @@ def _channels_last(record: Trace, module: str, given: Step, shape: tuple[int, ..
         if step.operation in _CHANNELS_FIRST:
             return False
         if step.operation in _CHANNELS_LAST:
-            exchanged = len(shape) == 4 and _permuted(step, given)
+            exchanged = len(shape) > 3 and _permuted(step, given)
             return not exchanged
     return len(shape) == 3
 
@@ -80,13 +81,14 @@ def _inside(record: Trace, module: str) -> Iterator[Step]:
 
 
 def _permuted(step: Step, given: Step) -> bool:
-    """Whether (N, C, H, W) became (N, H, W, C) between what was given and the step."""
+    """Whether (N, C, H, W) became (N, H, W, C), or (B, C, T, H, W) (B, T, H, W, C), between what was given and the
+    step."""
     current = step
     while current.sources and current is not given:
         current = current.sources[0]
         if current.operation == "permute" and current.sources:
-            n, c, h, w = (*current.sources[0].shape, 0, 0, 0, 0)[:4]
-            if current.shape == (n, h, w, c) and current is not given:
+            first = current.sources[0].shape
+            if current.shape == (*first[:1], *first[2:], *first[1:2]) and current is not given:
                 return True
     return False
 

@@ -5,6 +5,7 @@ Shapes: N = B * T folded frames; views only, nothing is copied here.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -35,27 +36,35 @@ class SiteHook:
     name: str
     layout: Layout
     frames: FrameCount
-    opened: list[saved_tensors_hooks] = field(default_factory=list, compare=False, repr=False)
+    opened: list[tuple[int, saved_tensors_hooks]] = field(default_factory=list, compare=False, repr=False)
+    """Contexts of passes that go on, with the thread of each: replicas of a model share the hook."""
 
     def before(self, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.leave()  # torch does not call it when a pass is interrupted from the keyboard
         features = args[0]
         result = self._apply(layer, features)
         if can_be_made_again(layer.get_submodule("mechanism"), result):
             context = keeping_no(result, partial(self._apply, layer, again=True), features)
             context.__enter__()
-            self.opened.append(context)
+            self.opened.append((threading.get_ident(), context))
         return (result, *args[1:])
 
-    def leave(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def leave(self, *_: Any) -> None:
         """Ends what `before` began, also when the layer fails."""
-        if self.opened:
-            self.opened.pop().__exit__(None, None, None)
+        mine = [entry for entry in self.opened if entry[0] == threading.get_ident()]
+        for entry in reversed(mine):
+            self.opened.remove(entry)
+            entry[1].__exit__(None, None, None)
 
     def after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if isinstance(output, Tensor):
             return self._apply(layer, output)
         changed = (self._apply(layer, output[0]), *output[1:])
         return type(output)(*changed) if hasattr(output, "_fields") else type(output)(changed)  # a named tuple, or not
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a copy: a pass that goes on, or was interrupted, is the original's."""
+        return self.__dict__ | {"opened": []}
 
     def register(self, layer: nn.Module, position: Position) -> None:
         if position == "before":

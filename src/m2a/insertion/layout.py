@@ -13,7 +13,7 @@ from torch import Tensor
 
 from m2a.errors import ClipShapeError
 
-Axes = Literal["NCHW", "NHWC", "NLC", "BCTHW"]
+Axes = Literal["NCHW", "NHWC", "NLC", "BCTHW", "BTHWC"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class Layout:
         """(B, T, C, H, W), without the prefix tokens. Raises ClipShapeError when the batch holds no whole clips."""
         if self.axes == "BCTHW":
             return x.transpose(1, 2)
+        if self.axes == "BTHWC":
+            return x.permute(0, 1, 4, 2, 3)
         if x.shape[0] % num_frames:
             raise ClipShapeError(
                 f"{x.shape[0]} frames came to {site!r}, which is not a multiple of num_frames = {num_frames}. "
@@ -47,6 +49,8 @@ class Layout:
         """Back into the layout of `like`, with its prefix tokens."""
         if self.axes == "BCTHW":
             return clips_BTCHW.transpose(1, 2)
+        if self.axes == "BTHWC":
+            return clips_BTCHW.permute(0, 1, 3, 4, 2)
         frames_NCHW = clips_BTCHW.flatten(0, 1)
         if self.axes == "NCHW":
             return frames_NCHW

@@ -18,8 +18,8 @@ class InsertionReport:
     channels: list[int]
     """Channels at each site."""
     layouts: list[str]
-    """How features lie at each site: "NCHW" or "NHWC" for maps of folded frames, "BCTHW" in a 3D network, "NLC" for
-    tokens, "NLC+1" with a class token in front."""
+    """How features lie at each site: "NCHW" or "NHWC" for maps of folded frames, "BCTHW" or "BTHWC" in a 3D network,
+    "NLC" for tokens, "NLC+1" with a class token in front."""
     position: str
     """"before" or "after" the layer."""
     skipped: dict[str, str] = field(default_factory=dict)
