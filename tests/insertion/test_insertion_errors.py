@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torchvision.models import DenseNet
 from toy_nets import TOYS, PlainNet
 
 from m2a.errors import ConfigError, InsertionError, M2AError, NoSitesError, SiteTypeError, SpecError
@@ -112,3 +113,9 @@ def test_too_few_channels_to_shift_at_one_site() -> None:
     assert_refused(
         PlainNet(), SpecError, r"with 3 channels shift_div must lie in 2\.\.3, got 8\.", "tsm", where=r"stem\.0"
     )
+
+
+def test_a_block_that_runs_its_children_itself() -> None:
+    """torchvision's dense blocks are dicts of layers: a mechanism inside would be one of them."""
+    net = DenseNet(growth_rate=4, block_config=(2, 2), num_init_features=8)
+    assert_refused(net, SiteTypeError, r"'features\.denseblock1'.*name one of them", where=["features.denseblock1"])

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.utils import prune
 
 from m2a.mechanisms import create_mechanism, gating
 from m2a.mechanisms.gating import gate, plain_gate
@@ -191,3 +193,48 @@ def test_compiling_asks_nothing_that_a_compiler_cannot_see_through(name: str, mo
     for enabled in (False, True):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             torch.testing.assert_close(compiled(x), mechanism(x), rtol=0, atol=0.05 if enabled else 1e-6)
+
+
+def test_a_gate_that_is_watched_is_called() -> None:
+    """Pruning and weight norms of the older kind make the weights in a hook; yours may want to see what comes out."""
+    mechanism = create_mechanism("m2a", channels=11, num_frames=3, reduction=2)
+    expected = mechanism(torch.ones(1, 3, 11, 5, 7).cumsum(-1))
+    seen: list[tuple[int, ...]] = []
+    mechanism.expand.register_forward_hook(lambda module, args, out: seen.append(tuple(out.shape)))
+    prune.l1_unstructured(mechanism.expand, "weight", amount=1)  # of 55 weights
+    optimizer = torch.optim.SGD(mechanism.parameters(), lr=0.1)
+    for _ in range(2):
+        out = mechanism(torch.ones(1, 3, 11, 5, 7).cumsum(-1))
+        torch.testing.assert_close(out, expected, rtol=0.5, atol=0.5)
+        out.sum().backward()
+        optimizer.step()
+    assert seen == [(3, 11, 5, 7)] * 2
+    assert mechanism.expand.weight_orig.grad is not None
+
+
+def test_gradients_of_weights_are_summed_over_tiles_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16 each of 301 tiles would be rounded to 8 bits of what is there already."""
+    x, y, expand = inputs(torch.float32, frames=301)
+    (exact,) = gradients(plain(x, y, expand, 0.0), expand.weight)
+    monkeypatch.setattr(gating, "_TILE", 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = gradients(gate(x, y, expand), expand.weight)
+    assert float((found - exact).norm() / exact.norm()) < 0.004
+
+
+def test_attention_behind_other_motions_does_not_overflow_in_half_precision() -> None:
+    """The scores of D = 100,352 numbers (layer1 of a ResNet-50 at 224 pixels) are beyond 65,504."""
+    mechanism = create_mechanism("tea:m2a", channels=256, num_frames=2).train()
+    x = torch.randn(1, 2, 256, 56, 56)
+    with torch.no_grad(), torch.autocast("cpu", torch.float16):
+        half = mechanism(x)
+    assert half.isfinite().all()
+    with torch.no_grad():
+        torch.testing.assert_close(half.float(), mechanism(x), rtol=0.02, atol=0.02)
+
+
+def test_a_mode_that_computes_nothing_leaves_nothing_behind() -> None:
+    mechanism, x = create_mechanism("m2a", channels=11, num_frames=13, reduction=2), torch.randn(1, 13, 11, 5, 3)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        mechanism(torch.empty(1, 13, 11, 5, 3))
+    assert mechanism(x).isfinite().all()

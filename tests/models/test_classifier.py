@@ -167,3 +167,11 @@ def test_a_model_that_timm_has_no_weights_for() -> None:
     name = next(name for name in timm.list_models("resnet*") if not timm.is_model_pretrained(name))
     with pytest.raises(ConfigError, match=rf"timm cannot give weights for '{name}': "):
         create_model(name, num_classes=5, pretrained=True)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_it_is_exported_for_batches_of_any_size() -> None:
+    model = tiny().eval()
+    exported = torch.export.export(model, (clips(),), dynamic_shapes=({0: torch.export.Dim("B")},)).module()
+    more = clips().repeat(3, 1, 1, 1, 1)[:5]
+    torch.testing.assert_close(exported(more), model(more), rtol=0, atol=1e-5)

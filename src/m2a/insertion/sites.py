@@ -134,7 +134,7 @@ def _site(name: str, layer: nn.Module, features: Features, num_frames: int) -> S
 
 def _named_site(name: str, layer: nn.Module, record: Trace, position: Position, num_frames: int) -> Site:
     try:
-        if isinstance(layer, nn.Sequential):  # it would run a child of ours as its last layer
+        if isinstance(layer, nn.Sequential | nn.ModuleList | nn.ModuleDict):  # it would run a child of ours, too
             raise NoFeaturesError("it runs its children one after the other; name one of them")
         return _site(name, layer, features_at(record, name, position), num_frames)
     except NoFeaturesError as error:

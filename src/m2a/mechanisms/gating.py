@@ -36,7 +36,7 @@ def gate(
 ) -> Float[Tensor, "N C H W"]:
     """`x + span * x * (sigmoid(expand(y)) - centre)`, in the type of x; `expand` is a 1x1 convolution from c to C."""
     device_type = x_NCHW.device.type
-    if torch.compiler.is_compiling() or not torch.amp.is_autocast_available(device_type):  # the meta device
+    if _is_watched(expand) or torch.compiler.is_compiling() or not torch.amp.is_autocast_available(device_type):
         return plain_gate(x_NCHW, expand(y_NcHW), centre, span)
     if not torch.is_autocast_enabled(device_type):
         return _gate(x_NCHW, y_NcHW, expand.weight, expand.bias, centre, span)
@@ -45,6 +45,13 @@ def gate(
     bias = None if expand.bias is None else expand.bias.to(dtype)
     with torch.autocast(device_type, enabled=False):
         return _gate(x_NCHW, y, weight, bias, centre, span)
+
+
+def _is_watched(expand: nn.Conv2d) -> bool:
+    """Whether calling it does more than its weights say: hooks of pruning or of yours, a layer put in its place."""
+    return type(expand) is not nn.Conv2d or bool(
+        expand._forward_pre_hooks or expand._forward_hooks or expand._backward_pre_hooks or expand._backward_hooks
+    )
 
 
 def plain_gate(
@@ -96,8 +103,9 @@ class _Gating(torch.autograd.Function):
             return _by_autograd(ctx, g)
         need_x, need_y, need_weight, need_bias, *_ = ctx.needs_input_grad
         dx, dy = (torch.empty_like(t) if need else None for t, need in ((x, need_x), (y, need_y)))
-        dweight, dbias = (
-            torch.zeros_like(t) if need else None for t, need in ((weight, need_weight), (bias, need_bias))
+        dweight, dbias = (  # sums over tiles, which bfloat16 would round one after the other
+            torch.zeros_like(t, dtype=torch.promote_types(t.dtype, torch.float32)) if need else None
+            for t, need in ((weight, need_weight), (bias, need_bias))
         )
         with torch.autocast(x.device.type, enabled=False):  # also where the caller's is on
             for rows in _tiles(x):
@@ -119,6 +127,9 @@ class _Gating(torch.autograd.Function):
                 if dx is not None:
                     opened = (s.sub_(ctx.centre) if ctx.centre else s).to(x.dtype)
                     torch.addcmul(g[rows], g[rows], opened, value=ctx.span, out=dx[rows])
+        dweight, dbias = (
+            None if whole is None else whole.to(t.dtype) for whole, t in ((dweight, weight), (dbias, bias))
+        )
         return dx, dy, dweight, dbias, None, None
 
 

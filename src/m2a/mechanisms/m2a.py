@@ -61,10 +61,13 @@ class FrameDifference(nn.Module):
         key = (num_frames, self.boundary, device, dtype)
         if torch.compiler.is_compiling():
             return _delta(*key)
-        if key not in _DELTAS:
-            with torch.inference_mode(False):  # what is made under it could not be used for training later
-                _DELTAS[key] = _delta(*key)
-        return _DELTAS[key]
+        if key in _DELTAS:
+            return _DELTAS[key]
+        with torch.inference_mode(False):  # what is made under it could not be used for training later
+            made = _delta(*key)
+        if type(made) is Tensor:  # one of a mode that computes nothing (FakeTensorMode) is of no use to others
+            _DELTAS[key] = made
+        return made
 
     def extra_repr(self) -> str:
         return f"boundary={self.boundary!r}"
@@ -84,7 +87,8 @@ def _delta(num_frames: int, boundary: Boundary, device: torch.device, dtype: tor
 
 class FrameAttention(nn.Module):
     """Attention of frames over frames, each frame one token of D = c * H * W numbers; queries, keys and values are the
-    input itself. Source: paper, section III, attention. (B, T, c, H, W) -> the same.
+    input itself. Source: paper, section III, attention. (B, T, c, H, W) -> the same. The scores are computed in
+    float32 whatever autocast says: a sum over D numbers is too large for half precision.
 
     `residual` adds the input to the result; M2A has none.
 
@@ -114,8 +118,10 @@ class FrameAttention(nn.Module):
 
     def forward(self, x_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
         tokens_BTD = x_BTcHW.flatten(2)
-        scores_BTT = tokens_BTD @ tokens_BTD.mT / tokens_BTD.shape[-1] ** 0.5
-        attended_BTcHW = (scores_BTT.softmax(-1) @ tokens_BTD).view_as(x_BTcHW)
+        with _without_autocast(x_BTcHW.device.type):
+            wide_BTD = _at_least_float32(tokens_BTD)
+            weights_BTT = (wide_BTD @ wide_BTD.mT / wide_BTD.shape[-1] ** 0.5).softmax(-1)
+        attended_BTcHW = (weights_BTT.to(tokens_BTD.dtype) @ tokens_BTD).view_as(x_BTcHW)
         return attended_BTcHW + x_BTcHW if self.residual else attended_BTcHW
 
 
@@ -126,7 +132,7 @@ class MotionAttention(Gate):
     def temporal(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
         flat_BTD = _frames_as_rows(z_BTcHW)
         with _without_autocast(z_BTcHW.device.type):
-            wide_BTD = flat_BTD if flat_BTD.dtype == torch.float64 else flat_BTD.float()
+            wide_BTD = _at_least_float32(flat_BTD)
             centred_BTD = wide_BTD - wide_BTD.mean(-1, keepdim=True)
             matrix_BTT = self.mixing_matrix(centred_BTD)
             if self.inner_skip == "add":
@@ -159,6 +165,10 @@ class MotionAttention(Gate):
         scores_BTT = torch.bmm(torch.bmm(p_BTT, gram_BTT), p_BTT.mT) / num_values**0.5
         weights_BTT = scores_BTT.softmax(-1)
         return torch.baddbmm(p_BTT, weights_BTT, p_BTT) if self._frames.residual else torch.bmm(weights_BTT, p_BTT)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _without_autocast(device_type: str) -> AbstractContextManager[object]:

@@ -145,9 +145,9 @@ class VideoClassifier(
         if is_inflated(self.backbone):
             return self.backbone.frame_features(clips_BTCHW.transpose(1, 2))
         if self._takes_clips:
-            return pooled(self.backbone(clips_BTCHW.transpose(1, 2)), len(clips_BTCHW)).unsqueeze(1)
-        frames_NCHW = clips_BTCHW.flatten(0, 1)
-        return pooled(self.backbone(frames_NCHW), len(frames_NCHW)).unflatten(0, clips_BTCHW.shape[:2])
+            return pooled(self.backbone(clips_BTCHW.transpose(1, 2)), clips_BTCHW.shape[0]).unsqueeze(1)
+        frames_NCHW = clips_BTCHW.flatten(0, 1)  # its shape, not its len: that would fix the batch of an exported model
+        return pooled(self.backbone(frames_NCHW), frames_NCHW.shape[0]).unflatten(0, clips_BTCHW.shape[:2])
 
     def train(self, mode: bool = True) -> VideoClassifier:
         """As torch's; a frozen backbone stays in evaluation mode, but for the mechanisms inside."""
