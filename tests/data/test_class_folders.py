@@ -8,7 +8,7 @@ import pytest
 from clip_files import ids_of as ids
 from clip_files import touch, write_frames
 
-from m2a.data import read_clips
+from m2a.data import find_clips, read_clips
 from m2a.errors import DataError
 
 
@@ -54,11 +54,22 @@ def test_clips_as_folders_of_frames(tmp_path: Path) -> None:
         for k in (10, 2):
             write_frames(tmp_path / label / f"clip{k}", num_frames=1)
     touch(tmp_path / "a" / "readme.txt")
+    touch(tmp_path / "a" / "mixed" / "1.jpg", tmp_path / "a" / "mixed" / "1.mp4")
     (tmp_path / "a" / "nothing").mkdir()
     (tmp_path / ".cache").mkdir()
     clips = read_clips(tmp_path)
     assert sorted([*ids(clips, "train"), *ids(clips, "validation")]) == ["a/clip10", "a/clip2", "b/clip10", "b/clip2"]
-    assert re.search(r"holds folders without \.jpg frames, left out: nothing", clips.notes[0])
+    assert re.search(r"folders without \.jpg frames, or with .*, left out: mixed, nothing", clips.notes[0])
+
+
+def test_a_picture_beside_videos_is_no_clip(tmp_path: Path) -> None:
+    """A cover or a thumbnail neither hides the videos beside it nor the split folders around them."""
+    for split in ("train", "val"):
+        touch(*(tmp_path / split / label / name for label in "ab" for name in ("1.mp4", "cover.jpg")))
+    clips = read_clips(tmp_path)
+    assert clips.labels == ("a", "b")
+    assert ids(clips, "validation") == ["val/a/1.mp4", "val/b/1.mp4"]
+    assert [path.name for path in find_clips(tmp_path / "train" / "a")] == ["1.mp4"]
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ def _read_classes(folder: Path, root: Path, notes: list[str]) -> list[ClipFile]:
             raise DataError(f"the class folder {class_folder} holds no clips; {WHAT_A_CLIP_IS}")
         ignored = [child.name for child in _children(class_folder) if child.is_dir() and child not in paths]
         if ignored:
-            notes.append(f"{class_folder} holds folders without .jpg frames, left out: {first_few(ignored, 3)}")
+            what = "folders without .jpg frames, or with videos beside them"
+            notes.append(f"{class_folder} holds {what}, left out: {first_few(ignored, 3)}")
         label = class_folder.name
         for path in paths:
             name = path.relative_to(root).as_posix()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from ..errors import DataError, NotFoundError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif")
 FRAME_SUFFIXES = (".jpg", ".jpeg")
-WHAT_A_CLIP_IS = f"a clip is a video file ({' '.join(VIDEO_SUFFIXES)}) or a folder of .jpg frames"
+WHAT_A_CLIP_IS = f"a clip is a video file ({' '.join(VIDEO_SUFFIXES)}) or a folder of .jpg frames without a video"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +65,18 @@ def is_flow(name: str) -> bool:
 
 
 def is_clip(path: Path) -> bool:
-    """Whether a path is a video file, by its suffix, or a folder that holds JPEG frames directly."""
+    """Whether a path is a video file, by its suffix, or a folder that holds JPEG frames directly. A folder that holds
+    videos is none: the JPEG beside them is a cover."""
     if path.name.startswith("."):
         return False
-    if path.is_dir():
-        return any(is_frame(child.name) for child in path.iterdir())
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    if not path.is_dir():
+        return _is_video(path.name)
+    names = os.listdir(path)
+    return any(map(is_frame, names)) and not any(map(_is_video, names))
+
+
+def _is_video(name: str) -> bool:
+    return name.lower().endswith(VIDEO_SUFFIXES) and not name.startswith(".")
 
 
 def find_clips(path: Path) -> list[Path]:
