@@ -335,6 +335,10 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
         "kinetics", "val.csv", ("label,youtube_id,time_start,time_end", "zumba,aB-7,x,13"),
         r"val\.csv:2: time_start should be a number of seconds; got 'x'",
     ),
+    "kinetics split": (
+        "kinetics", "val.csv", ("label,youtube_id,time_start,time_end,split", "zumba,aB-7,3,13,train"),
+        r"val\.csv:2: the split is 'train', but the name of the file says validation; correct the column or the name",
+    ),
     "ucf class": (
         "ucf101", "ucfTrainTestlist/trainlist01.txt", ("Yoyo/v_YoYo_g07_c01.avi 1",),
         r"trainlist01\.txt:1: the class 'Yoyo' is not among the 3 of classInd\.txt",
@@ -361,6 +365,14 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     ),
     "ibm window": ("ibm", "train.txt", ("run;7;3;0",), r"train\.txt:1: 7 and 3 name no frame as ibm reads them"),
     "csv empty": ("csv", "my clips.csv", ("path,label", ",run"), r"my clips\.csv:2: path and label must not be empty"),
+    "csv comma": (
+        "csv", "my clips.csv", ("path,label", "a/1.mp4,run", "a/4.mp4,turn left, then right"),
+        r"my clips\.csv:3: there are 3 fields for the 2 columns path,label; got ' then right' beyond them\. Put a path",
+    ),
+    "csv comma, no header": (
+        "csv_pair", "train.csv", ("1.mp4,run", "2.mp4,stop, slowly"),
+        r"train\.csv:2: there are 3 fields for the 2 columns path,label; got ' slowly' beyond them\.",
+    ),
     "csv split": (
         "csv", "my clips.csv", ("path,label,split", "a/1.mp4,run,holdout"),
         r"my clips\.csv:2: the split 'holdout' is not one of: train, training",
@@ -375,6 +387,33 @@ def test_a_fault_is_named(fault: str, tmp_path: Path) -> None:
     write_text(root / file, *lines)
     with pytest.raises(M2AError, match=message):
         read_clips(root)
+
+
+@pytest.mark.parametrize(("name", "file"), [("csv", "my clips.csv"), ("kinetics", "train.csv")])
+def test_a_table_in_another_encoding_is_named(name: str, file: str, tmp_path: Path) -> None:
+    root = _written(tmp_path, name)
+    content = (root / file).read_text(encoding="utf-8")
+    (root / file).write_bytes(content.replace("walk", "öffnen").replace("zumba", "öffnen").encode("cp1252"))
+    with pytest.raises(DataError, match=rf"{file} is not UTF-8 text \(byte \d+\); save it as UTF-8 \(in Excel: CSV"):
+        read_clips(root)
+
+
+def test_empty_columns_of_a_spreadsheet_do_not_matter(tmp_path: Path) -> None:
+    _written(tmp_path, "csv_pair")
+    write_text(tmp_path / "train.csv", "1.mp4,11", "2.mp4,3,, ")
+    assert read_clips(tmp_path).labels == ("3", "11")
+
+
+def test_one_kinetics_list_of_all_splits(tmp_path: Path) -> None:
+    """Its column tells the splits, where its name tells none."""
+    _written(tmp_path, "kinetics")
+    header, *rest = [(tmp_path / name).read_text().splitlines() for name in ("train.csv", "val.csv", "test.csv")]
+    lines = [*header, *(line for lines in rest for line in lines[1:])]
+    write_text(tmp_path / "mini.csv", *lines)
+    assert read_clips(tmp_path / "mini.csv").splits == read_clips(tmp_path / "train.csv").splits
+    write_text(tmp_path / "mini.csv", *lines, "zumba,new,1,11,holdout")
+    with pytest.raises(DataError, match=r"mini\.csv:8: the split 'holdout' is not one of: train, training, val,"):
+        read_clips(tmp_path / "mini.csv")
 
 
 def test_a_format_that_is_not_there(tmp_path: Path) -> None:

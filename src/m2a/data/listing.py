@@ -40,7 +40,8 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        what = f"{path} is not UTF-8 text (byte {error.start})"
+        raise DataError(f"{what}; save it as UTF-8 (in Excel: CSV UTF-8)") from None
 
 
 def first_lines(path: Path) -> list[str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip
-from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, most_hits
+from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, most_hits, read_text
 from .reading import Reading, ReadOptions
 
 FORMAT = "csv"
 COLUMNS = ("path", "label", "split")
 _NEEDED = ("path", "label")
+_SURPLUS = "beyond the columns"
 
 
 def read_split_csv(root: Path, options: ReadOptions, notes: list[str]) -> dict[str, list[ClipFile]]:
@@ -79,22 +82,32 @@ def _fields(line: str) -> list[str]:
 def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tuple[str, ...]) -> None:
     """Adds the clips of a table; `split` is theirs where the table has no such column."""
     headless = _is_headless(path, next(iter(first_lines(path)), ""))
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, fieldnames=_NEEDED if headless else None)
-        header = [name.strip() for name in rows.fieldnames or []]
-        rows.fieldnames = header
-        lacking = [name for name in needed if name not in header]
-        if lacking:
-            raise DataError(
-                f"{path}:1: the column {lacking[0]!r} is missing; the first line must name the columns "
-                f"{','.join(needed)} (it is {','.join(header)!r})"
-            )
-        found = [(f"{path}:{rows.line_num}", row) for row in rows]
-        paths = [(row["path"] or "").strip() for _, row in found]
-        base = most_hits(paths, [path.parent, reading.root], reading.disk)
-        for where, row in found:
-            own, clip = _read_row(row, base, where, split or "train", "split" in header)
-            reading.add(own, clip, where)
+    rows = csv.DictReader(io.StringIO(read_text(path)), fieldnames=_NEEDED if headless else None, restkey=_SURPLUS)
+    header = [name.strip() for name in rows.fieldnames or []]
+    rows.fieldnames = header
+    lacking = [name for name in needed if name not in header]
+    if lacking:
+        raise DataError(
+            f"{path}:1: the column {lacking[0]!r} is missing; the first line must name the columns "
+            f"{','.join(needed)} (it is {','.join(header)!r})"
+        )
+    found = [(f"{path}:{rows.line_num}", row) for row in rows]
+    paths = [(row["path"] or "").strip() for _, row in found]
+    base = most_hits(paths, [path.parent, reading.root], reading.disk)
+    for where, row in found:
+        _refuse_surplus(row, header, where)
+        own, clip = _read_row(row, base, where, split or "train", "split" in header)
+        reading.add(own, clip, where)
+
+
+def _refuse_surplus(row: Mapping[str, str | Sequence[str] | None], header: Sequence[str], where: str) -> None:
+    """Raises for a line with more fields than the header; those of a spreadsheet's empty columns do not count."""
+    surplus = row.get(_SURPLUS) or ()
+    if any(field.strip() for field in surplus):
+        raise DataError(
+            f"{where}: there are {len(header) + len(surplus)} fields for the {len(header)} columns {','.join(header)}; "
+            f"got {','.join(surplus)!r} beyond them. Put a path or a label with a comma in it into double quotes."
+        )
 
 
 def _read_row(row: dict[str, str | None], base: Path, where: str, split: str, named: bool) -> tuple[str, ClipFile]:
