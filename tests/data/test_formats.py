@@ -254,6 +254,37 @@ def test_ambiguous_layouts_are_refused(tmp_path: Path) -> None:
     assert read_clips(tmp_path, format="tsn").labels == ("a", "b", "c")
 
 
+@pytest.mark.parametrize("header", [["path,label"], []])
+def test_labels_of_a_table_may_end_in_numbers(tmp_path: Path, header: list[str]) -> None:
+    touch(*(tmp_path / f"{k}.mp4" for k in range(8)))
+    for split, numbers in (("train", range(6)), ("val", range(6, 8))):
+        write_text(tmp_path / f"{split}.csv", *header, *(f"{k}.mp4,gesture {k % 2}" for k in numbers))
+    for root in (tmp_path, tmp_path / "train.csv"):
+        clips = read_clips(root)
+        assert (clips.format, clips.labels) == ("csv", ("gesture 0", "gesture 1"))
+
+
+def test_a_class_of_a_table_that_nothing_is_trained_on(tmp_path: Path) -> None:
+    touch(*(tmp_path / f"{k}.mp4" for k in range(4)))
+    write_text(tmp_path / "clips.csv", "path,label,split", "0.mp4,a,train", "1.mp4,b,train", "2.mp4,c,val")
+    with pytest.raises(DataError, match=r"the validation split has classes that training lacks: c\. Add training"):
+        read_clips(tmp_path)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_names_go_by_their_numbers(tmp_path: Path, first: int) -> None:
+    """Also where the file of names is sorted as text: 0, 1, 10, 11, 2."""
+    touch(*(tmp_path / f"{k}.mp4" for k in range(24)))
+    write_text(tmp_path / "train.txt", *(f"{k}.mp4 {k % 12}" for k in range(12)))
+    write_text(tmp_path / "val.txt", *(f"{k}.mp4 {k % 12}" for k in range(12, 24)))
+    write_text(tmp_path / "labels.txt", *sorted(f"{k + first} name {k}" for k in range(12)))
+    assert read_clips(tmp_path).labels == tuple(f"name {k}" for k in range(12))
+    for wrong, odd in (("13 name 11", "10, 13"), ("3 name 11", "3, 3")):
+        write_text(tmp_path / "labels.txt", *(f"{k} name {k}" for k in range(11)), wrong)
+        with pytest.raises(DataError, match=rf"labels\.txt: each line begins with .* \(look at {odd}\)\. Correct"):
+            read_clips(tmp_path)
+
+
 def test_four_columns_with_two_readings(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_images(tmp_path / name, 31)

@@ -52,17 +52,18 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
 
 
 def _find(root: Path) -> Lists | None:
-    paired = find_lists(root, (".csv",), _is_table)
+    paired = find_lists(root, (".csv",), is_table)
     if paired or root.is_file():
         return paired
-    tables = [path for path in sorted(root.glob("*.csv")) if _is_table(path)]
+    tables = [path for path in sorted(root.glob("*.csv")) if is_table(path)]
     if len(tables) > 1:
         names = [path.name for path in tables]
         raise DataError(f"{root} holds {len(tables)} tables of clips: {first_few(names)}. Give one of them as --data.")
     return Lists(root, {"train": tables[0]}) if tables else None
 
 
-def _is_table(path: Path) -> bool:
+def is_table(path: Path) -> bool:
+    """Whether a file begins as a table of clips does, with a header or without."""
     lines = first_lines(path)
     return bool(lines) and ({*_NEEDED} <= {*_fields(lines[0])} or _is_headless(path, lines[0]))
 
