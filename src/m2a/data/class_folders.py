@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
 from .clipset import WHAT_A_CLIP_IS, ClipFile, ClipSet, first_few, is_clip, natural_key
 from .groups import straddling, ucf_group
 from .listing import SPLIT_NAMES
-from .reading import ReadOptions, held_out
+from .reading import ReadOptions, held_out, refuse_untrained
 from .split_csv import read_split_csv
 
 FORMAT = "class-folders"
@@ -42,7 +41,9 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
     if warning := straddling(found):
         notes.append(warning)
     labels = sorted({clip.label for clip in found["train"]})
-    _check_labels(root, labels, found)
+    refuse_untrained(root, found)
+    if len(labels) < 2:
+        raise DataError(f"{root} has {len(labels)} class ({first_few(labels)}); at least 2 are needed")
     order = [name for name in ("train", "validation", "test") if found.get(name)]
     splits = {name: tuple(found[name]) for name in order}
     return ClipSet(format=FORMAT, root=root, labels=tuple(labels), splits=splits, notes=tuple(notes))
@@ -92,18 +93,6 @@ def _read_classes(folder: Path, root: Path, notes: list[str]) -> list[ClipFile]:
             name = path.relative_to(root).as_posix()
             clips.append(ClipFile(id=name, path=path, label=label, group=ucf_group(path.stem, label)))
     return clips
-
-
-def _check_labels(root: Path, labels: list[str], found: Mapping[str, list[ClipFile]]) -> None:
-    for name in ("validation", "test"):
-        unknown = sorted({clip.label for clip in found.get(name, [])} - set(labels))
-        if unknown:
-            raise DataError(
-                f"{root}: the {name} split has classes that training lacks: {first_few(unknown)}. "
-                "Add training clips for them, or remove them."
-            )
-    if len(labels) < 2:
-        raise DataError(f"{root} has {len(labels)} class ({first_few(labels)}); at least 2 are needed")
 
 
 def validate_fraction(fraction: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip
 from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, most_hits, read_text
-from .reading import Reading, ReadOptions
+from .reading import Reading, ReadOptions, refuse_untrained
 
 FORMAT = "csv"
 COLUMNS = ("path", "label", "split")
@@ -45,6 +45,9 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
     paired = len(lists.files) > 1
     for split, path in lists.files.items():
         _read_table(path, split if paired else None, reading, needed=_NEEDED)
+    if reading.splits.get("train"):
+        refuse_untrained(reading.root, reading.splits)
+    for split, path in lists.files.items():
         reading.check_disk(path, *([split] if paired else []))
     labels = {clip.label for clips in reading.splits.values() for clip in clips}
     numbers = all(label.isdecimal() for label in labels)
