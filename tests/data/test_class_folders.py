@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,13 @@ def test_class_folders_hold_out_the_same_clips_whatever_is_added(tmp_path: Path)
     after = read_clips(tmp_path)
     assert {*ids(before, "train")} <= {*ids(after, "train")}
     assert {*ids(before, "validation")} <= {*ids(after, "validation")}
+
+
+def test_names_that_are_not_utf8_are_held_out_too(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    touch(*(tmp_path / label / f"{k}{name}" for label in "ab" for k in range(2)))
+    clips = read_clips(tmp_path)
+    assert len(ids(clips, "train")) == len(ids(clips, "validation")) == 2
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.999])

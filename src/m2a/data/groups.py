@@ -31,7 +31,7 @@ def hold_out(clips: Iterable[ClipFile], *, fraction: float) -> tuple[list[ClipFi
     for clip in clips:
         unit = _unit(clip)
         if unit not in values:
-            digest = hashlib.sha256(unit.encode()).digest()
+            digest = hashlib.sha256(unit.encode(errors="surrogateescape")).digest()
             values[unit] = int.from_bytes(digest[:8], "big") / 2**64
         classes[clip.label].add(unit)
         labels[unit].add(clip.label)
