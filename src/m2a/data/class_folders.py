@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
-from .clipset import WHAT_A_CLIP_IS, ClipFile, ClipSet, first_few, is_clip, natural_key
+from .clipset import WHAT_A_CLIP_IS, ClipFile, ClipSet, first_few, is_clip, is_hidden, names_in, natural_key
 from .groups import straddling, ucf_group
 from .listing import SPLIT_NAMES
 from .reading import ReadOptions, held_out, refuse_untrained
@@ -54,7 +54,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in _folders(root):
         name = SPLIT_NAMES.get(folder.name.lower())
-        if name and _folders(folder) and not any(is_clip(child) for child in folder.iterdir()):
+        if name and _folders(folder) and not any(is_clip(child) for child in _children(folder)):
             if name in found:
                 raise DataError(f"{found[name]} and {folder} are both the {name} split; merge them")
             found[name] = folder
@@ -102,8 +102,8 @@ def validate_fraction(fraction: float) -> None:
 
 
 def _children(folder: Path) -> list[Path]:
-    visible = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    return sorted(visible, key=lambda child: natural_key(child.name))
+    visible = [name for name in names_in(folder) if not is_hidden(name)]
+    return [folder / name for name in sorted(visible, key=natural_key)]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -112,5 +112,5 @@ def _folders(folder: Path) -> list[Path]:
 
 def _two_levels(folder: Path) -> list[Path]:
     """What lies in a folder and in its subfolders: a class's clips, or a split's."""
-    near = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    return [*near, *(grandchild for child in near if child.is_dir() for grandchild in child.iterdir())]
+    near = _children(folder)
+    return [*near, *(grandchild for child in near if child.is_dir() for grandchild in _children(child))]

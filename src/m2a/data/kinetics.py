@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import DataError
-from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet
+from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_hidden, names_in
 from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, read_text, split_of, subfolders
 from .reading import Reading, ReadOptions
 
@@ -114,7 +114,7 @@ def _index(home: Path, split: str) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = defaultdict(list)
     for folder in of_split or [home, *others]:
         for place in [folder] if folder == home else [folder, *subfolders(folder)]:
-            for path in place.iterdir():
-                if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
+            for path in (place / name for name in names_in(place) if not is_hidden(name)):
+                if path.suffix.lower() in VIDEO_SUFFIXES:
                     found[path.stem].append(path)
     return found

@@ -8,7 +8,6 @@ path start end label        IBM, frames from 1, the last one included
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, NotFoundError
-from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame
+from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame, names_in
 from .listing import Disk, Lists, find_lists, first_lines, most_hits, read_lines, subfolders
 from .reading import Reading, ReadOptions
 from .split_csv import is_table
@@ -172,8 +171,7 @@ def _compare_lengths(reading: Reading, declared: dict[str, int]) -> None:
 
 
 def _count(folder: Path) -> int:
-    with os.scandir(folder) as entries:
-        return sum(is_frame(entry.name) for entry in entries)
+    return sum(map(is_frame, names_in(folder)))
 
 
 def _names(lists: Lists, root: Path, notes: list[str]) -> dict[int, str]:
