@@ -42,6 +42,17 @@ def test_class_folders_hold_out_the_same_clips_whatever_is_added(tmp_path: Path)
     assert {*ids(before, "validation")} <= {*ids(after, "validation")}
 
 
+def test_a_small_class_gives_back_what_it_had_to_hold_out(tmp_path: Path) -> None:
+    """The one exception to that, which the docs name."""
+    touch(*(tmp_path / label / f"{k}.mp4" for label in "ab" for k in range(50)))
+    touch(tmp_path / "c" / "1.mp4", tmp_path / "c" / "3.mp4")
+    before = {*ids(read_clips(tmp_path), "validation")}
+    touch(*(tmp_path / "c" / f"{k}.mp4" for k in range(50)))
+    moved = before - {*ids(read_clips(tmp_path), "validation")}
+    assert len(moved) == 1
+    assert moved <= {"c/1.mp4", "c/3.mp4"}
+
+
 def test_names_that_are_not_utf8_are_held_out_too(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.mp4")
     touch(*(tmp_path / label / f"{k}{name}" for label in "ab" for k in range(2)))

@@ -22,7 +22,8 @@ def hold_out(clips: Iterable[ClipFile], *, fraction: float) -> tuple[list[ClipFi
     """Splits clips into those kept and those held out, class by class and group by group.
 
     The side of a group, or of a clip without one, depends on the hash of its name alone, so adding clips does not move
-    others. Only where that would leave a class of two or more groups empty on one side does the nearest change sides.
+    others. Only where that would leave a class of two or more groups empty on one side does the nearest change sides,
+    and it may change back once there are more.
     """
     clips = list(clips)
     values: dict[str, float] = {}
