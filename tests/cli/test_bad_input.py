@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 from command import Outcome, tiny
 
+from m2a.cli import main
 from m2a.data.synthetic import synthesize
 
 Command = Callable[..., Outcome]
@@ -163,6 +167,14 @@ def test_options_that_cannot_work(
     out = tmp_path / "run"
     check_message(m2a("train", "--data", video_set, "--out", out, *tiny(**changes)), *parts)
     assert not out.exists()
+
+
+def test_a_name_that_is_not_utf8_is_printed(tmp_path: Path) -> None:
+    err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stderr(err), pytest.raises(SystemExit):
+        main(["data", "check", os.fsdecode(bytes(tmp_path) + b"/caf\xe9")])
+    err.seek(0)
+    assert r"caf\udce9 does not exist" in err.read()
 
 
 def test_videos_and_models_that_are_not_there(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:

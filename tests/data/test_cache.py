@@ -232,13 +232,16 @@ def test_what_it_holds_and_what_is_left_behind(cache: ClipCache, folder: Path) -
     clips = [clip_of(folder / name) for name in ("noise.mp4", "frames")]
     assert cache.prepare(clips, decoder="pyav", short_side=None).num_clips == 0
     cache.open(folder / "noise.mp4")
+    (kept,) = cached_files(cache)
     left, running = (cache.folder / "00" / f"{name}.part" for name in ("left", "running"))
     left.parent.mkdir(exist_ok=True)
     for file in (left, running):
         file.touch()
     os.utime(left, (0, 0))
+    for suffix in ("npy", "part"):  # to a look at it, as a file that another run has just renamed
+        (left.parent / f"gone.{suffix}").symlink_to("nowhere")
     held = cache.prepare(clips, decoder="pyav", short_side=None)
-    assert (held.num_clips, held.num_bytes) == (1, cached_files(cache)[0].stat().st_size)
+    assert (held.num_clips, held.num_bytes) == (1, kept.stat().st_size)
     assert not left.exists()
     assert running.exists()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from clip_files import ids_of as ids
 from clip_files import touch, write_frames
 
-from m2a.data import read_clips
+from m2a.data import find_clips, read_clips
 from m2a.errors import DataError
 
 
@@ -41,6 +42,24 @@ def test_class_folders_hold_out_the_same_clips_whatever_is_added(tmp_path: Path)
     assert {*ids(before, "validation")} <= {*ids(after, "validation")}
 
 
+def test_a_small_class_gives_back_what_it_had_to_hold_out(tmp_path: Path) -> None:
+    """The one exception to that, which the docs name."""
+    touch(*(tmp_path / label / f"{k}.mp4" for label in "ab" for k in range(50)))
+    touch(tmp_path / "c" / "1.mp4", tmp_path / "c" / "3.mp4")
+    before = {*ids(read_clips(tmp_path), "validation")}
+    touch(*(tmp_path / "c" / f"{k}.mp4" for k in range(50)))
+    moved = before - {*ids(read_clips(tmp_path), "validation")}
+    assert len(moved) == 1
+    assert moved <= {"c/1.mp4", "c/3.mp4"}
+
+
+def test_names_that_are_not_utf8_are_held_out_too(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    touch(*(tmp_path / label / f"{k}{name}" for label in "ab" for k in range(2)))
+    clips = read_clips(tmp_path)
+    assert len(ids(clips, "train")) == len(ids(clips, "validation")) == 2
+
+
 @pytest.mark.parametrize("fraction", [0.001, 0.999])
 def test_no_class_is_left_empty_on_one_side(tmp_path: Path, fraction: float) -> None:
     touch(*(tmp_path / label / f"{k}.mp4" for label in "ab" for k in range(2)), tmp_path / "c" / "only.gif")
@@ -54,11 +73,22 @@ def test_clips_as_folders_of_frames(tmp_path: Path) -> None:
         for k in (10, 2):
             write_frames(tmp_path / label / f"clip{k}", num_frames=1)
     touch(tmp_path / "a" / "readme.txt")
+    touch(tmp_path / "a" / "mixed" / "1.jpg", tmp_path / "a" / "mixed" / "1.mp4")
     (tmp_path / "a" / "nothing").mkdir()
     (tmp_path / ".cache").mkdir()
     clips = read_clips(tmp_path)
     assert sorted([*ids(clips, "train"), *ids(clips, "validation")]) == ["a/clip10", "a/clip2", "b/clip10", "b/clip2"]
-    assert re.search(r"holds folders without \.jpg frames, left out: nothing", clips.notes[0])
+    assert re.search(r"folders without \.jpg frames, or with .*, left out: mixed, nothing", clips.notes[0])
+
+
+def test_a_picture_beside_videos_is_no_clip(tmp_path: Path) -> None:
+    """A cover or a thumbnail neither hides the videos beside it nor the split folders around them."""
+    for split in ("train", "val"):
+        touch(*(tmp_path / split / label / name for label in "ab" for name in ("1.mp4", "cover.jpg")))
+    clips = read_clips(tmp_path)
+    assert clips.labels == ("a", "b")
+    assert ids(clips, "validation") == ["val/a/1.mp4", "val/b/1.mp4"]
+    assert [path.name for path in find_clips(tmp_path / "train" / "a")] == ["1.mp4"]
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:

@@ -254,6 +254,37 @@ def test_ambiguous_layouts_are_refused(tmp_path: Path) -> None:
     assert read_clips(tmp_path, format="tsn").labels == ("a", "b", "c")
 
 
+@pytest.mark.parametrize("header", [["path,label"], []])
+def test_labels_of_a_table_may_end_in_numbers(tmp_path: Path, header: list[str]) -> None:
+    touch(*(tmp_path / f"{k}.mp4" for k in range(8)))
+    for split, numbers in (("train", range(6)), ("val", range(6, 8))):
+        write_text(tmp_path / f"{split}.csv", *header, *(f"{k}.mp4,gesture {k % 2}" for k in numbers))
+    for root in (tmp_path, tmp_path / "train.csv"):
+        clips = read_clips(root)
+        assert (clips.format, clips.labels) == ("csv", ("gesture 0", "gesture 1"))
+
+
+def test_a_class_of_a_table_that_nothing_is_trained_on(tmp_path: Path) -> None:
+    touch(*(tmp_path / f"{k}.mp4" for k in range(4)))
+    write_text(tmp_path / "clips.csv", "path,label,split", "0.mp4,a,train", "1.mp4,b,train", "2.mp4,c,val")
+    with pytest.raises(DataError, match=r"the validation split has classes that training lacks: c\. Add training"):
+        read_clips(tmp_path)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_names_go_by_their_numbers(tmp_path: Path, first: int) -> None:
+    """Also where the file of names is sorted as text: 0, 1, 10, 11, 2."""
+    touch(*(tmp_path / f"{k}.mp4" for k in range(24)))
+    write_text(tmp_path / "train.txt", *(f"{k}.mp4 {k % 12}" for k in range(12)))
+    write_text(tmp_path / "val.txt", *(f"{k}.mp4 {k % 12}" for k in range(12, 24)))
+    write_text(tmp_path / "labels.txt", *sorted(f"{k + first} name {k}" for k in range(12)))
+    assert read_clips(tmp_path).labels == tuple(f"name {k}" for k in range(12))
+    for wrong, odd in (("13 name 11", "10, 13"), ("3 name 11", "3, 3")):
+        write_text(tmp_path / "labels.txt", *(f"{k} name {k}" for k in range(11)), wrong)
+        with pytest.raises(DataError, match=rf"labels\.txt: each line begins with .* \(look at {odd}\)\. Correct"):
+            read_clips(tmp_path)
+
+
 def test_four_columns_with_two_readings(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_images(tmp_path / name, 31)
@@ -335,6 +366,10 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
         "kinetics", "val.csv", ("label,youtube_id,time_start,time_end", "zumba,aB-7,x,13"),
         r"val\.csv:2: time_start should be a number of seconds; got 'x'",
     ),
+    "kinetics split": (
+        "kinetics", "val.csv", ("label,youtube_id,time_start,time_end,split", "zumba,aB-7,3,13,train"),
+        r"val\.csv:2: the split is 'train', but the name of the file says validation; correct the column or the name",
+    ),
     "ucf class": (
         "ucf101", "ucfTrainTestlist/trainlist01.txt", ("Yoyo/v_YoYo_g07_c01.avi 1",),
         r"trainlist01\.txt:1: the class 'Yoyo' is not among the 3 of classInd\.txt",
@@ -361,6 +396,14 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     ),
     "ibm window": ("ibm", "train.txt", ("run;7;3;0",), r"train\.txt:1: 7 and 3 name no frame as ibm reads them"),
     "csv empty": ("csv", "my clips.csv", ("path,label", ",run"), r"my clips\.csv:2: path and label must not be empty"),
+    "csv comma": (
+        "csv", "my clips.csv", ("path,label", "a/1.mp4,run", "a/4.mp4,turn left, then right"),
+        r"my clips\.csv:3: there are 3 fields for the 2 columns path,label; got ' then right' beyond them\. Put a path",
+    ),
+    "csv comma, no header": (
+        "csv_pair", "train.csv", ("1.mp4,run", "2.mp4,stop, slowly"),
+        r"train\.csv:2: there are 3 fields for the 2 columns path,label; got ' slowly' beyond them\.",
+    ),
     "csv split": (
         "csv", "my clips.csv", ("path,label,split", "a/1.mp4,run,holdout"),
         r"my clips\.csv:2: the split 'holdout' is not one of: train, training",
@@ -375,6 +418,33 @@ def test_a_fault_is_named(fault: str, tmp_path: Path) -> None:
     write_text(root / file, *lines)
     with pytest.raises(M2AError, match=message):
         read_clips(root)
+
+
+@pytest.mark.parametrize(("name", "file"), [("csv", "my clips.csv"), ("kinetics", "train.csv")])
+def test_a_table_in_another_encoding_is_named(name: str, file: str, tmp_path: Path) -> None:
+    root = _written(tmp_path, name)
+    content = (root / file).read_text(encoding="utf-8")
+    (root / file).write_bytes(content.replace("walk", "öffnen").replace("zumba", "öffnen").encode("cp1252"))
+    with pytest.raises(DataError, match=rf"{file} is not UTF-8 text \(byte \d+\); save it as UTF-8 \(in Excel: CSV"):
+        read_clips(root)
+
+
+def test_empty_columns_of_a_spreadsheet_do_not_matter(tmp_path: Path) -> None:
+    _written(tmp_path, "csv_pair")
+    write_text(tmp_path / "train.csv", "1.mp4,11", "2.mp4,3,, ")
+    assert read_clips(tmp_path).labels == ("3", "11")
+
+
+def test_one_kinetics_list_of_all_splits(tmp_path: Path) -> None:
+    """Its column tells the splits, where its name tells none."""
+    _written(tmp_path, "kinetics")
+    header, *rest = [(tmp_path / name).read_text().splitlines() for name in ("train.csv", "val.csv", "test.csv")]
+    lines = [*header, *(line for lines in rest for line in lines[1:])]
+    write_text(tmp_path / "mini.csv", *lines)
+    assert read_clips(tmp_path / "mini.csv").splits == read_clips(tmp_path / "train.csv").splits
+    write_text(tmp_path / "mini.csv", *lines, "zumba,new,1,11,holdout")
+    with pytest.raises(DataError, match=r"mini\.csv:8: the split 'holdout' is not one of: train, training, val,"):
+        read_clips(tmp_path / "mini.csv")
 
 
 def test_a_format_that_is_not_there(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from m2a.data.video import VideoReader
 from m2a.errors import UnreadableClipError
 
 CODECS = [("a.mp4", "libx264", {}), ("a.mp4", "libx264", {"bf": "3"}), ("a.webm", "libvpx-vp9", {}),
-          ("a.mkv", "libx265", {}), ("a.avi", "mpeg4", {}), ("a.ts", "libx264", {})]  # fmt: skip
+          ("a.mkv", "libx265", {}), ("a.avi", "mpeg4", {}), ("a.ts", "libx264", {}),
+          ("a.avi", "libx264", {"bf": "3", "x264-params": "open-gop=1:b-adapt=0"})]  # fmt: skip
 
 
 def write(path: Path, codec: str, options: dict[str, str], *, num_frames: int = 97, every: int = 11) -> Path:
@@ -45,6 +46,28 @@ def test_the_frames_are_those_of_decoding_everything(
         assert torch.equal(frames, whole[wanted])
 
 
+def test_frames_that_a_cut_made_undecodable_are_not_counted(tmp_path: Path) -> None:
+    """A cut at a key frame leaves frames behind it that come before it in time, and are made from what was cut off."""
+    options = {"bf": "3", "x265-params": "keyint=11:scenecut=0:b-adapt=0:log-level=0"}
+    whole = write(tmp_path / "whole.mkv", "libx265", options)
+    path, keys = tmp_path / "cut.mkv", 0
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            keys += packet.is_keyframe
+            if packet.size and keys > 2:
+                packet.stream = stream
+                target.mux(packet)
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    with open_clip(whole) as original, open_clip(path) as clip:
+        assert 0 < clip.num_frames < len(packets)
+        frames = clip.read(range(clip.num_frames))
+        assert torch.equal(frames, original.read(range(97 - clip.num_frames, 97)))
+        for index in range(clip.num_frames):
+            assert torch.equal(clip.read([index])[0], frames[index])
+
+
 def test_what_lies_between_is_not_decoded(tmp_path: Path) -> None:
     """A file damaged in the middle gives the frames of its end, but not those of its middle."""
     path = write(tmp_path / "a.mp4", "libx264", {"bf": "0"})
@@ -63,6 +86,25 @@ def test_what_lies_between_is_not_decoded(tmp_path: Path) -> None:
         assert all(torch.equal(got[index], expected[index]) for index in (2, 93))
         with pytest.raises(UnreadableClipError):
             clip.read(range(97))
+
+
+def test_where_times_do_not_tell_the_order_nothing_is_skipped() -> None:
+    """Times of decoding in a file whose frames are shown in another order, as an .avi gives them."""
+    packets = [(number, number % 12 == 0) for number in range(60)]
+    assert PictureIndex.of(packets, reorders=True) is None
+    assert PictureIndex.of(packets) is not None
+    assert PictureIndex.of([(0, True), (2, False), (1, False)], reorders=True) is not None
+
+
+def test_jumping_ends_where_frames_do_not_follow_each_other(tmp_path: Path) -> None:
+    """Even if the decoder only finds out on the way that frames are shown in another order."""
+    with open_clip(write(tmp_path / "a.avi", "libx264", {"bf": "3"})) as clip:
+        assert isinstance(clip, VideoReader)
+        assert clip._places is None
+        whole = clip.read(range(97))
+        clip._places = PictureIndex.of([(number + 1, number % 11 == 0) for number in range(97)])
+        for index in (13, 50, 96):
+            assert torch.equal(clip.read([index])[0], whole[index])
 
 
 def test_where_jumping_pays() -> None:

@@ -229,6 +229,35 @@ def test_reuses_the_same_set_and_refuses_others(tmp_path: Path) -> None:
         synthesize(root, **values)
 
 
+def test_a_folder_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link to an empty folder is not replaced, nor is a disk of its own."""
+    values = {"classes": 2, "num_train": 2, "num_validation": 2, **SMALL}
+    (tmp_path / "big").mkdir()
+    (tmp_path / "link").symlink_to("big")
+    assert not synthesize(tmp_path / "link", **values).reused
+    assert synthesize(tmp_path / "big", **values).reused
+    assert (tmp_path / "link").is_symlink()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    number = disk.stat().st_ino
+    monkeypatch.setattr(write.os.path, "ismount", lambda path: path == disk)
+    assert not synthesize(disk, **values).reused
+    assert disk.stat().st_ino == number
+    assert hashes(disk) == hashes(tmp_path / "big")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["big", "disk", "link"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_drawing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "_draw_all", lambda *_: pytest.fail("it drew"))
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        DataError, match=r"file/set cannot be written \(Not a directory\)\. Name a folder where you may"
+    ):
+        synthesize(tmp_path / "file" / "set", classes=2, num_train=2, num_validation=2, **SMALL)
+
+
 def test_refuses_what_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("mine")
     for root in (tmp_path, tmp_path / "note.txt"):

@@ -150,6 +150,13 @@ def test_predictions_are_a_table(tmp_path: Path) -> None:
         ]
 
 
+def test_predictions_hold_names_that_are_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    found = evaluation([[0.9, 0.1], [0.25, 0.75]], [0, 0])
+    replace(found, clips=tuple(replace(clip, id="caf\udce9") for clip in found.clips)).write_predictions(path)
+    assert path.read_bytes().splitlines()[1].startswith(b"caf\xe9,")
+
+
 def test_a_clip_that_cannot_be_read_stops_it(clips: ClipSet, model: VideoClassifier, tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"damaged cannot be decoded: .*An accuracy without it would be another number\. .* --skip-bad"

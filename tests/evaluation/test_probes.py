@@ -89,7 +89,7 @@ def test_a_shuffle_is_never_the_order_itself() -> None:
     assert all(sorted(order) == [0, 1, 2] != order for order in orders)
     assert len({tuple(order) for order in orders}) == 5
     assert [shuffled_order(str(clip), 3) for clip in range(200)] == orders
-    assert shuffled_order("1", 2) == [1, 0]
+    assert shuffled_order("1", 2) == shuffled_order("not UTF-8: \udce9", 2) == [1, 0]
     assert [shuffled_order(str(clip), 3, seed=1) for clip in range(200)] != orders
 
 

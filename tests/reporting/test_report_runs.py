@@ -10,7 +10,7 @@ import pytest
 from run_folders import evaluation_of, write_run
 
 from m2a.errors import DataError, NotFoundError
-from m2a.reporting import Run
+from m2a.reporting import Run, write_report
 
 LABELS = ["up", "down", "still"]
 CONFUSION = np.array([[3, 1, 0], [2, 2, 1], [0, 0, 5]])
@@ -38,6 +38,16 @@ def test_everything_is_read(folder: Path) -> None:
     assert len(run.predictions) == 14
     assert len(wrong) == 4
     assert all(row.probability is not None and row.probability > 1 / 3 for row in wrong)
+
+
+def test_names_that_are_not_utf8(folder: Path) -> None:
+    rewrite(folder, skipped=[{"path": "caf\udce9.mp4", "reason": "it is damaged"}])
+    predictions = folder / "predictions.csv"
+    predictions.write_bytes(predictions.read_bytes().replace(b"\n1001,", b"\ncaf\xe9,"))
+    run = Run.load(folder)
+    assert run.predictions[0].clip == "caf\udce9"
+    page = write_report([folder], folder / "report.html", title="t").read_text(encoding="utf-8")
+    assert "caf?.mp4" in page
 
 
 def test_only_the_evaluation_is_needed(tmp_path: Path) -> None:

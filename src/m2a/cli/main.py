@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -44,6 +45,9 @@ app.command("m2a.cli.doctor:doctor", name="doctor", help="Check that this instal
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line. Exits with 1 and one message for an `M2AError`, with 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # names of files may be of another encoding
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if tokens[:1] == ["train"]:

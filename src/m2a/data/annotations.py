@@ -14,7 +14,7 @@ from ..errors import ConfigError, DataError, NotFoundError
 from . import kinetics, numbered_lists, shards, something_something_v2, split_csv, ucf_hmdb
 from .class_folders import FORMAT as CLASS_FOLDERS
 from .class_folders import detect_class_folders, read_class_folders, validate_fraction
-from .clipset import WHAT_A_CLIP_IS, first_few
+from .clipset import WHAT_A_CLIP_IS, first_few, is_hidden, names_in
 from .clipset import ClipFile as ClipFile
 from .clipset import ClipSet as ClipSet
 from .reading import ReadOptions
@@ -188,7 +188,7 @@ def read_clips(
 
 
 def _detect(root: Path) -> Format:
-    if root.is_dir() and not any(not child.name.startswith(".") for child in root.iterdir()):
+    if root.is_dir() and all(map(is_hidden, names_in(root))):
         raise DataError(f"{root} is empty; there is no clip in it.\n{describe_formats()}")
     listed = [layout for layout in FORMATS if layout.name != CLASS_FOLDERS and (root.is_dir() or layout.takes_file)]
     found = {layout.name: what for layout in listed if (what := layout.detect(root))}
@@ -206,7 +206,7 @@ def _detect(root: Path) -> Format:
         )
     if detect_class_folders(root):
         return _BY_NAME[CLASS_FOLDERS]
-    children = sorted(child.name for child in root.iterdir() if not child.name.startswith("."))
+    children = sorted(name for name in names_in(root) if not is_hidden(name))
     raise DataError(
         f"{root} has no layout known here. Looked for the lists of {', '.join(layout.name for layout in listed)}, "
         f"split.csv and clips in class folders ({WHAT_A_CLIP_IS}); found {first_few(children)}.\n{describe_formats()}"

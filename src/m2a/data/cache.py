@@ -136,7 +136,7 @@ class ClipCache:
 
     def holding(self) -> Holding:
         """How many clips there are, of this set or others, and their bytes."""
-        sizes = [file.stat().st_size for file in self._files() if file.name.endswith(".npy")]
+        sizes = [status.st_size for _, status in self._files(".npy")]
         return Holding(len(sizes), sum(sizes))
 
     def _needed(self, clips: Sequence[ClipFile], decoder: Decoder, short_side: int | None) -> int:
@@ -200,13 +200,16 @@ class ClipCache:
             )
         return CacheError(f"The cache in {self.folder} cannot be written ({error.strerror}). {_WAYS_OUT}")
 
-    def _files(self) -> Iterator[Path]:
-        yield from (file for folder in self.folder.glob("[0-9a-f][0-9a-f]") for file in folder.iterdir())
+    def _files(self, suffix: str) -> Iterator[tuple[Path, os.stat_result]]:
+        """Those of a suffix, less what another run renames or removes meanwhile."""
+        for file in self.folder.glob(f"[0-9a-f][0-9a-f]/*{suffix}"):
+            with suppress(FileNotFoundError):
+                yield file, file.stat()
 
     def _remove_old_parts(self) -> None:
         """What processes that were killed left behind."""
-        for file in self._files():
-            if file.name.endswith(_PART) and time.time() - file.stat().st_mtime > _DAY:
+        for file, status in self._files(_PART):
+            if time.time() - status.st_mtime > _DAY:
                 _unlink(file)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
-from .clipset import WHAT_A_CLIP_IS, ClipFile, ClipSet, first_few, is_clip, natural_key
+from .clipset import WHAT_A_CLIP_IS, ClipFile, ClipSet, first_few, is_clip, is_hidden, names_in, natural_key
 from .groups import straddling, ucf_group
 from .listing import SPLIT_NAMES
-from .reading import ReadOptions, held_out
+from .reading import ReadOptions, held_out, refuse_untrained
 from .split_csv import read_split_csv
 
 FORMAT = "class-folders"
@@ -42,7 +41,9 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
     if warning := straddling(found):
         notes.append(warning)
     labels = sorted({clip.label for clip in found["train"]})
-    _check_labels(root, labels, found)
+    refuse_untrained(root, found)
+    if len(labels) < 2:
+        raise DataError(f"{root} has {len(labels)} class ({first_few(labels)}); at least 2 are needed")
     order = [name for name in ("train", "validation", "test") if found.get(name)]
     splits = {name: tuple(found[name]) for name in order}
     return ClipSet(format=FORMAT, root=root, labels=tuple(labels), splits=splits, notes=tuple(notes))
@@ -53,7 +54,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in _folders(root):
         name = SPLIT_NAMES.get(folder.name.lower())
-        if name and _folders(folder) and not any(is_clip(child) for child in folder.iterdir()):
+        if name and _folders(folder) and not any(is_clip(child) for child in _children(folder)):
             if name in found:
                 raise DataError(f"{found[name]} and {folder} are both the {name} split; merge them")
             found[name] = folder
@@ -85,24 +86,13 @@ def _read_classes(folder: Path, root: Path, notes: list[str]) -> list[ClipFile]:
             raise DataError(f"the class folder {class_folder} holds no clips; {WHAT_A_CLIP_IS}")
         ignored = [child.name for child in _children(class_folder) if child.is_dir() and child not in paths]
         if ignored:
-            notes.append(f"{class_folder} holds folders without .jpg frames, left out: {first_few(ignored, 3)}")
+            what = "folders without .jpg frames, or with videos beside them"
+            notes.append(f"{class_folder} holds {what}, left out: {first_few(ignored, 3)}")
         label = class_folder.name
         for path in paths:
             name = path.relative_to(root).as_posix()
             clips.append(ClipFile(id=name, path=path, label=label, group=ucf_group(path.stem, label)))
     return clips
-
-
-def _check_labels(root: Path, labels: list[str], found: Mapping[str, list[ClipFile]]) -> None:
-    for name in ("validation", "test"):
-        unknown = sorted({clip.label for clip in found.get(name, [])} - set(labels))
-        if unknown:
-            raise DataError(
-                f"{root}: the {name} split has classes that training lacks: {first_few(unknown)}. "
-                "Add training clips for them, or remove them."
-            )
-    if len(labels) < 2:
-        raise DataError(f"{root} has {len(labels)} class ({first_few(labels)}); at least 2 are needed")
 
 
 def validate_fraction(fraction: float) -> None:
@@ -112,8 +102,8 @@ def validate_fraction(fraction: float) -> None:
 
 
 def _children(folder: Path) -> list[Path]:
-    visible = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    return sorted(visible, key=lambda child: natural_key(child.name))
+    visible = [name for name in names_in(folder) if not is_hidden(name)]
+    return [folder / name for name in sorted(visible, key=natural_key)]
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -122,5 +112,5 @@ def _folders(folder: Path) -> list[Path]:
 
 def _two_levels(folder: Path) -> list[Path]:
     """What lies in a folder and in its subfolders: a class's clips, or a split's."""
-    near = [child for child in folder.iterdir() if not child.name.startswith(".")]
-    return [*near, *(grandchild for child in near if child.is_dir() for grandchild in child.iterdir())]
+    near = _children(folder)
+    return [*near, *(grandchild for child in near if child.is_dir() for grandchild in _children(child))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from ..errors import DataError, NotFoundError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif")
 FRAME_SUFFIXES = (".jpg", ".jpeg")
-WHAT_A_CLIP_IS = f"a clip is a video file ({' '.join(VIDEO_SUFFIXES)}) or a folder of .jpg frames"
+WHAT_A_CLIP_IS = f"a clip is a video file ({' '.join(VIDEO_SUFFIXES)}) or a folder of .jpg frames without a video"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,17 +65,38 @@ def is_flow(name: str) -> bool:
 
 
 def is_clip(path: Path) -> bool:
-    """Whether a path is a video file, by its suffix, or a folder that holds JPEG frames directly."""
-    if path.name.startswith("."):
+    """Whether a path is a video file, by its suffix, or a folder that holds JPEG frames directly. A folder that holds
+    videos is none: the JPEG beside them is a cover."""
+    if is_hidden(path.name):
         return False
-    if path.is_dir():
-        return any(is_frame(child.name) for child in path.iterdir())
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    if not path.is_dir():
+        return _is_video(path.name)
+    names = names_in(path)
+    return any(map(is_frame, names)) and not any(map(_is_video, names))
+
+
+def _is_video(name: str) -> bool:
+    return name.lower().endswith(VIDEO_SUFFIXES) and not is_hidden(name)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is none of the data's: `.cache`, or a disk's own `lost+found`."""
+    return name.startswith(".") or name == "lost+found"
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, hidden ones too; a `DataError` where it cannot be read."""
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        what = f"the folder {folder} cannot be read ({error.strerror})"
+        raise DataError(f"{what}; change who may read it, or move it away") from error
 
 
 def find_clips(path: Path) -> list[Path]:
     """The clips at a path: itself, if it is a video file or a folder of JPEG frames; else those in the folder and in
-    its subfolders, in natural order. Raises NotFoundError where there is nothing, DataError for a folder without any.
+    its subfolders, in natural order, hidden ones left out. Raises NotFoundError where there is nothing, DataError for a
+    folder without any, or one that cannot be read.
     """
     if not path.exists():
         raise NotFoundError(f"There is no video {path}. Give a video file, a folder of .jpg frames, or one of videos.")
@@ -87,7 +109,8 @@ def find_clips(path: Path) -> list[Path]:
 
 
 def _clips_below(folder: Path) -> list[Path]:
-    children = sorted(folder.iterdir(), key=lambda child: natural_key(child.name))
+    names = sorted((name for name in names_in(folder) if not is_hidden(name)), key=natural_key)
+    children = [folder / name for name in names]
     clips = [[child] if is_clip(child) else _clips_below(child) if child.is_dir() else [] for child in children]
     return [clip for part in clips for clip in part]
 

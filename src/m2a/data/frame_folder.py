@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -33,7 +34,10 @@ class FrameFolder(ClipReader):
 
     def _find(self) -> list[Path]:
         path = self.path
-        everything = [child.name for child in path.iterdir()]
+        try:
+            everything = os.listdir(path)
+        except OSError as error:
+            raise UnreadableClipError(path, f"the folder cannot be read ({error.strerror})") from error
         names = [name for name in everything if is_frame(name)]
         if not names:
             flow = ", only optical flow" if any(is_flow(name) for name in everything) else ""

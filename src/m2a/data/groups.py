@@ -22,7 +22,8 @@ def hold_out(clips: Iterable[ClipFile], *, fraction: float) -> tuple[list[ClipFi
     """Splits clips into those kept and those held out, class by class and group by group.
 
     The side of a group, or of a clip without one, depends on the hash of its name alone, so adding clips does not move
-    others. Only where that would leave a class of two or more groups empty on one side does the nearest change sides.
+    others. Only where that would leave a class of two or more groups empty on one side does the nearest change sides,
+    and it may change back once there are more.
     """
     clips = list(clips)
     values: dict[str, float] = {}
@@ -31,7 +32,7 @@ def hold_out(clips: Iterable[ClipFile], *, fraction: float) -> tuple[list[ClipFi
     for clip in clips:
         unit = _unit(clip)
         if unit not in values:
-            digest = hashlib.sha256(unit.encode()).digest()
+            digest = hashlib.sha256(unit.encode(errors="surrogateescape")).digest()
             values[unit] = int.from_bytes(digest[:8], "big") / 2**64
         classes[clip.label].add(unit)
         labels[unit].add(clip.label)

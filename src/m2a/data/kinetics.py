@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import DataError
-from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet
-from .listing import Lists, find_lists, first_lines, split_of, subfolders
+from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_hidden, names_in
+from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, read_text, split_of, subfolders
 from .reading import Reading, ReadOptions
 
 FORMAT = "kinetics"
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _NEEDED = _COLUMNS[1:]
+Row = tuple[str, dict[str, str]]  # where it stands, `file:line`, and its values by column
 
 
 def detect(root: Path) -> str | None:
@@ -36,30 +38,53 @@ def _is_official(path: Path) -> bool:
 def read_official(lists: Lists, options: ReadOptions) -> ClipSet:
     """Reads the lists; labels come in alphabetical order, as elsewhere."""
     reading = Reading(format=FORMAT, root=lists.home, options=options, notes=[*lists.notes])
-    for split, path in lists.files.items():
-        rows = _read_rows(path)
-        unlabelled = sum(not row["label"] for _, row in rows)
-        if unlabelled == len(rows):
-            reading.notes.append(f"{path.name}: {unlabelled} clips carry no labels and are left out")
-            continue
-        videos = _index(lists.home, split)
-        for where, row in rows:
-            if not row["label"]:
-                raise DataError(f"{where}: clip {row['youtube_id']} has no label; the others of the list have one")
-            reading.add(split, _clip(row, where, videos, lists.home), where)
-        reading.check_disk(path, split)
+    for path in lists.files.values():
+        for split, rows in _by_split(path, _read_rows(path)).items():
+            _add(reading, path, split, rows)
     return reading.finish(sorted({clip.label for clips in reading.splits.values() for clip in clips}))
 
 
-def _read_rows(path: Path) -> list[tuple[str, dict[str, str]]]:
-    found: list[tuple[str, dict[str, str]]] = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, skipinitialspace=True)
-        lacking = [name for name in _NEEDED if name not in (rows.fieldnames or [])]
-        if lacking:
-            raise DataError(f"{path}:1: the column {lacking[0]!r} is missing; expected {','.join(_COLUMNS)},split")
-        for row in rows:
-            found.append((f"{path}:{rows.line_num}", {name: (row.get(name) or "").strip() for name in _COLUMNS}))
+def _by_split(path: Path, rows: list[Row]) -> dict[str, list[Row]]:
+    """The lines by the split that the file's name tells, or else their column."""
+    named, _ = split_of(path.stem)
+    has_column = any(row["split"] for _, row in rows)
+    found: dict[str, list[Row]] = defaultdict(list)
+    for where, row in rows:
+        told, _ = split_of(row["split"])
+        if named and told and named != told:
+            raise DataError(
+                f"{where}: the split is {row['split']!r}, but the name of the file says {named}; "
+                "correct the column or the name"
+            )
+        if not named and not told and has_column:
+            raise DataError(f"{where}: the split {row['split']!r} is not one of: {', '.join(SPLIT_NAMES)}")
+        found[named or told or "train"].append((where, row))
+    return found
+
+
+def _add(reading: Reading, path: Path, split: str, rows: list[Row]) -> None:
+    """Adds a list's clips of one split."""
+    unlabelled = sum(not row["label"] for _, row in rows)
+    if unlabelled == len(rows):
+        reading.notes.append(f"{path.name}: {unlabelled} clips carry no labels and are left out")
+        return
+    videos = _index(reading.root, split)
+    for where, row in rows:
+        if not row["label"]:
+            raise DataError(f"{where}: clip {row['youtube_id']} has no label; the others of the list have one")
+        reading.add(split, _clip(row, where, videos, reading.root), where)
+    reading.check_disk(path, split)
+
+
+def _read_rows(path: Path) -> list[Row]:
+    found: list[Row] = []
+    rows = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
+    lacking = [name for name in _NEEDED if name not in (rows.fieldnames or [])]
+    if lacking:
+        raise DataError(f"{path}:1: the column {lacking[0]!r} is missing; expected {','.join(_COLUMNS)},split")
+    for row in rows:
+        values = {name: (row.get(name) or "").strip() for name in (*_COLUMNS, "split")}
+        found.append((f"{path}:{rows.line_num}", values))
     if not found:
         raise DataError(f"{path} lists no clip")
     return found
@@ -89,7 +114,7 @@ def _index(home: Path, split: str) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = defaultdict(list)
     for folder in of_split or [home, *others]:
         for place in [folder] if folder == home else [folder, *subfolders(folder)]:
-            for path in place.iterdir():
-                if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
+            for path in (place / name for name in names_in(place) if not is_hidden(name)):
+                if path.suffix.lower() in VIDEO_SUFFIXES:
                     found[path.stem].append(path)
     return found

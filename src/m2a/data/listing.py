@@ -7,10 +7,11 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, NotFoundError
-from .clipset import first_few, natural_key
+from .clipset import FRAME_SUFFIXES, first_few, is_hidden, natural_key
 
 SPLIT_NAMES = {
     "train": "train",
@@ -40,7 +41,8 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        what = f"{path} is not UTF-8 text (byte {error.start})"
+        raise DataError(f"{what}; save it as UTF-8 (in Excel: CSV UTF-8)") from None
 
 
 def first_lines(path: Path) -> list[str]:
@@ -92,11 +94,8 @@ class Disk:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The visible folders in a folder, in natural order."""
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    """The visible folders in a folder, in natural order; none of one that cannot be read."""
+    names = [entry.name for entry in _entries(folder) if not is_hidden(entry.name) and entry.is_dir()]
     return [folder / name for name in sorted(names, key=natural_key)]
 
 
@@ -111,10 +110,11 @@ def list_folders(root: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    if not folder.is_dir():
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # it is no folder, or may not be read
         return []
-    with os.scandir(folder) as entries:
-        return list(entries)
 
 
 def split_of(name: str) -> tuple[str | None, tuple[str, ...]]:
@@ -212,15 +212,16 @@ def _chosen(found: dict[tuple[str, ...], dict[str, list[Path]]], split: int, not
 
 def _is_clips_folder(root: Path) -> bool:
     """Whether the first few folders in it hold frames."""
-    with os.scandir(root) as entries:
-        folders = [Path(entry.path) for _, entry in zip(range(9), entries, strict=False) if entry.is_dir()]
-    return any(has_frames(folder) for folder in folders)
+    return any(has_frames(Path(entry.path)) for entry in _entries(root)[:9] if entry.is_dir())
 
 
 def has_frames(folder: Path) -> bool:
-    """Whether a folder holds JPEG files directly, judged by the first few."""
-    with os.scandir(folder) as entries:
-        return any(entry.name.lower().endswith((".jpg", ".jpeg")) for _, entry in zip(range(9), entries, strict=False))
+    """Whether a folder holds JPEG files directly, judged by the first few; not where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.name.lower().endswith(FRAME_SUFFIXES) for entry in islice(entries, 9))
+    except OSError:
+        return False
 
 
 def most_hits(paths: Sequence[str], bases: Iterable[Path], disk: Disk) -> Path:

@@ -8,17 +8,18 @@ path start end label        IBM, frames from 1, the last one included
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, NotFoundError
-from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame
+from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame, names_in
 from .listing import Disk, Lists, find_lists, first_lines, most_hits, read_lines, subfolders
 from .reading import Reading, ReadOptions
+from .split_csv import is_table
 
 TSN, MMACTION2, IBM, KINETICS = "tsn", "mmaction2", "ibm", "kinetics"
 _SUFFIXES = {TSN: (".txt", ".csv"), MMACTION2: (".txt",), IBM: (".txt", ".csv"), KINETICS: (".csv",)}
@@ -170,8 +171,7 @@ def _compare_lengths(reading: Reading, declared: dict[str, int]) -> None:
 
 
 def _count(folder: Path) -> int:
-    with os.scandir(folder) as entries:
-        return sum(is_frame(entry.name) for entry in entries)
+    return sum(map(is_frame, names_in(folder)))
 
 
 def _names(lists: Lists, root: Path, notes: list[str]) -> dict[int, str]:
@@ -183,14 +183,31 @@ def _names(lists: Lists, root: Path, notes: list[str]) -> dict[int, str]:
         return {}
     lines = [line for _, line in read_lines(path)]
     matches = [re.fullmatch(r"(\d+)\s+(\S.*)", line) for line in lines]
-    numbers = [int(match[1]) for match in matches if match]
-    names = lines
-    if len(numbers) == len(lines) and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1))):
-        names = [match[2] for match in matches if match]
+    numbered = [(int(match[1]), match[2]) for match in matches if match]
+    names = [name for _, name in numbered] if len(numbered) == len(lines) else lines
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"{path}:{names.index(twice[0]) + 1}: the label {twice[0]!r} is there twice; each may be once")
-    return dict(enumerate(names))
+    return _by_number(path, numbered) if names is not lines else dict(enumerate(names))
+
+
+def _by_number(path: Path, numbered: Sequence[tuple[int, str]]) -> dict[int, str]:
+    """Names by their numbers, in whatever order they come; numbers from 1 become those from 0."""
+    numbers = sorted(number for number, _ in numbered)
+    first = numbers[0] if numbers else 0
+    if first not in (0, 1) or numbers != list(range(first, first + len(numbers))):
+        odd = ", ".join(map(str, numbers[:3] if first not in (0, 1) else _not_in_turn(numbers)))
+        raise DataError(
+            f"{path}: each line begins with a number, but they are not those of {len(numbers)} classes, from 0 or 1 "
+            f"on, each once (look at {odd}). Correct them, or give names alone, one a line. Where the names themselves "
+            "begin with numbers, put the class number in front of them."
+        )
+    return {number - first: name for number, name in sorted(numbered)}
+
+
+def _not_in_turn(numbers: Sequence[int]) -> list[int]:
+    """The first of sorted numbers that does not follow the one before it, with that one."""
+    return next([before, after] for before, after in pairwise(numbers) if after != before + 1)
 
 
 def _columns(format_: str) -> str:
@@ -228,8 +245,8 @@ def _can_be(path: Path, format_: str) -> bool:
 def _speaks_for(path: Path, format_: str) -> bool:
     """Whether `auto` takes a list for this format; a list with two readings speaks for both."""
     shape = _shape(path)
-    if shape is None or not _can_be(path, format_):
-        return False
+    if shape is None or not _can_be(path, format_) or is_table(path):
+        return False  # labels of a table may end in numbers: `a.mp4,gesture 1`
     if shape.numbers == 1:
         return format_ == (KINETICS if path.suffix.lower() == ".csv" else MMACTION2)
     if shape.numbers == 2:

@@ -20,12 +20,17 @@ class PictureIndex:
     key_times: Sequence[int]
 
     @classmethod
-    def of(cls, packets: Sequence[tuple[int | None, bool]]) -> PictureIndex | None:
-        """From the time of each packet, and whether it is a key frame; None where times lack or repeat."""
+    def of(cls, packets: Sequence[tuple[int | None, bool]], *, reorders: bool = False) -> PictureIndex | None:
+        """From the time of each packet, in the file's order, and whether it is a key frame.
+
+        None where times lack or repeat, and where they rise although the decoder `reorders` pictures: then the file (an
+        .avi, or one made from it) holds no times, and these are those of decoding.
+        """
         times = [time for time, _ in packets if time is not None]
-        if len(times) < len(packets) or len(set(times)) < len(times):
+        in_order = sorted(times)
+        if len(times) < len(packets) or len(set(times)) < len(times) or (reorders and times == in_order):
             return None
-        numbers = {time: number for number, time in enumerate(sorted(times))}
+        numbers = {time: number for number, time in enumerate(in_order)}
         keys = sorted(time for time, is_key in packets if is_key and time is not None)
         return cls(numbers=numbers, key_numbers=[numbers[time] for time in keys], key_times=keys)
 

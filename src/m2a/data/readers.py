@@ -42,9 +42,13 @@ def open_clip(
         ConfigError: there is no such decoder, or it cannot decode here.
     """
     path = Path(path)
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:  # the folder it is in may not be looked into
+        raise UnreadableClipError(path, f"it cannot be opened ({error.strerror})") from error
+    if is_folder:
         return _windowed(FrameFolder(path, short_side=short_side), window)
-    if path.exists():
+    if is_there:
         return _windowed(_open_video(path, decoder), window)
     parts = find_in_shard(path)
     if parts is None:

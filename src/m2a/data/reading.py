@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +77,18 @@ class Reading:
             splits={name: tuple(self.splits[name]) for name in order},
             notes=tuple(self.notes),
         )
+
+
+def refuse_untrained(root: Path, splits: Mapping[str, Sequence[ClipFile]]) -> None:
+    """Raises where validation or test has classes that training lacks."""
+    labels = {clip.label for clip in splits["train"]}
+    for name in ("validation", "test"):
+        unknown = sorted({clip.label for clip in splits.get(name, [])} - labels)
+        if unknown:
+            raise DataError(
+                f"{root}: the {name} split has classes that training lacks: {first_few(unknown)}. "
+                "Add training clips for them, or remove them."
+            )
 
 
 def held_out(train: list[ClipFile], options: ReadOptions, notes: list[str]) -> dict[str, list[ClipFile]]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip
-from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, most_hits
-from .reading import Reading, ReadOptions
+from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, most_hits, read_text
+from .reading import Reading, ReadOptions, refuse_untrained
 
 FORMAT = "csv"
 COLUMNS = ("path", "label", "split")
 _NEEDED = ("path", "label")
+_SURPLUS = "beyond the columns"
 
 
 def read_split_csv(root: Path, options: ReadOptions, notes: list[str]) -> dict[str, list[ClipFile]]:
@@ -42,6 +45,9 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
     paired = len(lists.files) > 1
     for split, path in lists.files.items():
         _read_table(path, split if paired else None, reading, needed=_NEEDED)
+    if reading.splits.get("train"):
+        refuse_untrained(reading.root, reading.splits)
+    for split, path in lists.files.items():
         reading.check_disk(path, *([split] if paired else []))
     labels = {clip.label for clips in reading.splits.values() for clip in clips}
     numbers = all(label.isdecimal() for label in labels)
@@ -49,17 +55,18 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
 
 
 def _find(root: Path) -> Lists | None:
-    paired = find_lists(root, (".csv",), _is_table)
+    paired = find_lists(root, (".csv",), is_table)
     if paired or root.is_file():
         return paired
-    tables = [path for path in sorted(root.glob("*.csv")) if _is_table(path)]
+    tables = [path for path in sorted(root.glob("*.csv")) if is_table(path)]
     if len(tables) > 1:
         names = [path.name for path in tables]
         raise DataError(f"{root} holds {len(tables)} tables of clips: {first_few(names)}. Give one of them as --data.")
     return Lists(root, {"train": tables[0]}) if tables else None
 
 
-def _is_table(path: Path) -> bool:
+def is_table(path: Path) -> bool:
+    """Whether a file begins as a table of clips does, with a header or without."""
     lines = first_lines(path)
     return bool(lines) and ({*_NEEDED} <= {*_fields(lines[0])} or _is_headless(path, lines[0]))
 
@@ -79,22 +86,32 @@ def _fields(line: str) -> list[str]:
 def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tuple[str, ...]) -> None:
     """Adds the clips of a table; `split` is theirs where the table has no such column."""
     headless = _is_headless(path, next(iter(first_lines(path)), ""))
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, fieldnames=_NEEDED if headless else None)
-        header = [name.strip() for name in rows.fieldnames or []]
-        rows.fieldnames = header
-        lacking = [name for name in needed if name not in header]
-        if lacking:
-            raise DataError(
-                f"{path}:1: the column {lacking[0]!r} is missing; the first line must name the columns "
-                f"{','.join(needed)} (it is {','.join(header)!r})"
-            )
-        found = [(f"{path}:{rows.line_num}", row) for row in rows]
-        paths = [(row["path"] or "").strip() for _, row in found]
-        base = most_hits(paths, [path.parent, reading.root], reading.disk)
-        for where, row in found:
-            own, clip = _read_row(row, base, where, split or "train", "split" in header)
-            reading.add(own, clip, where)
+    rows = csv.DictReader(io.StringIO(read_text(path)), fieldnames=_NEEDED if headless else None, restkey=_SURPLUS)
+    header = [name.strip() for name in rows.fieldnames or []]
+    rows.fieldnames = header
+    lacking = [name for name in needed if name not in header]
+    if lacking:
+        raise DataError(
+            f"{path}:1: the column {lacking[0]!r} is missing; the first line must name the columns "
+            f"{','.join(needed)} (it is {','.join(header)!r})"
+        )
+    found = [(f"{path}:{rows.line_num}", row) for row in rows]
+    paths = [(row["path"] or "").strip() for _, row in found]
+    base = most_hits(paths, [path.parent, reading.root], reading.disk)
+    for where, row in found:
+        _refuse_surplus(row, header, where)
+        own, clip = _read_row(row, base, where, split or "train", "split" in header)
+        reading.add(own, clip, where)
+
+
+def _refuse_surplus(row: Mapping[str, str | Sequence[str] | None], header: Sequence[str], where: str) -> None:
+    """Raises for a line with more fields than the header; those of a spreadsheet's empty columns do not count."""
+    surplus = row.get(_SURPLUS) or ()
+    if any(field.strip() for field in surplus):
+        raise DataError(
+            f"{where}: there are {len(header) + len(surplus)} fields for the {len(header)} columns {','.join(header)}; "
+            f"got {','.join(surplus)!r} beyond them. Put a path or a label with a comma in it into double quotes."
+        )
 
 
 def _read_row(row: dict[str, str | None], base: Path, where: str, split: str, named: bool) -> tuple[str, ClipFile]:

@@ -22,6 +22,7 @@ from .picture_index import PictureIndex
 
 _HIDDEN_FRAMES = {"vp8"}  # codecs some of whose packets carry no picture: only decoding tells the number of frames
 _LOOSE_FORMATS = {"mpeg", "mpegts"}  # the same, for formats
+_UNTIMED_ORDER = {"h264", "hevc", "vvc"}  # of whose pictures FFmpeg cannot tell the order, where a file holds no times
 _MANY_PIXELS = 1280 * 720  # from here on threads pay; on small frames starting them costs more than decoding
 ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}  # older ones convert in one thread
 
@@ -29,9 +30,10 @@ ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}  
 class VideoReader(ClipReader):
     """A video file. Opening it walks through all its packets, so that a file that was cut off is found at once.
 
-    The number of frames is what the file holds, not what its header says. Frames are decoded in order, up to the last
-    one wanted; where a key frame lies between two that are wanted, decoding goes on from there. The rotation a phone
-    writes into a file is applied. `part` is where the file's bytes are, where they lie in a shard.
+    The number of frames is what the file holds, not what its header says; frames that a cut at a key frame has left
+    without those they are made from are not counted. Frames are decoded in order, up to the last one wanted; where a
+    key frame lies between two that are wanted, decoding goes on from there. The rotation a phone writes into a file is
+    applied. `part` is where the file's bytes are, where they lie in a shard.
     """
 
     def __init__(self, path: Path, *, part: Part | None = None) -> None:
@@ -43,7 +45,12 @@ class VideoReader(ClipReader):
             stream = container.streams.video[0]
             name, codec = container.format.name, stream.codec_context.name
             self.frame_rate = float(stream.average_rate) if stream.average_rate else None
-            self.num_frames = self._count_packets(container)
+            reorders = codec in _UNTIMED_ORDER and stream.codec_context.has_b_frames
+            times = self._walk(container)
+        self.num_frames = len(times)
+        times = self._without_lost(times)
+        self.num_frames = len(times)
+        self._places = PictureIndex.of(times, reorders=reorders)
         if self.num_frames and (codec in _HIDDEN_FRAMES or name in _LOOSE_FORMATS):
             self.num_frames = sum(1 for _ in self.frames())
             self._places = None
@@ -90,21 +97,23 @@ class VideoReader(ClipReader):
         raise UnreadableClipError(self.path, f"only {count} of {self.num_frames} frames can be decoded")
 
     def _jumping(self, indices: list[int], places: PictureIndex) -> Iterator[tuple[int, av.VideoFrame]]:
-        """As many of the frames as can be had from key frame to key frame; it ends at the first that cannot."""
+        """As many of the frames as can be had from key frame to key frame; it ends at the first that cannot, and where
+        frames do not come one after the other, since then the times do not tell which is which."""
         position = 0
         with self._decoding() as (container, stream):
             try:
                 decoded = container.decode(stream)
                 for index in indices:
                     time = places.jump(position, index)
+                    landed = time is None
                     if time is not None:
                         container.seek(time, stream=stream, backward=True)
                         decoded = container.decode(stream)
                     for frame in decoded:
                         place = places.number(frame.pts)
-                        if place is None or place > index:
+                        if place is None or place > index or (landed and place != position):
                             return
-                        position = place + 1
+                        landed, position = True, place + 1
                         if place == index:
                             yield index, frame
                             break
@@ -142,10 +151,11 @@ class VideoReader(ClipReader):
         if container.streams.video[0].codec_context is None:
             raise UnreadableClipError(self.path, "FFmpeg has no decoder for the way this video is compressed")
 
-    def _count_packets(self, container: InputContainer) -> int:
-        """The number of pictures in the file; raises where it ends before its header says."""
+    def _walk(self, container: InputContainer) -> list[tuple[int | None, bool]]:
+        """The time of each picture in the file, in its order, and whether it is a key frame; raises where the file ends
+        before its header says."""
         stream = container.streams.video[0]
-        seen = intact = shown = 0
+        seen = intact = 0
         last_is_whole, end = True, 0.0
         times: list[tuple[int | None, bool]] = []
         try:
@@ -158,7 +168,6 @@ class VideoReader(ClipReader):
                     last_is_whole = not packet.is_corrupt
                     seen += 1
                     intact += last_is_whole
-                    shown += not packet.is_discard
                     if not packet.is_discard:
                         times.append((packet.pts, packet.is_keyframe))
         except av.FFmpegError as error:
@@ -172,8 +181,20 @@ class VideoReader(ClipReader):
         if "matroska" in container.format.name and end < min(0.9 * seconds, seconds - 0.3):
             reason = f"the file is cut off: it ends after {end:.2f} of {seconds:.2f} seconds, with {seen} frames"
             raise UnreadableClipError(self.path, reason)
-        self._places = PictureIndex.of(times)
-        return shown
+        return times
+
+    def _without_lost(self, packets: list[tuple[int | None, bool]]) -> list[tuple[int | None, bool]]:
+        """The packets less those from before the first key frame of which no picture comes: they are left where a
+        recording was cut at a key frame without encoding it again."""
+        first = next((time for time, is_key in packets if is_key), None)
+        if first is None or not any(time is not None and time < first for time, _ in packets):
+            return packets
+        came: set[int] = set()
+        for frame in self.frames():
+            if frame.pts is None or frame.pts >= first:
+                break
+            came.add(frame.pts)
+        return [(time, is_key) for time, is_key in packets if time is None or time >= first or time in came]
 
 
 def _to_tensor(frame: av.VideoFrame, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:

@@ -90,7 +90,7 @@ class Evaluation:
 
     def write_predictions(self, path: str | Path) -> None:
         """Writes a csv: clip, label, prediction, then the probability of each class under its name."""
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
+        with Path(path).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(["clip", "label", "prediction", *self.labels])
             rows = zip(self.clips, self.probabilities.tolist(), self.probabilities.argmax(1).tolist(), strict=True)

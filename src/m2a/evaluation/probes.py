@@ -34,7 +34,7 @@ def shuffled_order(clip_id: str, num_frames: int, seed: int = 0) -> list[int]:
     >>> shuffled_order("100218", 4)
     [0, 2, 3, 1]
     """
-    rng = np.random.default_rng((seed, zlib.crc32(clip_id.encode())))
+    rng = np.random.default_rng((seed, zlib.crc32(clip_id.encode(errors="surrogateescape"))))
     while True:
         order = rng.permutation(num_frames).tolist()
         if order != sorted(order):

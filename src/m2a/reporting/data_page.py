@@ -77,7 +77,7 @@ def write_data_page(
     }
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(environment().get_template("data.html.j2").render(context), encoding="utf-8")
+    path.write_text(environment().get_template("data.html.j2").render(context), encoding="utf-8", errors="replace")
     return path
 
 

@@ -100,7 +100,7 @@ def write_report(
         "folders": [_relative(entry.run.folder, path.parent) for entry in shown],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(environment().get_template("report.html.j2").render(context), encoding="utf-8")
+    path.write_text(environment().get_template("report.html.j2").render(context), encoding="utf-8", errors="replace")
     return path
 
 

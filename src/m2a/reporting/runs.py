@@ -227,7 +227,7 @@ def _predictions(path: Path) -> tuple[ClipPrediction, ...]:
 def _csv(path: Path, *, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         reader = csv.DictReader(file, restval="")
         rows = [(reader.line_num, row) for row in reader]
     columns = reader.fieldnames or ()

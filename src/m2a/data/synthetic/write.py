@@ -92,7 +92,8 @@ def synthesize(
 
     Raises:
         ConfigError: an argument that cannot work, or a folder with a synthetic set of other parameters.
-        DataError: a folder with something else in it; or clips that are not the edition's, none of which is kept.
+        DataError: a folder with something else in it, or that cannot be written; or clips that are not the edition's,
+            none of which is kept.
     """
     root = Path(root)
     if workers is not None and workers < 0:
@@ -106,7 +107,8 @@ def synthesize(
         p = parameters(classes, **given)
     else:
         p = edition_parameters(edition, classes=classes, **given)
-    reused = _is_there(root.absolute(), p) or not _build(root.absolute(), p, _num_workers(workers, p), progress)
+    place = root.resolve()  # a link stays, and what it leads to is written
+    reused = _is_there(place, p) or not _build(place, p, _num_workers(workers, p), progress)
     counts = {split: p.total(split) for split in SPLITS}
     pairs = tuple(time_reversal_pairs(p.labels))
     sha256 = None if edition is None else find_edition(edition).sha256
@@ -156,10 +158,7 @@ def _is_there(root: Path, p: Parameters) -> bool:
 
 def _build(root: Path, p: Parameters, workers: int, progress: bool) -> bool:
     """Draw everything beside `root`, then move it there in one step; False where another process was quicker."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    partial = root.parent / f".{root.name}.partial-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    partial = _new_partial(root)
     try:
         todo = jobs(p)
         if p.edition is not None:
@@ -180,8 +179,31 @@ def _build(root: Path, p: Parameters, workers: int, progress: bool) -> bool:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _new_partial(root: Path) -> Path:
+    """A folder to draw in: beside `root`, or in it where it is there and cannot be replaced, as it is a disk of its own
+    or in a folder that may not be written. Raises DataError where neither can be made."""
+    name = f".{root.name}.partial-{os.getpid()}"
+    beside = [] if os.path.ismount(root) else [root.parent / name]
+    within = [root / name] if root.is_dir() else []
+    for partial in (*beside, *within):
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir(parents=True)
+        except OSError as error:
+            reason = error
+        else:
+            return partial
+    raise DataError(f"{root} cannot be written ({reason.strerror}). Name a folder where you may write.") from reason
+
+
 def _put(partial: Path, root: Path, p: Parameters) -> bool:
     """Whether it was moved; False where the very same set is there by now. Raises where anything else is."""
+    if partial.parent == root:
+        if any(child != partial for child in root.iterdir()):
+            return not _is_there(root, p)
+        for child in sorted(partial.iterdir(), key=lambda child: child.name == RECORD):  # the record is last
+            child.rename(root / child.name)
+        return True
     try:
         if root.exists():
             root.rmdir()  # it was empty; if it no longer is, this fails and nothing is lost
