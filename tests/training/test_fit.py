@@ -134,6 +134,14 @@ def test_going_on_equals_one_go(clips: ClipSet, run: Path, tmp_path: Path) -> No
     assert TrainConfig.load(folder / "config.yaml") == options(clips, folder)  # ready to be resumed or repeated
 
 
+def test_going_on_with_a_worker_that_reads_ahead(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    """It begins before Lightning tells it the epoch, with the order of clips of that epoch all the same."""
+    folder = tmp_path / "run"
+    fit(options(clips, folder, epochs=1), clips, console=silent())
+    fit(options(clips, folder, resume=True, workers=1), clips, console=silent())
+    assert_same_end(run, folder)
+
+
 @pytest.mark.parametrize("schedule", ["one-cycle", "step"])
 def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
     """In the middle of its second epoch; the epoch is run again from its start."""

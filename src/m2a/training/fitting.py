@@ -79,6 +79,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         task = ClassificationTask(model, config)
         trainer = _trainer(config, folder, console, device=_accelerator(config))
         loaders = _loaders(config, clips, model, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
+        if last is not None:
+            loaders[0].sampler.set_epoch(_epochs_of(last))  # Lightning does too, but after workers have read ahead
         with naming_dead_workers():
             trainer.fit(task, *loaders, ckpt_path=last, weights_only=last is None or None)
     return _finish(task, trainer, console)
@@ -206,6 +208,12 @@ def _resume_from(config: TrainConfig) -> str:
                 f"{getattr(config, name)!r}. Resume with the same, or start another run with another --out."
             )
     return str(last)
+
+
+def _epochs_of(checkpoint: str) -> int:
+    """How many epochs were complete when it was written."""
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)  # our own file
+    return int(saved["epoch"]) + 1
 
 
 def default_workers() -> int:
