@@ -142,6 +142,35 @@ def test_going_on_with_a_worker_that_reads_ahead(clips: ClipSet, run: Path, tmp_
     assert_same_end(run, folder)
 
 
+def test_going_on_in_a_folder_that_was_moved(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best model stays the best, of a run that is finished and of one that goes on and gets worse."""
+    worse = {0: 0.75, 1: 0.5, 2: 0.25}
+    log = ClassificationTask.log_dict
+
+    def log_worse(task: ClassificationTask, values: Any, **options: Any) -> None:
+        log(task, values | {"val_top1": torch.tensor(worse[task.current_epoch])}, **options)
+
+    monkeypatch.setattr(ClassificationTask, "log_dict", log_worse)
+    fit(options(clips, tmp_path / "run"), clips, console=silent())
+    moved = tmp_path / "moved"
+    (tmp_path / "run").rename(moved)
+    assert fit(options(clips, moved, resume=True), clips, console=silent()).best_epoch == 1
+    assert fit(options(clips, moved, epochs=3, resume=True), clips, console=silent()).best_epoch == 1
+    assert [row["val_top1"] for row in metrics(moved)] == ["75.0", "50.0", "25.0"]
+    assert not (tmp_path / "run").exists()
+    (moved / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(NotFoundError, match=r"last\.ckpt cannot be resumed without .*best\.ckpt, the best"):
+        fit(options(clips, moved, epochs=4, resume=True), clips, console=silent())
+
+
+def test_going_on_from_a_damaged_checkpoint(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt cannot be read; it is damaged or cut off"):
+        fit(options(clips, tmp_path / "run", epochs=3, resume=True), clips, console=silent())
+
+
 @pytest.mark.parametrize("schedule", ["one-cycle", "step"])
 def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
     """In the middle of its second epoch; the epoch is run again from its start."""

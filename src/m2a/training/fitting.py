@@ -23,13 +23,14 @@ from m2a.data.clipset import ClipSet
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.data.labels import describe_flips
 from m2a.data.reversal import describe_reversals
-from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError
+from m2a.errors import ConfigError, DataError
 from m2a.models import VideoClassifier, create_model
 from m2a.models.layout import to_channels_last
 from m2a.training.blindness import what_it_cannot_tell
 from m2a.training.caching import opened_cache
 from m2a.training.callbacks import EpochTable, StopWhenDiverged
 from m2a.training.config import TrainConfig
+from m2a.training.resuming import GoingOn, resume_from
 from m2a.training.task import ClassificationTask
 
 
@@ -56,7 +57,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     """
     console = console or Console(stderr=True)
     folder = config.run_folder
-    last = _resume_from(config) if config.resume else None
+    last = resume_from(config) if config.resume else None
     if last is None:
         _claim(folder)
     _augmentation(config)  # refuses values that cannot work before anything is read
@@ -80,9 +81,10 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         trainer = _trainer(config, folder, console, device=_accelerator(config))
         loaders = _loaders(config, clips, model, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
         if last is not None:
-            loaders[0].sampler.set_epoch(_epochs_of(last))  # Lightning does too, but after workers have read ahead
+            loaders[0].sampler.set_epoch(last.epochs)  # Lightning does too, but after workers have read ahead
+        path = None if last is None else last.path
         with naming_dead_workers():
-            trainer.fit(task, *loaders, ckpt_path=last, weights_only=last is None or None)
+            trainer.fit(task, *loaders, ckpt_path=path, weights_only=last is None or None)
     return _finish(task, trainer, console)
 
 
@@ -147,6 +149,7 @@ def _trainer(config: TrainConfig, folder: Path, console: Console, *, device: str
     callbacks: list[L.Callback] = [
         ModelCheckpoint(filename="best", monitor="val_top1", mode="max", **files),
         ModelCheckpoint(filename="last", **files),  # save_last would write it only when "best" is written
+        GoingOn(),
         StopWhenDiverged(config),
         EpochTable(folder / "metrics.csv", console=console),
         LearningRateMonitor(logging_interval="step"),
@@ -188,32 +191,6 @@ def _claim(folder: Path) -> None:
             f"The run's folder {folder} is not empty; a run never overwrites another. Name a new one with --out, or go "
             "on with the run that is in it with --resume."
         )
-
-
-def _resume_from(config: TrainConfig) -> str:
-    folder = config.run_folder
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        raise NotFoundError(f"There is nothing to resume: {last} does not exist. Leave --resume out to start the run.")
-    before = TrainConfig.load(folder / "config.yaml")
-    fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
-    fixed += ["inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule", "batch_size", "accumulate"]
-    if before.schedule == "one-cycle":
-        # its steps are laid out over the whole run
-        fixed += ["epochs", "lr", "warmup", "train_clips_per_class"]
-    for name in fixed:
-        if getattr(before, name) != getattr(config, name):
-            raise CheckpointError(
-                f"{last} was trained with {name} = {getattr(before, name)!r}, and --resume was asked with "
-                f"{getattr(config, name)!r}. Resume with the same, or start another run with another --out."
-            )
-    return str(last)
-
-
-def _epochs_of(checkpoint: str) -> int:
-    """How many epochs were complete when it was written."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)  # our own file
-    return int(saved["epoch"]) + 1
 
 
 def default_workers() -> int:

@@ -1,0 +1,88 @@
+"""Going on with a run: what its last checkpoint must agree with, and what may have changed since it was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from m2a.errors import CheckpointError, NotFoundError
+from m2a.training.config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastCheckpoint:
+    """A run's `last.ckpt`, and how many epochs were complete when it was written."""
+
+    path: Path
+    epochs: int
+
+
+def resume_from(config: TrainConfig) -> LastCheckpoint:
+    """The checkpoint that a run goes on from. Writes nothing.
+
+    Raises:
+        NotFoundError: there is none, or its best model is not beside it.
+        CheckpointError: it is damaged, or of a run whose options were others.
+    """
+    folder = config.run_folder
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        raise NotFoundError(f"There is nothing to resume: {last} does not exist. Leave --resume out to start the run.")
+    if not (best := last.with_name("best.ckpt")).is_file():
+        raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
+    _check_options(config, TrainConfig.load(folder / "config.yaml"), last)
+    saved = _read(last)
+    return LastCheckpoint(path=last, epochs=int(saved["epoch"]) + 1)
+
+
+def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:
+    fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
+    fixed += ["inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule", "batch_size", "accumulate"]
+    if before.schedule == "one-cycle":
+        # its steps are laid out over the whole run
+        fixed += ["epochs", "lr", "warmup", "train_clips_per_class"]
+    for name in fixed:
+        if getattr(before, name) != getattr(config, name):
+            raise CheckpointError(
+                f"{last} was trained with {name} = {getattr(before, name)!r}, and --resume was asked with "
+                f"{getattr(config, name)!r}. Resume with the same, or start another run with another --out."
+            )
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        # our own file; tensors stay on the disk
+        saved: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+    except Exception as error:  # torch passes on whatever damaged bytes lead it to
+        raise CheckpointError(
+            f"{checkpoint} cannot be read; it is damaged or cut off ({type(error).__name__}: {error}). Start another "
+            "run with another --out."
+        ) from error
+    return saved
+
+
+class GoingOn(L.Callback):
+    """What a run needs to go on that Lightning does not see to."""
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """The folder may have been moved: Lightning would forget the best model's score, and overwrite that model."""
+        for callback in trainer.checkpoint_callbacks:
+            state = checkpoint["callbacks"].get(callback.state_key)
+            if state is not None and isinstance(callback, ModelCheckpoint):
+                state |= _moved(state, str(callback.dirpath))
+
+
+def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """What names files in the state of Lightning's ModelCheckpoint, with the files in `folder`."""
+
+    def here(path: str) -> str:
+        return str(Path(folder) / Path(path).name) if path else path
+
+    paths = {key: here(state[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+    models = {here(path): score for path, score in state["best_k_models"].items()}
+    return {"dirpath": folder, "best_k_models": models, **paths}
