@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,45 @@ def test_going_on_in_a_folder_that_was_moved(clips: ClipSet, tmp_path: Path, mon
         fit(options(clips, moved, epochs=4, resume=True), clips, console=silent())
 
 
+@contextmanager
+def killed_in(epoch: int) -> Iterator[None]:
+    """Runs in here end at the second step of an epoch, which is counted from 0."""
+    step = ClassificationTask.training_step
+
+    def killed(task: ClassificationTask, batch: Any, index: int) -> Any:
+        if (task.current_epoch, index) == (epoch, 1):
+            raise RuntimeError("killed")
+        return step(task, batch, index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClassificationTask, "training_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            yield
+
+
+def rates(folder: Path) -> dict[str, dict[str, float]]:
+    """What the options have set in each group of the optimiser, at the end."""
+    names = ("lr", "initial_lr", "max_lr", "min_lr", "momentum", "weight_decay")
+    groups = last(folder)["optimizer_states"][0]["param_groups"]
+    return {group["name"]: {name: group[name] for name in names if name in group} for group in groups}
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "one-cycle"])
+def test_going_on_with_another_learning_rate(clips: ClipSet, tmp_path: Path, schedule: str) -> None:
+    """And other multiples, weight decay, momentum and milestones: as in a run that had them from the start."""
+    before: dict[str, Any] = {"optimizer": "sgd", "schedule": schedule, "milestones": (1,)}
+    after = {"lr": 2e-4, "lr_head": 3.0, "weight_decay": 0.3, "momentum": 0.5, "milestones": (3,)}
+    with killed_in(1):
+        fit(options(clips, tmp_path / "run", **before), clips, console=silent())
+    was = rates(tmp_path / "run")
+    fit(options(clips, tmp_path / "run", resume=True, **(before | after)), clips, console=silent())
+    fit(options(clips, tmp_path / "whole", **(before | after)), clips, console=silent())
+    got, wanted = rates(tmp_path / "run"), rates(tmp_path / "whole")
+    for name, group in wanted.items():
+        assert got[name] == pytest.approx(group)
+        assert all(group[key] != was[name][key] for key in ("lr", "momentum"))
+
+
 def test_going_on_from_a_damaged_checkpoint(clips: ClipSet, run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / "last.ckpt"
@@ -172,22 +212,13 @@ def test_going_on_from_a_damaged_checkpoint(clips: ClipSet, run: Path, tmp_path:
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "step"])
-def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, schedule: str) -> None:
     """In the middle of its second epoch; the epoch is run again from its start."""
     changes: dict[str, Any] = {"schedule": schedule, "milestones": (1,), "flip": False}
     fit(options(clips, tmp_path / "whole", **changes), clips, console=silent())
-    step = ClassificationTask.training_step
-
-    def killed(task: ClassificationTask, batch: Any, index: int) -> Any:
-        if (task.current_epoch, index) == (1, 1):
-            raise RuntimeError("killed")
-        return step(task, batch, index)
-
     folder = tmp_path / "killed"
-    with monkeypatch.context() as patch:
-        patch.setattr(ClassificationTask, "training_step", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            fit(options(clips, folder, **changes), clips, console=silent())
+    with killed_in(1):
+        fit(options(clips, folder, **changes), clips, console=silent())
     assert len(metrics(folder)) == 1
     fit(options(clips, folder, resume=True, **changes), clips, console=silent())
     assert_same_end(tmp_path / "whole", folder)
@@ -195,7 +226,13 @@ def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("mechanism", "tsm"), ("num_frames", 5), ("size", 64), ("mechanism_options", {"boundary": "zero"})],
+    [
+        ("mechanism", "tsm"),
+        ("num_frames", 5),
+        ("size", 64),
+        ("mechanism_options", {"boundary": "zero"}),
+        ("decay_all", True),
+    ],
 )
 def test_going_on_with_another_model_is_refused(clips: ClipSet, run: Path, name: str, value: Any) -> None:
     before = metrics(run), (run / "config.yaml").read_bytes()

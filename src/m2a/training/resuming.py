@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,12 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import MultiStepLR
 
 from m2a.errors import CheckpointError, NotFoundError
 from m2a.training.config import TrainConfig
+from m2a.training.task import ClassificationTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +48,10 @@ def resume_from(config: TrainConfig) -> LastCheckpoint:
 def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:
     fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
     fixed += ["inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule", "batch_size", "accumulate"]
+    fixed += ["decay_all"]
     if before.schedule == "one-cycle":
         # its steps are laid out over the whole run
-        fixed += ["epochs", "lr", "warmup", "train_clips_per_class"]
+        fixed += ["epochs", "warmup", "train_clips_per_class"]
     for name in fixed:
         if getattr(before, name) != getattr(config, name):
             raise CheckpointError(
@@ -75,6 +81,33 @@ class GoingOn(L.Callback):
             state = checkpoint["callbacks"].get(callback.state_key)
             if state is not None and isinstance(callback, ModelCheckpoint):
                 state |= _moved(state, str(callback.dirpath))
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What was restored has the learning rates of the run as it was; those of the options count from here on."""
+        assert isinstance(pl_module, ClassificationTask)
+        scheduler = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
+        retune(trainer.optimizers[0], scheduler, pl_module.groups(), pl_module.config)
+
+
+def retune(optimizer: Optimizer, scheduler: Any, groups: Sequence[Mapping[str, Any]], config: TrainConfig) -> None:
+    """Gives an optimiser and its schedule, wherever it stands, the learning rates, weight decay, momentum and
+    milestones of `config`; `groups` are the optimiser's as they would be made anew. What is the same stays the same."""
+    for group, new in zip(optimizer.param_groups, groups, strict=True):
+        group["weight_decay"] = new["weight_decay"]
+        if "momentum" in group:
+            group["momentum"] = config.momentum
+        base = group.get("max_lr", group.get("initial_lr", group["lr"]))  # of one-cycle, step and constant
+        for name in ("lr", "initial_lr", "max_lr", "min_lr"):
+            if name in group:
+                group[name] *= new["lr"] / base
+    if isinstance(scheduler, MultiStepLR):
+        scheduler.milestones = Counter(config.milestones)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+            for _ in range(sum(milestone <= scheduler.last_epoch for milestone in config.milestones)):
+                group["lr"] *= scheduler.gamma
+    if scheduler is not None:
+        scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
 
 
 def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:

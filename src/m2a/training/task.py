@@ -73,15 +73,19 @@ class ClassificationTask(L.LightningModule):
     def forward(self, batch: Batch) -> Tensor:
         return self.model(self.model.preprocessing.normalize(batch.clips))
 
-    def configure_optimizers(self) -> Any:
+    def groups(self) -> list[dict[str, Any]]:
+        """The parameters in groups, with the learning rates and the weight decay that the options name."""
         config = self.config
-        groups = parameter_groups(
+        return parameter_groups(
             self.model,
             lr=config.lr,
             weight_decay=config.weight_decay,
             lr_scales={"mechanism": config.lr_mechanism, "backbone": config.lr_backbone, "head": config.lr_head},
             decay_all=config.decay_all,
         )
+
+    def configure_optimizers(self) -> Any:
+        config, groups = self.config, self.groups()
         # one pass over the weights: a tenth of a small step on a CPU; elsewhere as torch chooses
         fused = all(parameter.device.type == "cpu" for parameter in self.model.parameters())
         if config.optimizer == "sgd":
