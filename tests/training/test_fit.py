@@ -165,14 +165,14 @@ def test_going_on_in_a_folder_that_was_moved(clips: ClipSet, tmp_path: Path, mon
 
 
 @contextmanager
-def killed_in(epoch: int) -> Iterator[None]:
-    """Runs in here end at the second step of an epoch, which is counted from 0."""
-    step = ClassificationTask.training_step
+def killed_in(epoch: int, step: int = 1) -> Iterator[None]:
+    """Runs in here end at a step of an epoch, both counted from 0."""
+    train = ClassificationTask.training_step
 
     def killed(task: ClassificationTask, batch: Any, index: int) -> Any:
-        if (task.current_epoch, index) == (epoch, 1):
+        if (task.current_epoch, index) == (epoch, step):
             raise RuntimeError("killed")
-        return step(task, batch, index)
+        return train(task, batch, index)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClassificationTask, "training_step", killed)
@@ -201,6 +201,52 @@ def test_going_on_with_another_learning_rate(clips: ClipSet, tmp_path: Path, sch
     for name, group in wanted.items():
         assert got[name] == pytest.approx(group)
         assert all(group[key] != was[name][key] for key in ("lr", "momentum"))
+
+
+def renamed(clips: ClipSet, names: dict[str, str]) -> ClipSet:
+    splits = {
+        split: tuple(replace(clip, label=names[clip.label]) for clip in members)
+        for split, members in clips.splits.items()
+    }
+    return replace(clips, labels=tuple(sorted(names.values())), splits=splits)
+
+
+def test_going_on_with_other_data_is_refused(clips: ClipSet, run: Path) -> None:
+    first, second = clips.labels
+    swapped = renamed(clips, {first: "zz", second: "aa"})
+    before = metrics(run), (run / "config.yaml").read_bytes()
+    for other, message in [
+        (
+            replace(clips, labels=(*clips.labels, "zz")),
+            r"was trained on 2 classes, and .*frames has 3\. Resume with the",
+        ),
+        (swapped, rf"the same in another order: class 0 was '{first}' and is 'aa'\. Resume with the classes as they"),
+    ]:
+        with pytest.raises(CheckpointError, match=message):
+            fit(options(clips, run, epochs=3, lr=1e-4, resume=True), other, console=silent())
+    assert (metrics(run), (run / "config.yaml").read_bytes()) == before
+
+
+def test_going_on_with_a_number_of_clips_that_changes_a_one_cycle_schedule(clips: ClipSet, tmp_path: Path) -> None:
+    """More steps than were planned. A clip less, in as many steps, is no reason to stop, nor is it without a plan."""
+    train = clips.split("train")
+    few = replace(clips, splits={**clips.splits, "train": train[:3]})
+    with killed_in(1, step=0):
+        fit(options(clips, tmp_path / "run", schedule="one-cycle"), few, console=silent())
+    with pytest.raises(CheckpointError, match=r"was trained on 3 clips, and .*frames has 7 now\. The steps of a one-"):
+        fit(options(clips, tmp_path / "run", schedule="one-cycle", resume=True), clips, console=silent())
+    fewer = replace(clips, splits={**clips.splits, "train": train[:2]})
+    fit(options(clips, tmp_path / "run", schedule="one-cycle", resume=True), fewer, console=silent())
+    assert len(metrics(tmp_path / "run")) == 2
+
+
+def test_going_on_from_a_checkpoint_of_before_data_was_noted(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    saved = last(run)
+    assert saved.pop("m2a_data") == {"labels": list(clips.labels), "num_train": 7}
+    torch.save(saved, tmp_path / "run" / "checkpoints" / "last.ckpt")
+    fit(options(clips, tmp_path / "run", epochs=3, resume=True), clips, console=silent())
+    assert len(metrics(tmp_path / "run")) == 3
 
 
 def test_going_on_from_a_damaged_checkpoint(clips: ClipSet, run: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     """
     console = console or Console(stderr=True)
     folder = config.run_folder
-    last = resume_from(config) if config.resume else None
+    last = resume_from(config, clips) if config.resume else None
     if last is None:
         _claim(folder)
     _augmentation(config)  # refuses values that cannot work before anything is read
@@ -76,9 +76,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     model = _model(config, clips)
     with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, quiet():
         folder.mkdir(parents=True, exist_ok=True)
-        config.with_changes(resume=False).save(folder / "config.yaml")
         task = ClassificationTask(model, config)
-        trainer = _trainer(config, folder, console, device=_accelerator(config))
+        trainer = _trainer(config, clips, console, device=_accelerator(config))
         loaders = _loaders(config, clips, model, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
         if last is not None:
             loaders[0].sampler.set_epoch(last.epochs)  # Lightning does too, but after workers have read ahead
@@ -144,12 +143,13 @@ def _augmentation(config: TrainConfig) -> Augmentation:
     )
 
 
-def _trainer(config: TrainConfig, folder: Path, console: Console, *, device: str) -> L.Trainer:
+def _trainer(config: TrainConfig, clips: ClipSet, console: Console, *, device: str) -> L.Trainer:
+    folder = config.run_folder
     files: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     callbacks: list[L.Callback] = [
         ModelCheckpoint(filename="best", monitor="val_top1", mode="max", **files),
         ModelCheckpoint(filename="last", **files),  # save_last would write it only when "best" is written
-        GoingOn(),
+        GoingOn(config, clips),
         StopWhenDiverged(config),
         EpochTable(folder / "metrics.csv", console=console),
         LearningRateMonitor(logging_interval="step"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
+from m2a.data.clipset import ClipSet
 from m2a.errors import CheckpointError, NotFoundError
 from m2a.training.config import TrainConfig
 from m2a.training.task import ClassificationTask
+
+_DATA = "m2a_data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +31,13 @@ class LastCheckpoint:
     epochs: int
 
 
-def resume_from(config: TrainConfig) -> LastCheckpoint:
+def resume_from(config: TrainConfig, clips: ClipSet) -> LastCheckpoint:
     """The checkpoint that a run goes on from. Writes nothing.
 
     Raises:
         NotFoundError: there is none, or its best model is not beside it.
-        CheckpointError: it is damaged, or of a run whose options were others.
+        CheckpointError: it is damaged, or of a run whose options or classes were others, or, where the schedule depends
+            on it, the number of clips.
     """
     folder = config.run_folder
     last = folder / "checkpoints" / "last.ckpt"
@@ -42,6 +47,7 @@ def resume_from(config: TrainConfig) -> LastCheckpoint:
         raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
     _check_options(config, TrainConfig.load(folder / "config.yaml"), last)
     saved = _read(last)
+    _check_data(config, clips, saved, last)
     return LastCheckpoint(path=last, epochs=int(saved["epoch"]) + 1)
 
 
@@ -60,6 +66,37 @@ def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None
             )
 
 
+def _check_data(config: TrainConfig, clips: ClipSet, saved: Mapping[str, Any], last: Path) -> None:
+    data = saved.get(_DATA, {})  # checkpoints of earlier versions say nothing about their data
+    classes, labels = len(saved["state_dict"]["model.head.bias"]), tuple(data.get("labels", clips.labels))
+    ways = "or start another run with another --out."
+    if classes != len(clips.labels):
+        raise CheckpointError(
+            f"{last} was trained on {classes} classes, and {clips.root} has {len(clips.labels)}. Resume with the "
+            f"classes as they were, {ways}"
+        )
+    if labels != clips.labels:
+        index, was, now = next(
+            (k, *pair) for k, pair in enumerate(zip(labels, clips.labels, strict=True)) if pair[0] != pair[1]
+        )
+        raise CheckpointError(
+            f"{last} was trained on other classes than {clips.root} has, or on the same in another order: class "
+            f"{index} was {was!r} and is {now!r}. Resume with the classes as they were, {ways}"
+        )
+    count = len(clips.split("train"))
+    before = data.get("num_train", count)
+    if config.schedule == "one-cycle" and _steps(config, before) != _steps(config, count):
+        raise CheckpointError(
+            f"{last} was trained on {before:,} clips, and {clips.root} has {count:,} now. The steps of a one-cycle "
+            f"schedule are laid out over the whole run: resume with the clips as they were, {ways}"
+        )
+
+
+def _steps(config: TrainConfig, num_clips: int) -> int:
+    """Steps of the optimiser in an epoch."""
+    return math.ceil(math.ceil(num_clips / config.batch_size) / config.accumulate)
+
+
 def _read(checkpoint: Path) -> dict[str, Any]:
     try:
         # our own file; tensors stay on the disk
@@ -73,7 +110,14 @@ def _read(checkpoint: Path) -> dict[str, Any]:
 
 
 class GoingOn(L.Callback):
-    """What a run needs to go on that Lightning does not see to."""
+    """What a run needs to go on that Lightning does not see to. Writes `config.yaml` when training begins."""
+
+    def __init__(self, config: TrainConfig, clips: ClipSet):
+        self.config = config
+        self.clips = clips
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[_DATA] = {"labels": list(self.clips.labels), "num_train": len(self.clips.split("train"))}
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """The folder may have been moved: Lightning would forget the best model's score, and overwrite that model."""
@@ -86,7 +130,8 @@ class GoingOn(L.Callback):
         """What was restored has the learning rates of the run as it was; those of the options count from here on."""
         assert isinstance(pl_module, ClassificationTask)
         scheduler = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
-        retune(trainer.optimizers[0], scheduler, pl_module.groups(), pl_module.config)
+        retune(trainer.optimizers[0], scheduler, pl_module.groups(), self.config)
+        self.config.with_changes(resume=False).save(self.config.run_folder / "config.yaml")
 
 
 def retune(optimizer: Optimizer, scheduler: Any, groups: Sequence[Mapping[str, Any]], config: TrainConfig) -> None:
