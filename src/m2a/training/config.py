@@ -253,18 +253,18 @@ def _plain(value: Any) -> Any:
 
 def _validate(config: TrainConfig) -> None:
     at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "seed": 0, "split": 1}
-    at_least |= {"stride": 1, "mixup": 0, "cutmix": 0}
+    at_least |= {"stride": 1, "mixup": 0, "cutmix": 0, "weight_decay": 0, "clip_gradient": 0}
     for name, least in at_least.items():
-        if getattr(config, name) < least:
+        if not getattr(config, name) >= least:  # as nan is not
             raise ConfigError(f"{name} must be at least {least}; got {getattr(config, name)}.")
     for name in ("train_clips_per_class", "validation_clips_per_class"):
         if (limit := getattr(config, name)) is not None and limit < 1:
             raise ConfigError(f"{name} must be at least 1; got {limit}. Leave it out to take all clips.")
     for name in ("lr", "lr_mechanism", "lr_backbone", "lr_head"):
-        if getattr(config, name) <= 0:
+        if not getattr(config, name) > 0:
             frozen = " To leave the image network as it is, use freeze_backbone." if name == "lr_backbone" else ""
             raise ConfigError(f"{name} must be above 0; got {getattr(config, name)}.{frozen}")
-    for name in ("dropout", "warmup", "label_smoothing"):
+    for name in ("dropout", "warmup", "label_smoothing", "momentum"):
         if not 0 <= getattr(config, name) < 1:
             raise ConfigError(f"{name} must lie in 0 to 1 (1 excluded); got {getattr(config, name)}.")
     choices: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
