@@ -19,10 +19,11 @@ from rich.console import Console
 from m2a.data import ClipFile, ClipSet, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError, WeightsUnavailableError
-from m2a.evaluation import evaluate
+from m2a.evaluation import Evaluation, evaluate
 from m2a.models import create_model, load
 from m2a.training import TrainConfig, fit
 from m2a.training.task import ClassificationTask
+from m2a.workflows.run import train
 
 Run = Callable[..., Path]
 
@@ -167,12 +168,12 @@ def test_going_on_in_a_folder_that_was_moved(clips: ClipSet, tmp_path: Path, mon
 @contextmanager
 def killed_in(epoch: int, step: int = 1) -> Iterator[None]:
     """Runs in here end at a step of an epoch, both counted from 0."""
-    train = ClassificationTask.training_step
+    whole = ClassificationTask.training_step
 
     def killed(task: ClassificationTask, batch: Any, index: int) -> Any:
         if (task.current_epoch, index) == (epoch, step):
             raise RuntimeError("killed")
-        return train(task, batch, index)
+        return whole(task, batch, index)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClassificationTask, "training_step", killed)
@@ -229,13 +230,13 @@ def test_going_on_with_other_data_is_refused(clips: ClipSet, run: Path) -> None:
 
 def test_going_on_with_a_number_of_clips_that_changes_a_one_cycle_schedule(clips: ClipSet, tmp_path: Path) -> None:
     """More steps than were planned. A clip less, in as many steps, is no reason to stop, nor is it without a plan."""
-    train = clips.split("train")
-    few = replace(clips, splits={**clips.splits, "train": train[:3]})
+    members = clips.split("train")
+    few = replace(clips, splits={**clips.splits, "train": members[:3]})
     with killed_in(1, step=0):
         fit(options(clips, tmp_path / "run", schedule="one-cycle"), few, console=silent())
     with pytest.raises(CheckpointError, match=r"was trained on 3 clips, and .*frames has 7 now\. The steps of a one-"):
         fit(options(clips, tmp_path / "run", schedule="one-cycle", resume=True), clips, console=silent())
-    fewer = replace(clips, splits={**clips.splits, "train": train[:2]})
+    fewer = replace(clips, splits={**clips.splits, "train": members[:2]})
     fit(options(clips, tmp_path / "run", schedule="one-cycle", resume=True), fewer, console=silent())
     assert len(metrics(tmp_path / "run")) == 2
 
@@ -435,6 +436,19 @@ def test_gradients_are_accumulated(clips: ClipSet, tmp_path: Path) -> None:
 def test_workers_change_nothing(clips: ClipSet, run: Path, tmp_path: Path) -> None:
     fit(options(clips, tmp_path / "run", workers=1), clips, console=silent())
     assert_same_end(run, tmp_path / "run")
+
+
+def test_a_run_on_the_cpu_is_evaluated_there_too(
+    clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate_beside_a_gpu(*arguments: Any, **given: Any) -> Evaluation:
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.cuda, "is_available", lambda: True)
+            return evaluate(*arguments, **given)
+
+    monkeypatch.setattr("m2a.workflows.run.evaluate", evaluate_beside_a_gpu)
+    result = train(options(clips, tmp_path / "run", epochs=1), console=silent())
+    assert result.model.head.weight.device.type == "cpu"
 
 
 def test_a_model_learns_the_order_of_frames(tmp_path: Path) -> None:
