@@ -306,8 +306,25 @@ def test_a_folder_in_use_is_left_alone(clips: ClipSet, run: Path, tmp_path: Path
         fit(options(clips, run), clips, console=silent())
     assert sorted(path.relative_to(run) for path in run.rglob("*")) == before
     (tmp_path / "file").write_text("text")
-    with pytest.raises(ConfigError, match=r"The run's folder .*file is not empty"):
-        fit(options(clips, tmp_path / "file"), clips, console=silent())
+    for given in ("file", ""):
+        with pytest.raises(ConfigError, match=r"The run's folder .* is not empty; .* Name a new one with --out\.$"):
+            fit(options(clips, tmp_path / given), clips, console=silent())
+    with pytest.raises(NotFoundError, match=r"There is nothing to resume: .* Name a new folder with --out to start"):
+        fit(options(clips, tmp_path, resume=True), clips, console=silent())
+
+
+def test_a_run_that_was_killed_in_its_first_epoch_starts_again(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    """When told that it is over: without --resume it might still be running."""
+    folder, out = tmp_path / "run", io.StringIO()
+    with killed_in(0):
+        fit(options(clips, folder, lr=0.5), clips, console=silent())
+    assert {path.name for path in folder.iterdir()} >= {"config.yaml", "metrics.csv"}
+    with pytest.raises(ConfigError, match=r"no epoch is complete\. If it is over, start it again with --resume; else"):
+        fit(options(clips, folder), clips, console=silent())
+    fit(options(clips, folder, resume=True), clips, console=Console(file=out, width=1000))
+    assert out.getvalue().startswith(f"no epoch of the run in {folder} was complete; it starts again")
+    assert_same_end(run, folder)
+    assert TrainConfig.load(folder / "config.yaml") == options(clips, folder)
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(clips: ClipSet, tmp_path: Path) -> None:
@@ -319,7 +336,22 @@ def test_a_run_that_cannot_start_leaves_no_folder(clips: ClipSet, tmp_path: Path
         fit(options(clips, tmp_path / "run", backbone="resnet81"), clips, console=silent())
     with pytest.raises(NotFoundError, match=r"There is no checkpoint .*gone\.pth"):
         fit(options(clips, tmp_path / "run", pretrained=str(tmp_path / "gone.pth")), clips, console=silent())
+    device = "mps" if torch.cuda.is_available() else "cuda"
+    with pytest.raises(ConfigError, match=rf"device={device} was asked for and torch sees none\. Use --device cpu"):
+        fit(options(clips, tmp_path / "run", device=device), clips, console=silent())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_fails_before_training_leaves_its_folder_free(
+    clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(_: ClassificationTask) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(ClassificationTask, "configure_optimizers", out_of_memory)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            fit(options(clips, tmp_path / "run"), clips, console=silent())
 
 
 def test_pretrained_names_imagenet_or_a_file(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,8 @@ def test_the_runs_folder(changes: dict[str, Any], folder: str) -> None:
         ({"schedule": "cosine"}, r"schedule must be one of step, one-cycle, constant; got 'cosine'\."),
         ({"precision": "64"}, r"precision must be one of 32, bf16-mixed, 16-mixed; got '64'\."),
         ({"format": "ssv2"}, r"format must be one of auto, something-something-v1, .*, class-folders; got 'ssv2'\."),
+        ({"device": "cuda:1"}, r"device must be one of auto, cpu, gpu, cuda, mps; got 'cuda:1'\."),
+        ({"workers": -1}, r"workers must be at least 0; got -1\. Leave it out to have as many as fit\."),
         ({"milestones": (5, 3)}, r"milestones must be epochs in rising order; got \[5, 3\]\."),
         ({"milestones": (3, 3)}, r"milestones must be epochs in rising order; got \[3, 3\]\."),
     ],

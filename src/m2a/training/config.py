@@ -26,6 +26,7 @@ Consensus = Literal["avg", "attention"]
 Init = Literal["paper", "identity"]
 Decoder = Literal["pyav", "torchcodec", "auto"]
 Sampling = Literal["segments", "uniform", "dense"]
+Device = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Cache = Literal["none", "ram", "disk"]
 DataFormat = Literal[
     "auto", "something-something-v1", "something-something-v2", "jester", "kinetics", "ucf101", "hmdb51", "tsn",
@@ -144,8 +145,9 @@ class TrainConfig:
     cache directory."""
     workers: int | None = None
     """Processes that decode clips; by default one a core but one, at most 8."""
-    device: str = "auto"
-    """auto, cpu, gpu, mps."""
+    device: Device = "auto"
+    """Where the model computes: auto, cpu, gpu (cuda or mps, whichever there is), cuda, mps. Of several GPUs the first,
+    which CUDA_VISIBLE_DEVICES chooses."""
     precision: Precision = "32"
     """Arithmetic: 32, bf16-mixed or 16-mixed."""
     compile: bool = False
@@ -282,6 +284,8 @@ def _validate(config: TrainConfig) -> None:
     for name in ("train_clips_per_class", "validation_clips_per_class"):
         if (limit := getattr(config, name)) is not None and limit < 1:
             raise ConfigError(f"{name} must be at least 1; got {limit}. Leave it out to take all clips.")
+    if config.workers is not None and config.workers < 0:
+        raise ConfigError(f"workers must be at least 0; got {config.workers}. Leave it out to have as many as fit.")
     for name in ("lr", "lr_mechanism", "lr_backbone", "lr_head"):
         if not getattr(config, name) > 0:
             frozen = " To leave the image network as it is, use freeze_backbone." if name == "lr_backbone" else ""
@@ -291,7 +295,7 @@ def _validate(config: TrainConfig) -> None:
             raise ConfigError(f"{name} must lie in 0 to 1 (1 excluded); got {getattr(config, name)}.")
     choices: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
     choices |= {"format": DataFormat, "consensus": Consensus, "init": Init, "sampling": Sampling, "decoder": Decoder}
-    choices["cache"] = Cache
+    choices |= {"cache": Cache, "device": Device}
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")

@@ -30,7 +30,7 @@ from m2a.training.blindness import what_it_cannot_tell
 from m2a.training.caching import opened_cache
 from m2a.training.callbacks import EpochTable, StopWhenDiverged
 from m2a.training.config import TrainConfig
-from m2a.training.resuming import GoingOn, resume_from
+from m2a.training.resuming import GoingOn, starting_point
 from m2a.training.task import ClassificationTask
 
 
@@ -56,10 +56,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         CheckpointError, NotFoundError: what `--resume` or `--pretrained` named cannot be used.
     """
     console = console or Console(stderr=True)
-    folder = config.run_folder
-    last = resume_from(config, clips) if config.resume else None
-    if last is None:
-        _claim(folder)
+    _check_device(config.device)
+    last = starting_point(config, clips, console)
     _augmentation(config)  # refuses values that cannot work before anything is read
     train, validation = clips.split("train"), clips.split("validation")
     if not train or not validation:
@@ -75,9 +73,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips)
     with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, quiet():
-        folder.mkdir(parents=True, exist_ok=True)
         task = ClassificationTask(model, config)
-        trainer = _trainer(config, clips, console, device=_accelerator(config))
+        trainer = _trainer(config, clips, console)
         loaders = _loaders(config, clips, model, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
         if last is not None:
             loaders[0].sampler.set_epoch(last.epochs)  # Lightning does too, but after workers have read ahead
@@ -143,7 +140,7 @@ def _augmentation(config: TrainConfig) -> Augmentation:
     )
 
 
-def _trainer(config: TrainConfig, clips: ClipSet, console: Console, *, device: str) -> L.Trainer:
+def _trainer(config: TrainConfig, clips: ClipSet, console: Console) -> L.Trainer:
     folder = config.run_folder
     files: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     callbacks: list[L.Callback] = [
@@ -157,7 +154,7 @@ def _trainer(config: TrainConfig, clips: ClipSet, console: Console, *, device: s
     if console.is_terminal:
         callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
     return L.Trainer(
-        accelerator=device,
+        accelerator=config.device,
         devices=1,
         precision=config.precision,
         max_epochs=config.epochs,
@@ -185,26 +182,18 @@ def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> F
     return FitResult(model=task.model.eval().cpu(), best_epoch=best["epoch"] + 1, skipped=task.skipped)
 
 
-def _claim(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            f"The run's folder {folder} is not empty; a run never overwrites another. Name a new one with --out, or go "
-            "on with the run that is in it with --resume."
-        )
-
-
 def default_workers() -> int:
     """Decoding processes when none are asked for: one a core but one, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores - 1))
 
 
-def _accelerator(config: TrainConfig) -> str:
-    if config.device == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+def _check_device(device: str) -> None:
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if not {"gpu": cuda or mps, "cuda": cuda, "mps": mps}.get(device, True):
         raise ConfigError(
-            "device=gpu was asked for and torch sees none. Use --device cpu, or check torch.cuda.is_available()."
+            f"device={device} was asked for and torch sees none. Use --device cpu, or check torch.cuda.is_available()."
         )
-    return config.device
 
 
 @contextmanager

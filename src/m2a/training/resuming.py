@@ -12,11 +12,12 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
 from m2a.data.clipset import ClipSet
-from m2a.errors import CheckpointError, NotFoundError
+from m2a.errors import CheckpointError, ConfigError, NotFoundError
 from m2a.training.config import TrainConfig
 from m2a.training.task import ClassificationTask
 
@@ -31,24 +32,61 @@ class LastCheckpoint:
     epochs: int
 
 
-def resume_from(config: TrainConfig, clips: ClipSet) -> LastCheckpoint:
-    """The checkpoint that a run goes on from. Writes nothing.
+def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> LastCheckpoint | None:
+    """The checkpoint that a run goes on from; None for one that starts, whose folder is free. Writes nothing.
+
+    A run of which no epoch was complete is started again in its folder, when `--resume` says that it is over.
 
     Raises:
-        NotFoundError: there is none, or its best model is not beside it.
-        CheckpointError: it is damaged, or of a run whose options or classes were others, or, where the schedule depends
-            on it, the number of clips.
+        ConfigError: without `--resume`, the folder is in use.
+        NotFoundError: there is nothing to go on with, or the best model is not there.
+        CheckpointError: the checkpoint is damaged, or of a run whose options or classes were others, or, where the
+            schedule depends on it, the number of clips.
     """
     folder = config.run_folder
     last = folder / "checkpoints" / "last.ckpt"
+    if not config.resume:
+        _check_free(folder)
+        return None
+    if not last.is_file() and _has_only_begun(folder):
+        console.print(f"no epoch of the run in {folder} was complete; it starts again", highlight=False, soft_wrap=True)
+        return None
     if not last.is_file():
-        raise NotFoundError(f"There is nothing to resume: {last} does not exist. Leave --resume out to start the run.")
+        way = "Name a new folder with --out" if _is_in_use(folder) else "Leave --resume out"
+        raise NotFoundError(f"There is nothing to resume: {last} does not exist. {way} to start the run.")
     if not (best := last.with_name("best.ckpt")).is_file():
         raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
     _check_options(config, TrainConfig.load(folder / "config.yaml"), last)
     saved = _read(last)
     _check_data(config, clips, saved, last)
     return LastCheckpoint(path=last, epochs=int(saved["epoch"]) + 1)
+
+
+def _check_free(folder: Path) -> None:
+    if _has_only_begun(folder):
+        raise ConfigError(
+            f"The run's folder {folder} has a run in it of which no epoch is complete. If it is over, start it again "
+            "with --resume; else name a new folder with --out."
+        )
+    if _is_in_use(folder):
+        begun = (folder / "checkpoints" / "last.ckpt").is_file()
+        or_resume = ", or go on with the run that is in it with --resume" if begun else ""
+        raise ConfigError(
+            f"The run's folder {folder} is not empty; a run never overwrites another. Name a new one with "
+            f"--out{or_resume}."
+        )
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Whether there is more than the empty curves of a run that failed before training began."""
+    return folder.exists() and (not folder.is_dir() or any(path.name != "tensorboard" for path in folder.iterdir()))
+
+
+def _has_only_begun(folder: Path) -> bool:
+    """Whether it holds what a run writes before its first checkpoint, and nothing else."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    written = {"config.yaml", "metrics.csv", "tensorboard", "checkpoints"}
+    return "config.yaml" in names and names <= written and not any((folder / "checkpoints").glob("*"))
 
 
 def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:
@@ -131,6 +169,7 @@ class GoingOn(L.Callback):
         assert isinstance(pl_module, ClassificationTask)
         scheduler = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
         retune(trainer.optimizers[0], scheduler, pl_module.groups(), self.config)
+        self.config.run_folder.mkdir(parents=True, exist_ok=True)
         self.config.with_changes(resume=False).save(self.config.run_folder / "config.yaml")
 
 
