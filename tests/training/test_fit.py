@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -458,6 +459,15 @@ def test_or_is_left_out_when_told(clips: ClipSet, tmp_path: Path) -> None:
     assert list(result.skipped) == [broken.split("validation")[0].path]
     got = evaluate(result.model, clips.split("validation")[1:], device="cpu")
     assert float(metrics(tmp_path / "run")[0]["val_top1"]) == pytest.approx(got.top1, abs=0.01)
+
+
+def test_a_validation_split_that_cannot_be_read_at_all(clips: ClipSet, tmp_path: Path) -> None:
+    broken = with_damage(with_damage(clips, tmp_path, "train"), tmp_path, "validation", count=4)
+    named = "|".join(re.escape(str(clip.path)) for clip in broken.split("validation"))
+    with pytest.raises(
+        DataError, match=rf"Not one validation clip can be decoded, .* One is ({named}): .* m2a data ch"
+    ):
+        fit(options(clips, tmp_path / "run", epochs=1, skip_bad=True), broken, console=silent())
 
 
 def test_gradients_are_accumulated(clips: ClipSet, tmp_path: Path) -> None:

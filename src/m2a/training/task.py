@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from m2a.data.batch import Batch
+from m2a.data.batch import BadClip, Batch
 from m2a.errors import DataError
 from m2a.models import VideoClassifier, parameter_groups
 from m2a.training.config import TrainConfig
@@ -27,6 +27,7 @@ class ClassificationTask(L.LightningModule):
         self.model = model
         self.config = config
         self.skipped: dict[Path, str] = {}
+        self._bad: BadClip | None = None  # one of validation
         classes = model.num_classes
         self.top1 = MulticlassAccuracy(classes, top_k=1, average="micro")
         self.top5 = MulticlassAccuracy(classes, top_k=min(5, classes), average="micro")
@@ -62,6 +63,7 @@ class ClassificationTask(L.LightningModule):
                 "it, or leave such clips out of validation with --skip-bad."
             )
         if len(batch.labels) == 0:
+            self._bad = batch.bad[0]
             return
         scores = self(batch).float()
         self.top1(scores, batch.labels)
@@ -69,6 +71,13 @@ class ClassificationTask(L.LightningModule):
         size = len(batch.labels)
         self.log("val_loss", F.cross_entropy(scores, batch.labels), batch_size=size, sync_dist=True)
         self.log_dict({"val_top1": self.top1, "val_top5": self.top5}, on_epoch=True, batch_size=size)
+
+    def on_validation_epoch_end(self) -> None:
+        if (bad := self._bad) is not None and not self.top1.update_called:
+            raise DataError(
+                "Not one validation clip can be decoded, so nothing tells which epoch is the best. One is "
+                f"{bad.path}: {bad.reason}. Repair them; m2a data check names them all."
+            )
 
     def forward(self, batch: Batch) -> Tensor:
         return self.model(self.model.preprocessing.normalize(batch.clips))
