@@ -470,6 +470,22 @@ def test_a_validation_split_that_cannot_be_read_at_all(clips: ClipSet, tmp_path:
         fit(options(clips, tmp_path / "run", epochs=1, skip_bad=True), broken, console=silent())
 
 
+def test_one_step_of_warming_up(clips: ClipSet, tmp_path: Path) -> None:
+    """Of a one-cycle schedule: the first step is small, the second is on the way down from the peak."""
+    config = options(clips, tmp_path / "run", schedule="one-cycle", epochs=1, batch_size=2, warmup=0.25)
+    noted: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            ClassificationTask,
+            "on_train_batch_start",
+            lambda task, *_: noted.append(task.trainer.optimizers[0].param_groups[0]["lr"]),
+        )
+        fit(config, clips, console=silent())
+    assert len(noted) == 4
+    assert noted[0] == pytest.approx(1e-3 / 25)
+    assert noted[1] == max(noted) > 5e-4
+
+
 def test_gradients_are_accumulated(clips: ClipSet, tmp_path: Path) -> None:
     fit(options(clips, tmp_path / "run", epochs=1, accumulate=2, optimizer="sgd"), clips, console=silent())
     assert last(tmp_path / "run")["global_step"] == 2  # of three batches

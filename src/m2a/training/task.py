@@ -107,11 +107,13 @@ class ClassificationTask(L.LightningModule):
         if config.schedule == "step":
             stepped = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(config.milestones), gamma=0.1)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": stepped, "interval": "epoch"}}
+        steps = max(int(self.trainer.estimated_stepping_batches), 2)
+        just_one = float(config.warmup * steps) == 1.0  # step of warming up, by whose length less one torch divides
         cycle = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=[group["lr"] for group in groups],
-            total_steps=max(int(self.trainer.estimated_stepping_batches), 2),
-            pct_start=config.warmup,
+            total_steps=steps,
+            pct_start=config.warmup * (1 + 1e-6) if just_one else float(config.warmup),
             cycle_momentum=False,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
