@@ -470,6 +470,14 @@ def test_a_validation_split_that_cannot_be_read_at_all(clips: ClipSet, tmp_path:
         fit(options(clips, tmp_path / "run", epochs=1, skip_bad=True), broken, console=silent())
 
 
+@pytest.mark.parametrize(("schedule", "rates"), [("constant", ["0.001", "0.001"]), ("step", ["0.001", "0.0001"])])
+def test_the_learning_rate_in_the_table(clips: ClipSet, tmp_path: Path, schedule: str, rates: list[str]) -> None:
+    """The one that --lr names, whatever multiples parts have, and the one that the epoch was trained with."""
+    config = options(clips, tmp_path / "run", schedule=schedule, lr_mechanism=10.0, lr_head=5.0, milestones=(1,))
+    fit(config, clips, console=silent())
+    assert [row["lr"] for row in metrics(tmp_path / "run")] == rates
+
+
 def test_one_step_of_warming_up(clips: ClipSet, tmp_path: Path) -> None:
     """Of a one-cycle schedule: the first step is small, the second is on the way down from the peak."""
     config = options(clips, tmp_path / "run", schedule="one-cycle", epochs=1, batch_size=2, warmup=0.25)
