@@ -213,7 +213,7 @@ def renamed(clips: ClipSet, names: dict[str, str]) -> ClipSet:
     return replace(clips, labels=tuple(sorted(names.values())), splits=splits)
 
 
-def test_going_on_with_other_data_is_refused(clips: ClipSet, run: Path) -> None:
+def test_going_on_with_other_data_or_fewer_epochs_is_refused(clips: ClipSet, run: Path) -> None:
     first, second = clips.labels
     swapped = renamed(clips, {first: "zz", second: "aa"})
     before = metrics(run), (run / "config.yaml").read_bytes()
@@ -226,6 +226,8 @@ def test_going_on_with_other_data_is_refused(clips: ClipSet, run: Path) -> None:
     ]:
         with pytest.raises(CheckpointError, match=message):
             fit(options(clips, run, epochs=3, lr=1e-4, resume=True), other, console=silent())
+    with pytest.raises(CheckpointError, match=r"has 2 epochs behind it, and epochs is 1\. Resume with more\."):
+        fit(options(clips, run, epochs=1, lr=1e-4, resume=True), clips, console=silent())
     assert (metrics(run), (run / "config.yaml").read_bytes()) == before
 
 

@@ -40,8 +40,8 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     Raises:
         ConfigError: without `--resume`, the folder is in use.
         NotFoundError: there is nothing to go on with, or the best model is not there.
-        CheckpointError: the checkpoint is damaged, or of a run whose options or classes were others, or, where the
-            schedule depends on it, the number of clips.
+        CheckpointError: the checkpoint is damaged, has more epochs behind it than are asked for, or is of a run whose
+            options or classes were others, or, where the schedule depends on it, the number of clips.
     """
     folder = config.run_folder
     last = folder / "checkpoints" / "last.ckpt"
@@ -49,7 +49,8 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
         _check_free(folder)
         return None
     if not last.is_file() and _has_only_begun(folder):
-        console.print(f"no epoch of the run in {folder} was complete; it starts again", highlight=False, soft_wrap=True)
+        told = f"no epoch of the run in {folder} was complete; it starts again"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
         return None
     if not last.is_file():
         way = "Name a new folder with --out" if _is_in_use(folder) else "Leave --resume out"
@@ -59,7 +60,10 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     _check_options(config, TrainConfig.load(folder / "config.yaml"), last)
     saved = _read(last)
     _check_data(config, clips, saved, last)
-    return LastCheckpoint(path=last, epochs=int(saved["epoch"]) + 1)
+    epochs = int(saved["epoch"]) + 1
+    if config.epochs < epochs:
+        raise CheckpointError(f"{last} has {epochs} epochs behind it, and epochs is {config.epochs}. Resume with more.")
+    return LastCheckpoint(path=last, epochs=epochs)
 
 
 def _check_free(folder: Path) -> None:
