@@ -19,6 +19,7 @@ from m2a.training.config import (
     Consensus,
     DataFormat,
     Decoder,
+    Device,
     Init,
     Optimizer,
     Precision,
@@ -31,6 +32,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "options.md"
 _CHOICES = {
     "Optimizer": Optimizer, "Schedule": Schedule, "Precision": Precision, "DataFormat": DataFormat,
     "Consensus": Consensus, "Init": Init, "Sampling": Sampling, "Decoder": Decoder, "Cache": Cache,
+    "Device": Device,
 }  # fmt: skip
 
 _HEAD = """\

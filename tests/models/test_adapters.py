@@ -53,6 +53,17 @@ def test_only_mechanism_and_head_are_trained(image_weights: Path, mechanism: str
         assert any(key.endswith("running_mean") for key in changed)  # a mechanism's own norms learn
 
 
+def test_a_backbone_that_is_frozen_no_more_stays_so_when_saved(tmp_path: Path) -> None:
+    model = tiny(freeze_backbone=True)
+    model.backbone_frozen = False
+    model.requires_grad_(True)
+    model.save_pretrained(tmp_path)
+    again = load(str(tmp_path)).train()
+    assert not again.backbone_frozen
+    assert all(parameter.requires_grad for parameter in again.parameters())
+    assert all(module.training for module in again.modules())
+
+
 def test_the_network_itself_stays_in_evaluation_mode() -> None:
     model = tiny(freeze_backbone=True).train()
     assert model.training

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,11 @@ from rich.console import Console
 from m2a.data import ClipFile, ClipSet, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError, WeightsUnavailableError
-from m2a.evaluation import evaluate
+from m2a.evaluation import Evaluation, evaluate
 from m2a.models import create_model, load
 from m2a.training import TrainConfig, fit
 from m2a.training.task import ClassificationTask
+from m2a.workflows.run import train
 
 Run = Callable[..., Path]
 
@@ -134,23 +137,138 @@ def test_going_on_equals_one_go(clips: ClipSet, run: Path, tmp_path: Path) -> No
     assert TrainConfig.load(folder / "config.yaml") == options(clips, folder)  # ready to be resumed or repeated
 
 
+def test_going_on_with_a_worker_that_reads_ahead(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    """It begins before Lightning tells it the epoch, with the order of clips of that epoch all the same."""
+    folder = tmp_path / "run"
+    fit(options(clips, folder, epochs=1), clips, console=silent())
+    fit(options(clips, folder, resume=True, workers=1), clips, console=silent())
+    assert_same_end(run, folder)
+
+
+def test_going_on_in_a_folder_that_was_moved(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best model stays the best, of a run that is finished and of one that goes on and gets worse."""
+    worse = {0: 0.75, 1: 0.5, 2: 0.25}
+    log = ClassificationTask.log_dict
+
+    def log_worse(task: ClassificationTask, values: Any, **options: Any) -> None:
+        log(task, values | {"val_top1": torch.tensor(worse[task.current_epoch])}, **options)
+
+    monkeypatch.setattr(ClassificationTask, "log_dict", log_worse)
+    fit(options(clips, tmp_path / "run"), clips, console=silent())
+    moved = tmp_path / "moved"
+    (tmp_path / "run").rename(moved)
+    assert fit(options(clips, moved, resume=True), clips, console=silent()).best_epoch == 1
+    assert fit(options(clips, moved, epochs=3, resume=True), clips, console=silent()).best_epoch == 1
+    assert [row["val_top1"] for row in metrics(moved)] == ["75.0", "50.0", "25.0"]
+    assert not (tmp_path / "run").exists()
+    (moved / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(NotFoundError, match=r"last\.ckpt cannot be resumed without .*best\.ckpt, the best"):
+        fit(options(clips, moved, epochs=4, resume=True), clips, console=silent())
+
+
+@contextmanager
+def killed_in(epoch: int, step: int = 1) -> Iterator[None]:
+    """Runs in here end at a step of an epoch, both counted from 0."""
+    whole = ClassificationTask.training_step
+
+    def killed(task: ClassificationTask, batch: Any, index: int) -> Any:
+        if (task.current_epoch, index) == (epoch, step):
+            raise RuntimeError("killed")
+        return whole(task, batch, index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClassificationTask, "training_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            yield
+
+
+def rates(folder: Path) -> dict[str, dict[str, float]]:
+    """What the options have set in each group of the optimiser, at the end."""
+    names = ("lr", "initial_lr", "max_lr", "min_lr", "momentum", "weight_decay")
+    groups = last(folder)["optimizer_states"][0]["param_groups"]
+    return {group["name"]: {name: group[name] for name in names if name in group} for group in groups}
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "one-cycle"])
+def test_going_on_with_another_learning_rate(clips: ClipSet, tmp_path: Path, schedule: str) -> None:
+    """And other multiples, weight decay, momentum and milestones: as in a run that had them from the start."""
+    before: dict[str, Any] = {"optimizer": "sgd", "schedule": schedule, "milestones": (1,)}
+    after = {"lr": 2e-4, "lr_head": 3.0, "weight_decay": 0.3, "momentum": 0.5, "milestones": (3,)}
+    with killed_in(1):
+        fit(options(clips, tmp_path / "run", **before), clips, console=silent())
+    was = rates(tmp_path / "run")
+    fit(options(clips, tmp_path / "run", resume=True, **(before | after)), clips, console=silent())
+    fit(options(clips, tmp_path / "whole", **(before | after)), clips, console=silent())
+    got, wanted = rates(tmp_path / "run"), rates(tmp_path / "whole")
+    for name, group in wanted.items():
+        assert got[name] == pytest.approx(group)
+        assert all(group[key] != was[name][key] for key in ("lr", "momentum"))
+
+
+def renamed(clips: ClipSet, names: dict[str, str]) -> ClipSet:
+    splits = {
+        split: tuple(replace(clip, label=names[clip.label]) for clip in members)
+        for split, members in clips.splits.items()
+    }
+    return replace(clips, labels=tuple(sorted(names.values())), splits=splits)
+
+
+def test_going_on_with_other_data_or_fewer_epochs_is_refused(clips: ClipSet, run: Path) -> None:
+    first, second = clips.labels
+    swapped = renamed(clips, {first: "zz", second: "aa"})
+    before = metrics(run), (run / "config.yaml").read_bytes()
+    for other, message in [
+        (
+            replace(clips, labels=(*clips.labels, "zz")),
+            r"was trained on 2 classes, and .*frames has 3\. Resume with the",
+        ),
+        (swapped, rf"the same in another order: class 0 was '{first}' and is 'aa'\. Resume with the classes as they"),
+    ]:
+        with pytest.raises(CheckpointError, match=message):
+            fit(options(clips, run, epochs=3, lr=1e-4, resume=True), other, console=silent())
+    with pytest.raises(CheckpointError, match=r"has 2 epochs behind it, and epochs is 1\. Resume with more\."):
+        fit(options(clips, run, epochs=1, lr=1e-4, resume=True), clips, console=silent())
+    assert (metrics(run), (run / "config.yaml").read_bytes()) == before
+
+
+def test_going_on_with_a_number_of_clips_that_changes_a_one_cycle_schedule(clips: ClipSet, tmp_path: Path) -> None:
+    """More steps than were planned. A clip less, in as many steps, is no reason to stop, nor is it without a plan."""
+    members = clips.split("train")
+    few = replace(clips, splits={**clips.splits, "train": members[:3]})
+    with killed_in(1, step=0):
+        fit(options(clips, tmp_path / "run", schedule="one-cycle"), few, console=silent())
+    with pytest.raises(CheckpointError, match=r"was trained on 3 clips, and .*frames has 7 now\. The steps of a one-"):
+        fit(options(clips, tmp_path / "run", schedule="one-cycle", resume=True), clips, console=silent())
+    fewer = replace(clips, splits={**clips.splits, "train": members[:2]})
+    fit(options(clips, tmp_path / "run", schedule="one-cycle", resume=True), fewer, console=silent())
+    assert len(metrics(tmp_path / "run")) == 2
+
+
+def test_going_on_from_a_checkpoint_of_before_data_was_noted(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    saved = last(run)
+    assert saved.pop("m2a_data") == {"labels": list(clips.labels), "num_train": 7}
+    torch.save(saved, tmp_path / "run" / "checkpoints" / "last.ckpt")
+    fit(options(clips, tmp_path / "run", epochs=3, resume=True), clips, console=silent())
+    assert len(metrics(tmp_path / "run")) == 3
+
+
+def test_going_on_from_a_damaged_checkpoint(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt cannot be read; it is damaged or cut off"):
+        fit(options(clips, tmp_path / "run", epochs=3, resume=True), clips, console=silent())
+
+
 @pytest.mark.parametrize("schedule", ["one-cycle", "step"])
-def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schedule: str) -> None:
+def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, schedule: str) -> None:
     """In the middle of its second epoch; the epoch is run again from its start."""
     changes: dict[str, Any] = {"schedule": schedule, "milestones": (1,), "flip": False}
     fit(options(clips, tmp_path / "whole", **changes), clips, console=silent())
-    step = ClassificationTask.training_step
-
-    def killed(task: ClassificationTask, batch: Any, index: int) -> Any:
-        if (task.current_epoch, index) == (1, 1):
-            raise RuntimeError("killed")
-        return step(task, batch, index)
-
     folder = tmp_path / "killed"
-    with monkeypatch.context() as patch:
-        patch.setattr(ClassificationTask, "training_step", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            fit(options(clips, folder, **changes), clips, console=silent())
+    with killed_in(1):
+        fit(options(clips, folder, **changes), clips, console=silent())
     assert len(metrics(folder)) == 1
     fit(options(clips, folder, resume=True, **changes), clips, console=silent())
     assert_same_end(tmp_path / "whole", folder)
@@ -158,7 +276,13 @@ def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("mechanism", "tsm"), ("num_frames", 5), ("size", 64), ("mechanism_options", {"boundary": "zero"})],
+    [
+        ("mechanism", "tsm"),
+        ("num_frames", 5),
+        ("size", 64),
+        ("mechanism_options", {"boundary": "zero"}),
+        ("decay_all", True),
+    ],
 )
 def test_going_on_with_another_model_is_refused(clips: ClipSet, run: Path, name: str, value: Any) -> None:
     before = metrics(run), (run / "config.yaml").read_bytes()
@@ -185,8 +309,25 @@ def test_a_folder_in_use_is_left_alone(clips: ClipSet, run: Path, tmp_path: Path
         fit(options(clips, run), clips, console=silent())
     assert sorted(path.relative_to(run) for path in run.rglob("*")) == before
     (tmp_path / "file").write_text("text")
-    with pytest.raises(ConfigError, match=r"The run's folder .*file is not empty"):
-        fit(options(clips, tmp_path / "file"), clips, console=silent())
+    for given in ("file", ""):
+        with pytest.raises(ConfigError, match=r"The run's folder .* is not empty; .* Name a new one with --out\.$"):
+            fit(options(clips, tmp_path / given), clips, console=silent())
+    with pytest.raises(NotFoundError, match=r"There is nothing to resume: .* Name a new folder with --out to start"):
+        fit(options(clips, tmp_path, resume=True), clips, console=silent())
+
+
+def test_a_run_that_was_killed_in_its_first_epoch_starts_again(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    """When told that it is over: without --resume it might still be running."""
+    folder, out = tmp_path / "run", io.StringIO()
+    with killed_in(0):
+        fit(options(clips, folder, lr=0.5), clips, console=silent())
+    assert {path.name for path in folder.iterdir()} >= {"config.yaml", "metrics.csv"}
+    with pytest.raises(ConfigError, match=r"no epoch is complete\. If it is over, start it again with --resume; else"):
+        fit(options(clips, folder), clips, console=silent())
+    fit(options(clips, folder, resume=True), clips, console=Console(file=out, width=1000))
+    assert out.getvalue().startswith(f"no epoch of the run in {folder} was complete; it starts again")
+    assert_same_end(run, folder)
+    assert TrainConfig.load(folder / "config.yaml") == options(clips, folder)
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(clips: ClipSet, tmp_path: Path) -> None:
@@ -198,7 +339,22 @@ def test_a_run_that_cannot_start_leaves_no_folder(clips: ClipSet, tmp_path: Path
         fit(options(clips, tmp_path / "run", backbone="resnet81"), clips, console=silent())
     with pytest.raises(NotFoundError, match=r"There is no checkpoint .*gone\.pth"):
         fit(options(clips, tmp_path / "run", pretrained=str(tmp_path / "gone.pth")), clips, console=silent())
+    device = "mps" if torch.cuda.is_available() else "cuda"
+    with pytest.raises(ConfigError, match=rf"device={device} was asked for and torch sees none\. Use --device cpu"):
+        fit(options(clips, tmp_path / "run", device=device), clips, console=silent())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_fails_before_training_leaves_its_folder_free(
+    clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(_: ClassificationTask) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(ClassificationTask, "configure_optimizers", out_of_memory)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            fit(options(clips, tmp_path / "run"), clips, console=silent())
 
 
 def test_pretrained_names_imagenet_or_a_file(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,6 +463,39 @@ def test_or_is_left_out_when_told(clips: ClipSet, tmp_path: Path) -> None:
     assert float(metrics(tmp_path / "run")[0]["val_top1"]) == pytest.approx(got.top1, abs=0.01)
 
 
+def test_a_validation_split_that_cannot_be_read_at_all(clips: ClipSet, tmp_path: Path) -> None:
+    broken = with_damage(with_damage(clips, tmp_path, "train"), tmp_path, "validation", count=4)
+    named = "|".join(re.escape(str(clip.path)) for clip in broken.split("validation"))
+    with pytest.raises(
+        DataError, match=rf"Not one validation clip can be decoded, .* One is ({named}): .* m2a data ch"
+    ):
+        fit(options(clips, tmp_path / "run", epochs=1, skip_bad=True), broken, console=silent())
+
+
+@pytest.mark.parametrize(("schedule", "rates"), [("constant", ["0.001", "0.001"]), ("step", ["0.001", "0.0001"])])
+def test_the_learning_rate_in_the_table(clips: ClipSet, tmp_path: Path, schedule: str, rates: list[str]) -> None:
+    """The one that --lr names, whatever multiples parts have, and the one that the epoch was trained with."""
+    config = options(clips, tmp_path / "run", schedule=schedule, lr_mechanism=10.0, lr_head=5.0, milestones=(1,))
+    fit(config, clips, console=silent())
+    assert [row["lr"] for row in metrics(tmp_path / "run")] == rates
+
+
+def test_one_step_of_warming_up(clips: ClipSet, tmp_path: Path) -> None:
+    """Of a one-cycle schedule: the first step is small, the second is on the way down from the peak."""
+    config = options(clips, tmp_path / "run", schedule="one-cycle", epochs=1, batch_size=2, warmup=0.25)
+    noted: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            ClassificationTask,
+            "on_train_batch_start",
+            lambda task, *_: noted.append(task.trainer.optimizers[0].param_groups[0]["lr"]),
+        )
+        fit(config, clips, console=silent())
+    assert len(noted) == 4
+    assert noted[0] == pytest.approx(1e-3 / 25)
+    assert noted[1] == max(noted) > 5e-4
+
+
 def test_gradients_are_accumulated(clips: ClipSet, tmp_path: Path) -> None:
     fit(options(clips, tmp_path / "run", epochs=1, accumulate=2, optimizer="sgd"), clips, console=silent())
     assert last(tmp_path / "run")["global_step"] == 2  # of three batches
@@ -315,6 +504,19 @@ def test_gradients_are_accumulated(clips: ClipSet, tmp_path: Path) -> None:
 def test_workers_change_nothing(clips: ClipSet, run: Path, tmp_path: Path) -> None:
     fit(options(clips, tmp_path / "run", workers=1), clips, console=silent())
     assert_same_end(run, tmp_path / "run")
+
+
+def test_a_run_on_the_cpu_is_evaluated_there_too(
+    clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate_beside_a_gpu(*arguments: Any, **given: Any) -> Evaluation:
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.cuda, "is_available", lambda: True)
+            return evaluate(*arguments, **given)
+
+    monkeypatch.setattr("m2a.workflows.run.evaluate", evaluate_beside_a_gpu)
+    result = train(options(clips, tmp_path / "run", epochs=1), console=silent())
+    assert result.model.head.weight.device.type == "cpu"
 
 
 def test_a_model_learns_the_order_of_frames(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_the_runs_folder(changes: dict[str, Any], folder: str) -> None:
         ({"num_frames": 1}, r"num_frames must be at least 2; got 1\."),
         ({"reduction": 0}, r"reduction must be at least 1; got 0\."),
         ({"seed": -1}, r"seed must be at least 0; got -1\."),
+        ({"seed": 2**33}, r"seed must be at most 4294967295 \(2 \*\* 32 - 1\); got 8589934592\."),
         ({"lr": 0.0}, r"lr must be above 0; got 0\.0\."),
         ({"lr_head": 0.0}, r"lr_head must be above 0; got 0\.0\.$"),
         ({"lr_backbone": 0.0}, r"lr_backbone must be above 0; .* leave the image network as it is, use freeze_back"),
@@ -103,10 +104,17 @@ def test_the_runs_folder(changes: dict[str, Any], folder: str) -> None:
         ({"dropout": 1.0}, r"dropout must lie in 0 to 1 \(1 excluded\); got 1\.0\."),
         ({"warmup": -0.1}, r"warmup must lie in 0 to 1 \(1 excluded\); got -0\.1\."),
         ({"label_smoothing": 2.0}, r"label_smoothing must lie in 0 to 1 \(1 excluded\); got 2\.0\."),
+        ({"momentum": 1.5}, r"momentum must lie in 0 to 1 \(1 excluded\); got 1\.5\."),
+        ({"weight_decay": -1}, r"weight_decay must be at least 0; got -1\."),
+        ({"clip_gradient": -1}, r"clip_gradient must be at least 0; got -1\."),
+        ({"clip_gradient": float("nan")}, r"clip_gradient must be at least 0; got nan\."),
+        ({"lr": float("nan")}, r"lr must be above 0; got nan\."),
         ({"optimizer": "adam"}, r"optimizer must be one of sgd, adamw; got 'adam'\."),
         ({"schedule": "cosine"}, r"schedule must be one of step, one-cycle, constant; got 'cosine'\."),
         ({"precision": "64"}, r"precision must be one of 32, bf16-mixed, 16-mixed; got '64'\."),
         ({"format": "ssv2"}, r"format must be one of auto, something-something-v1, .*, class-folders; got 'ssv2'\."),
+        ({"device": "cuda:1"}, r"device must be one of auto, cpu, gpu, cuda, mps; got 'cuda:1'\."),
+        ({"workers": -1}, r"workers must be at least 0; got -1\. Leave it out to have as many as fit\."),
         ({"milestones": (5, 3)}, r"milestones must be epochs in rising order; got \[5, 3\]\."),
         ({"milestones": (3, 3)}, r"milestones must be epochs in rising order; got \[3, 3\]\."),
     ],
@@ -120,6 +128,33 @@ def test_values_that_cannot_work(changes: dict[str, Any], message: str, tmp_path
     TrainConfig(data=DATA).save(tmp_path / "config.yaml")
     with pytest.raises(ConfigError, match=message):
         TrainConfig.load(tmp_path / "config.yaml", **changes)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("data: 2024", r"data must be a path; got 2024\. Write it in quotes: data: '2024'\."),
+        ("backbone: 18", r"backbone must be text; got 18\. Write it in quotes: backbone: '18'\."),
+        ("epochs: ten", r"epochs must be a whole number; got 'ten'\."),
+        ("epochs: 2.5", r"epochs must be a whole number; got 2\.5\."),
+        ("lr: high", r"lr must be a number; got 'high'\."),
+        ("flip: 1", r"flip must be true or false; got 1\."),
+        ("milestones: 20", r"milestones must be a list; got 20\."),
+        ("milestones: [5, x]", r"milestones must be a whole number; got 'x'\."),
+        ("mechanism_options: zero", r"mechanism_options must be a mapping; got 'zero'\."),
+        ("dropout: null", r"dropout must be a number; got None\."),
+    ],
+)
+def test_yaml_of_another_type(line: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"data: set\n{line}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.load(tmp_path / "config.yaml")
+
+
+def test_yaml_that_is_close_enough(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("data: set\nlr: 1e-4\nprecision: 32\ndropout: 0\nworkers: null\n")
+    config = TrainConfig.load(tmp_path / "config.yaml")
+    assert (config.lr, config.precision, config.dropout, config.workers) == (1e-4, "32", 0, None)
 
 
 def test_options_that_there_are_none_of(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def describe(model: VideoClassifier) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "library": f"m2a {version('m2a')}",
-        "model": model.config.to_dict() | {"num_frames": model.num_frames},
+        "model": model.config.to_dict() | {"num_frames": model.num_frames, "freeze_backbone": model.backbone_frozen},
         "class_names": list(model.labels) if model.labels is not None else None,
         "clips": model.preprocessing.to_dict(),
     }

@@ -21,12 +21,14 @@ COLUMNS = ("epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "sec
 
 class EpochTable(L.Callback):
     """Appends a row to `metrics.csv` after each epoch (top-1 and top-5 in percent, seconds of the epoch with its
-    validation) and says it in a line. Rows of an earlier part of the run stay when it is resumed."""
+    validation) and says it in a line. `lr` is what --lr names, without the multiples of the parts, at the epoch's last
+    step. Rows of an earlier part of the run stay when it is resumed."""
 
     def __init__(self, path: Path, *, console: Console):
         self.path = path
         self.console = console
         self._start = 0.0
+        self._lr = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         rows = _rows_before(self.path, trainer.current_epoch) if self.path.exists() else []
@@ -34,6 +36,13 @@ class EpochTable(L.Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._start = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        group = trainer.optimizers[0].param_groups[0]
+        part = group["name"].split()[0]  # mechanism, backbone or head
+        self._lr = group["lr"] / getattr(pl_module.config, f"lr_{part}")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -45,7 +54,7 @@ class EpochTable(L.Callback):
             "val_loss": _rounded(logged.get("val_loss"), 4),
             "val_top1": _rounded(_percent(logged.get("val_top1")), 2),
             "val_top5": _rounded(_percent(logged.get("val_top5")), 2),
-            "lr": f"{trainer.optimizers[0].param_groups[0]['lr']:.3g}",
+            "lr": f"{self._lr:.3g}",
             "seconds": round(time.perf_counter() - self._start, 1),
         }
         with self.path.open("a", newline="", encoding="utf-8") as file:

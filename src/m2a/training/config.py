@@ -5,13 +5,19 @@ YAML of a run and the option table in the docs all come from it. It imports noth
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
 from m2a.errors import ConfigError, NotFoundError
+
+_KINDS = {Path: "a path", str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+_KINDS |= {tuple: "a list", dict: "a mapping"}
+_LAST_SEED = 2**32 - 1  # that numpy takes
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "one-cycle", "constant"]
@@ -20,6 +26,7 @@ Consensus = Literal["avg", "attention"]
 Init = Literal["paper", "identity"]
 Decoder = Literal["pyav", "torchcodec", "auto"]
 Sampling = Literal["segments", "uniform", "dense"]
+Device = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Cache = Literal["none", "ram", "disk"]
 DataFormat = Literal[
     "auto", "something-something-v1", "something-something-v2", "jester", "kinetics", "ucf101", "hmdb51", "tsn",
@@ -138,8 +145,9 @@ class TrainConfig:
     cache directory."""
     workers: int | None = None
     """Processes that decode clips; by default one a core but one, at most 8."""
-    device: str = "auto"
-    """auto, cpu, gpu, mps."""
+    device: Device = "auto"
+    """Where the model computes: auto, cpu, gpu (cuda or mps, whichever there is), cuda, mps. Of several GPUs the first,
+    which CUDA_VISIBLE_DEVICES chooses."""
     precision: Precision = "32"
     """Arithmetic: 32, bf16-mixed or 16-mixed."""
     compile: bool = False
@@ -191,7 +199,8 @@ class TrainConfig:
             raise ConfigError(f"There is no option {', '.join(unknown)}. The options are {', '.join(known)}.")
         if "data" not in values:
             raise ConfigError("The option data is missing: the folder of the data set.")
-        return cls(**{key: _as_declared(key, value) for key, value in values.items()})
+        kinds = get_type_hints(cls)
+        return cls(**{key: _as_declared(key, value, kinds[key]) for key, value in values.items()})
 
     def with_changes(self, **changes: Any) -> TrainConfig:
         """A copy with some options changed."""
@@ -231,11 +240,24 @@ def read_options(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def _as_declared(name: str, value: Any) -> Any:
-    """What YAML has as text or a list, in the type of the field."""
-    if name in ("data", "out", "skip_list", "cache_folder") and isinstance(value, str):
+def _as_declared(name: str, value: Any, kind: Any) -> Any:
+    """What YAML has as text or a list, in the type of the field. Raises ConfigError for what is of another type."""
+    if isinstance(kind, UnionType):  # X | None
+        return None if value is None else _as_declared(name, value, get_args(kind)[0])
+    origin = get_origin(kind) or kind
+    if origin is Literal:
+        return str(value) if type(value) is int else value  # precision: 32
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_as_declared(name, item, get_args(kind)[0]) for item in value)
+    if origin is Path and isinstance(value, str | Path):
         return Path(value)
-    return tuple(value) if name in ("milestones", "scales") else value
+    if origin is float and type(value) in (int, str):
+        with suppress(ValueError):
+            return float(value)  # for YAML 1e-4 is text
+    if type(value) is origin:
+        return value
+    quoted = f" Write it in quotes: {name}: '{value}'." if origin in (Path, str) and type(value) in (int, float) else ""
+    raise ConfigError(f"{name} must be {_KINDS[origin]}; got {value!r}.{quoted}")
 
 
 def _parsed(value: Any) -> Any:
@@ -253,23 +275,27 @@ def _plain(value: Any) -> Any:
 
 def _validate(config: TrainConfig) -> None:
     at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "seed": 0, "split": 1}
-    at_least |= {"stride": 1, "mixup": 0, "cutmix": 0}
+    at_least |= {"stride": 1, "mixup": 0, "cutmix": 0, "weight_decay": 0, "clip_gradient": 0}
     for name, least in at_least.items():
-        if getattr(config, name) < least:
+        if not getattr(config, name) >= least:  # as nan is not
             raise ConfigError(f"{name} must be at least {least}; got {getattr(config, name)}.")
+    if config.seed > _LAST_SEED:
+        raise ConfigError(f"seed must be at most {_LAST_SEED} (2 ** 32 - 1); got {config.seed}.")
     for name in ("train_clips_per_class", "validation_clips_per_class"):
         if (limit := getattr(config, name)) is not None and limit < 1:
             raise ConfigError(f"{name} must be at least 1; got {limit}. Leave it out to take all clips.")
+    if config.workers is not None and config.workers < 0:
+        raise ConfigError(f"workers must be at least 0; got {config.workers}. Leave it out to have as many as fit.")
     for name in ("lr", "lr_mechanism", "lr_backbone", "lr_head"):
-        if getattr(config, name) <= 0:
+        if not getattr(config, name) > 0:
             frozen = " To leave the image network as it is, use freeze_backbone." if name == "lr_backbone" else ""
             raise ConfigError(f"{name} must be above 0; got {getattr(config, name)}.{frozen}")
-    for name in ("dropout", "warmup", "label_smoothing"):
+    for name in ("dropout", "warmup", "label_smoothing", "momentum"):
         if not 0 <= getattr(config, name) < 1:
             raise ConfigError(f"{name} must lie in 0 to 1 (1 excluded); got {getattr(config, name)}.")
     choices: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
     choices |= {"format": DataFormat, "consensus": Consensus, "init": Init, "sampling": Sampling, "decoder": Decoder}
-    choices["cache"] = Cache
+    choices |= {"cache": Cache, "device": Device}
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")

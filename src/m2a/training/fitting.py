@@ -23,13 +23,14 @@ from m2a.data.clipset import ClipSet
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.data.labels import describe_flips
 from m2a.data.reversal import describe_reversals
-from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError
+from m2a.errors import ConfigError, DataError
 from m2a.models import VideoClassifier, create_model
 from m2a.models.layout import to_channels_last
 from m2a.training.blindness import what_it_cannot_tell
 from m2a.training.caching import opened_cache
 from m2a.training.callbacks import EpochTable, StopWhenDiverged
 from m2a.training.config import TrainConfig
+from m2a.training.resuming import GoingOn, starting_point
 from m2a.training.task import ClassificationTask
 
 
@@ -55,10 +56,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         CheckpointError, NotFoundError: what `--resume` or `--pretrained` named cannot be used.
     """
     console = console or Console(stderr=True)
-    folder = config.run_folder
-    last = _resume_from(config) if config.resume else None
-    if last is None:
-        _claim(folder)
+    _check_device(config.device)
+    last = starting_point(config, clips, console)
     _augmentation(config)  # refuses values that cannot work before anything is read
     train, validation = clips.split("train"), clips.split("validation")
     if not train or not validation:
@@ -74,13 +73,14 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips)
     with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, quiet():
-        folder.mkdir(parents=True, exist_ok=True)
-        config.with_changes(resume=False).save(folder / "config.yaml")
         task = ClassificationTask(model, config)
-        trainer = _trainer(config, folder, console, device=_accelerator(config))
+        trainer = _trainer(config, clips, console)
         loaders = _loaders(config, clips, model, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
+        if last is not None:
+            loaders[0].sampler.set_epoch(last.epochs)  # Lightning does too, but after workers have read ahead
+        path = None if last is None else last.path
         with naming_dead_workers():
-            trainer.fit(task, *loaders, ckpt_path=last, weights_only=last is None or None)
+            trainer.fit(task, *loaders, ckpt_path=path, weights_only=last is None or None)
     return _finish(task, trainer, console)
 
 
@@ -140,11 +140,13 @@ def _augmentation(config: TrainConfig) -> Augmentation:
     )
 
 
-def _trainer(config: TrainConfig, folder: Path, console: Console, *, device: str) -> L.Trainer:
+def _trainer(config: TrainConfig, clips: ClipSet, console: Console) -> L.Trainer:
+    folder = config.run_folder
     files: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     callbacks: list[L.Callback] = [
         ModelCheckpoint(filename="best", monitor="val_top1", mode="max", **files),
         ModelCheckpoint(filename="last", **files),  # save_last would write it only when "best" is written
+        GoingOn(config, clips),
         StopWhenDiverged(config),
         EpochTable(folder / "metrics.csv", console=console),
         LearningRateMonitor(logging_interval="step"),
@@ -152,7 +154,7 @@ def _trainer(config: TrainConfig, folder: Path, console: Console, *, device: str
     if console.is_terminal:
         callbacks.append(RichProgressBar(leave=False, console_kwargs={"stderr": True}))
     return L.Trainer(
-        accelerator=device,
+        accelerator=config.device,
         devices=1,
         precision=config.precision,
         max_epochs=config.epochs,
@@ -180,46 +182,18 @@ def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> F
     return FitResult(model=task.model.eval().cpu(), best_epoch=best["epoch"] + 1, skipped=task.skipped)
 
 
-def _claim(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            f"The run's folder {folder} is not empty; a run never overwrites another. Name a new one with --out, or go "
-            "on with the run that is in it with --resume."
-        )
-
-
-def _resume_from(config: TrainConfig) -> str:
-    folder = config.run_folder
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        raise NotFoundError(f"There is nothing to resume: {last} does not exist. Leave --resume out to start the run.")
-    before = TrainConfig.load(folder / "config.yaml")
-    fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
-    fixed += ["inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule", "batch_size", "accumulate"]
-    if before.schedule == "one-cycle":
-        # its steps are laid out over the whole run
-        fixed += ["epochs", "lr", "warmup", "train_clips_per_class"]
-    for name in fixed:
-        if getattr(before, name) != getattr(config, name):
-            raise CheckpointError(
-                f"{last} was trained with {name} = {getattr(before, name)!r}, and --resume was asked with "
-                f"{getattr(config, name)!r}. Resume with the same, or start another run with another --out."
-            )
-    return str(last)
-
-
 def default_workers() -> int:
     """Decoding processes when none are asked for: one a core but one, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores - 1))
 
 
-def _accelerator(config: TrainConfig) -> str:
-    if config.device == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+def _check_device(device: str) -> None:
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if not {"gpu": cuda or mps, "cuda": cuda, "mps": mps}.get(device, True):
         raise ConfigError(
-            "device=gpu was asked for and torch sees none. Use --device cpu, or check torch.cuda.is_available()."
+            f"device={device} was asked for and torch sees none. Use --device cpu, or check torch.cuda.is_available()."
         )
-    return config.device
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from m2a.data.batch import Batch
+from m2a.data.batch import BadClip, Batch
 from m2a.errors import DataError
 from m2a.models import VideoClassifier, parameter_groups
 from m2a.training.config import TrainConfig
@@ -27,6 +27,7 @@ class ClassificationTask(L.LightningModule):
         self.model = model
         self.config = config
         self.skipped: dict[Path, str] = {}
+        self._bad: BadClip | None = None  # one of validation
         classes = model.num_classes
         self.top1 = MulticlassAccuracy(classes, top_k=1, average="micro")
         self.top5 = MulticlassAccuracy(classes, top_k=min(5, classes), average="micro")
@@ -62,6 +63,7 @@ class ClassificationTask(L.LightningModule):
                 "it, or leave such clips out of validation with --skip-bad."
             )
         if len(batch.labels) == 0:
+            self._bad = batch.bad[0]
             return
         scores = self(batch).float()
         self.top1(scores, batch.labels)
@@ -70,18 +72,29 @@ class ClassificationTask(L.LightningModule):
         self.log("val_loss", F.cross_entropy(scores, batch.labels), batch_size=size, sync_dist=True)
         self.log_dict({"val_top1": self.top1, "val_top5": self.top5}, on_epoch=True, batch_size=size)
 
+    def on_validation_epoch_end(self) -> None:
+        if (bad := self._bad) is not None and not self.top1.update_called:
+            raise DataError(
+                "Not one validation clip can be decoded, so nothing tells which epoch is the best. One is "
+                f"{bad.path}: {bad.reason}. Repair them; m2a data check names them all."
+            )
+
     def forward(self, batch: Batch) -> Tensor:
         return self.model(self.model.preprocessing.normalize(batch.clips))
 
-    def configure_optimizers(self) -> Any:
+    def groups(self) -> list[dict[str, Any]]:
+        """The parameters in groups, with the learning rates and the weight decay that the options name."""
         config = self.config
-        groups = parameter_groups(
+        return parameter_groups(
             self.model,
             lr=config.lr,
             weight_decay=config.weight_decay,
             lr_scales={"mechanism": config.lr_mechanism, "backbone": config.lr_backbone, "head": config.lr_head},
             decay_all=config.decay_all,
         )
+
+    def configure_optimizers(self) -> Any:
+        config, groups = self.config, self.groups()
         # one pass over the weights: a tenth of a small step on a CPU; elsewhere as torch chooses
         fused = all(parameter.device.type == "cpu" for parameter in self.model.parameters())
         if config.optimizer == "sgd":
@@ -94,11 +107,13 @@ class ClassificationTask(L.LightningModule):
         if config.schedule == "step":
             stepped = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(config.milestones), gamma=0.1)
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": stepped, "interval": "epoch"}}
+        steps = max(int(self.trainer.estimated_stepping_batches), 2)
+        just_one = float(config.warmup * steps) == 1.0  # step of warming up, by whose length less one torch divides
         cycle = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=[group["lr"] for group in groups],
-            total_steps=max(int(self.trainer.estimated_stepping_batches), 2),
-            pct_start=config.warmup,
+            total_steps=steps,
+            pct_start=config.warmup * (1 + 1e-6) if just_one else float(config.warmup),
             cycle_momentum=False,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}

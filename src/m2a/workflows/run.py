@@ -66,6 +66,7 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
         folder,
         batch_size=config.batch_size,
         workers=default_workers() if config.workers is None else config.workers,
+        device=None if config.device in ("auto", "gpu") else config.device,
         bf16=config.precision == "bf16-mixed",
         skip_bad=config.skip_bad,
         probes=probes,

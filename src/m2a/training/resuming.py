@@ -1,0 +1,209 @@
+"""Going on with a run: what its last checkpoint must agree with, and what may have changed since it was written."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import MultiStepLR
+
+from m2a.data.clipset import ClipSet
+from m2a.errors import CheckpointError, ConfigError, NotFoundError
+from m2a.training.config import TrainConfig
+from m2a.training.task import ClassificationTask
+
+_DATA = "m2a_data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastCheckpoint:
+    """A run's `last.ckpt`, and how many epochs were complete when it was written."""
+
+    path: Path
+    epochs: int
+
+
+def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> LastCheckpoint | None:
+    """The checkpoint that a run goes on from; None for one that starts, whose folder is free. Writes nothing.
+
+    A run of which no epoch was complete is started again in its folder, when `--resume` says that it is over.
+
+    Raises:
+        ConfigError: without `--resume`, the folder is in use.
+        NotFoundError: there is nothing to go on with, or the best model is not there.
+        CheckpointError: the checkpoint is damaged, has more epochs behind it than are asked for, or is of a run whose
+            options or classes were others, or, where the schedule depends on it, the number of clips.
+    """
+    folder = config.run_folder
+    last = folder / "checkpoints" / "last.ckpt"
+    if not config.resume:
+        _check_free(folder)
+        return None
+    if not last.is_file() and _has_only_begun(folder):
+        told = f"no epoch of the run in {folder} was complete; it starts again"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
+        return None
+    if not last.is_file():
+        way = "Name a new folder with --out" if _is_in_use(folder) else "Leave --resume out"
+        raise NotFoundError(f"There is nothing to resume: {last} does not exist. {way} to start the run.")
+    if not (best := last.with_name("best.ckpt")).is_file():
+        raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
+    _check_options(config, TrainConfig.load(folder / "config.yaml"), last)
+    saved = _read(last)
+    _check_data(config, clips, saved, last)
+    epochs = int(saved["epoch"]) + 1
+    if config.epochs < epochs:
+        raise CheckpointError(f"{last} has {epochs} epochs behind it, and epochs is {config.epochs}. Resume with more.")
+    return LastCheckpoint(path=last, epochs=epochs)
+
+
+def _check_free(folder: Path) -> None:
+    if _has_only_begun(folder):
+        raise ConfigError(
+            f"The run's folder {folder} has a run in it of which no epoch is complete. If it is over, start it again "
+            "with --resume; else name a new folder with --out."
+        )
+    if _is_in_use(folder):
+        begun = (folder / "checkpoints" / "last.ckpt").is_file()
+        or_resume = ", or go on with the run that is in it with --resume" if begun else ""
+        raise ConfigError(
+            f"The run's folder {folder} is not empty; a run never overwrites another. Name a new one with "
+            f"--out{or_resume}."
+        )
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Whether there is more than the empty curves of a run that failed before training began."""
+    return folder.exists() and (not folder.is_dir() or any(path.name != "tensorboard" for path in folder.iterdir()))
+
+
+def _has_only_begun(folder: Path) -> bool:
+    """Whether it holds what a run writes before its first checkpoint, and nothing else."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    written = {"config.yaml", "metrics.csv", "tensorboard", "checkpoints"}
+    return "config.yaml" in names and names <= written and not any((folder / "checkpoints").glob("*"))
+
+
+def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:
+    fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
+    fixed += ["inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule", "batch_size", "accumulate"]
+    fixed += ["decay_all"]
+    if before.schedule == "one-cycle":
+        # its steps are laid out over the whole run
+        fixed += ["epochs", "warmup", "train_clips_per_class"]
+    for name in fixed:
+        if getattr(before, name) != getattr(config, name):
+            raise CheckpointError(
+                f"{last} was trained with {name} = {getattr(before, name)!r}, and --resume was asked with "
+                f"{getattr(config, name)!r}. Resume with the same, or start another run with another --out."
+            )
+
+
+def _check_data(config: TrainConfig, clips: ClipSet, saved: Mapping[str, Any], last: Path) -> None:
+    data = saved.get(_DATA, {})  # checkpoints of earlier versions say nothing about their data
+    classes, labels = len(saved["state_dict"]["model.head.bias"]), tuple(data.get("labels", clips.labels))
+    ways = "or start another run with another --out."
+    if classes != len(clips.labels):
+        raise CheckpointError(
+            f"{last} was trained on {classes} classes, and {clips.root} has {len(clips.labels)}. Resume with the "
+            f"classes as they were, {ways}"
+        )
+    if labels != clips.labels:
+        index, was, now = next(
+            (k, *pair) for k, pair in enumerate(zip(labels, clips.labels, strict=True)) if pair[0] != pair[1]
+        )
+        raise CheckpointError(
+            f"{last} was trained on other classes than {clips.root} has, or on the same in another order: class "
+            f"{index} was {was!r} and is {now!r}. Resume with the classes as they were, {ways}"
+        )
+    count = len(clips.split("train"))
+    before = data.get("num_train", count)
+    if config.schedule == "one-cycle" and _steps(config, before) != _steps(config, count):
+        raise CheckpointError(
+            f"{last} was trained on {before:,} clips, and {clips.root} has {count:,} now. The steps of a one-cycle "
+            f"schedule are laid out over the whole run: resume with the clips as they were, {ways}"
+        )
+
+
+def _steps(config: TrainConfig, num_clips: int) -> int:
+    """Steps of the optimiser in an epoch."""
+    return math.ceil(math.ceil(num_clips / config.batch_size) / config.accumulate)
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        # our own file; tensors stay on the disk
+        saved: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+    except Exception as error:  # torch passes on whatever damaged bytes lead it to
+        raise CheckpointError(
+            f"{checkpoint} cannot be read; it is damaged or cut off ({type(error).__name__}: {error}). Start another "
+            "run with another --out."
+        ) from error
+    return saved
+
+
+class GoingOn(L.Callback):
+    """What a run needs to go on that Lightning does not see to. Writes `config.yaml` when training begins."""
+
+    def __init__(self, config: TrainConfig, clips: ClipSet):
+        self.config = config
+        self.clips = clips
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[_DATA] = {"labels": list(self.clips.labels), "num_train": len(self.clips.split("train"))}
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """The folder may have been moved: Lightning would forget the best model's score, and overwrite that model."""
+        for callback in trainer.checkpoint_callbacks:
+            state = checkpoint["callbacks"].get(callback.state_key)
+            if state is not None and isinstance(callback, ModelCheckpoint):
+                state |= _moved(state, str(callback.dirpath))
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What was restored has the learning rates of the run as it was; those of the options count from here on."""
+        assert isinstance(pl_module, ClassificationTask)
+        scheduler = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
+        retune(trainer.optimizers[0], scheduler, pl_module.groups(), self.config)
+        self.config.run_folder.mkdir(parents=True, exist_ok=True)
+        self.config.with_changes(resume=False).save(self.config.run_folder / "config.yaml")
+
+
+def retune(optimizer: Optimizer, scheduler: Any, groups: Sequence[Mapping[str, Any]], config: TrainConfig) -> None:
+    """Gives an optimiser and its schedule, wherever it stands, the learning rates, weight decay, momentum and
+    milestones of `config`; `groups` are the optimiser's as they would be made anew. What is the same stays the same."""
+    for group, new in zip(optimizer.param_groups, groups, strict=True):
+        group["weight_decay"] = new["weight_decay"]
+        if "momentum" in group:
+            group["momentum"] = config.momentum
+        base = group.get("max_lr", group.get("initial_lr", group["lr"]))  # of one-cycle, step and constant
+        for name in ("lr", "initial_lr", "max_lr", "min_lr"):
+            if name in group:
+                group[name] *= new["lr"] / base
+    if isinstance(scheduler, MultiStepLR):
+        scheduler.milestones = Counter(config.milestones)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+            for _ in range(sum(milestone <= scheduler.last_epoch for milestone in config.milestones)):
+                group["lr"] *= scheduler.gamma
+    if scheduler is not None:
+        scheduler.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+
+
+def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """What names files in the state of Lightning's ModelCheckpoint, with the files in `folder`."""
+
+    def here(path: str) -> str:
+        return str(Path(folder) / Path(path).name) if path else path
+
+    paths = {key: here(state[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+    models = {here(path): score for path, score in state["best_k_models"].items()}
+    return {"dirpath": folder, "best_k_models": models, **paths}
