@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from m2a.reporting.pictures import FONT
+
 _WIDTH, _ROW = 10.0, 0.34  # inches
 
 
@@ -32,7 +34,7 @@ def write_timeline(
     labels = list(dict.fromkeys(label for _, _, label, _ in intervals))
     height, width = frames[0][1].shape[:2] if frames else (1, 1)
     strip = _WIDTH * 0.74 / max(len(frames), 1) * height / width
-    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 9}):
+    with matplotlib.rc_context(FONT | {"font.size": 9}):
         figure = Figure(figsize=(_WIDTH, strip + _ROW * (len(labels) + 2.6)), dpi=150, layout="constrained")
         film, bars = figure.subplots(2, 1, sharex=True, height_ratios=[strip, _ROW * (len(labels) + 1)])
         film.set_title(title, loc="left", fontsize=10)
