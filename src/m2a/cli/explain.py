@@ -100,6 +100,7 @@ def _count(frames: str) -> int | None:
 
 def _print(explained: ExplainedVideo, sites: bool) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from m2a.cli.output import CONSOLE
 
@@ -108,7 +109,7 @@ def _print(explained: ExplainedVideo, sites: bool) -> None:
         table.add_column("")
     for one in explained.by:
         best = one.explanation.guesses[0]
-        verdict = [] if one.right is None else ["[green]right[/]" if one.right else "[red]wrong[/]"]
+        verdict = [] if one.right is None else [Text("right", "green") if one.right else Text("wrong", "red")]
         table.add_row(one.name, best.label, f"{best.probability:.1%}", one.explanation.layer, *verdict)
     CONSOLE.print(table)
     if explained.truth is not None:

@@ -109,14 +109,14 @@ def predict(
 def _predict(
     network: VideoClassifier, paths: Sequence[Path], *, workers: int | None, **options: Any
 ) -> list[Prediction | BadClip]:
-    from rich.console import Console
     from rich.progress import track
 
+    from m2a.cli.output import error_console
     from m2a.evaluation import predict_all
 
     how: dict[str, Any] = _how(network, len(paths)) if workers is None else {"workers": workers}
     found = predict_all(network, paths, **how, **options)
-    console = Console(stderr=True)
+    console = error_console()
     hidden = not console.is_terminal or len(paths) < _ENOUGH
     return list(track(found, "predicting", total=len(paths), console=console, transient=True, disable=hidden))
 

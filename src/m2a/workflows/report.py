@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from m2a.data.annotations import read_clips
 from m2a.data.clipset import ClipFile, ClipSet
@@ -53,7 +54,7 @@ def report(
     notes: list[str] = []
     found = {entry.name: _clips_of(entry.run, entry.name, notes) for entry in shown}
     for note in notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        console.print(Text(note), soft_wrap=True)
     clips, root = found[lead.name]
     drawn = pairs_and_ceiling(root, lead.run.labels)
     labels = list(dict.fromkeys([*(label for pair in drawn["pairs"] for label in pair), *lead.run.labels]))

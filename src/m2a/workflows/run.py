@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from m2a.data.annotations import read_clips
 from m2a.data.clipset import ClipSet
@@ -54,11 +55,11 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
     fitted = fit(config, clips, console=console)
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
-    console.print(f"epoch {fitted.best_epoch} was the best; its model is in {folder / 'model'}", highlight=False)
+    console.print(Text(f"epoch {fitted.best_epoch} was the best; its model is in {folder / 'model'}"))
     if config.freeze_backbone:
         fitted.model.save_adapter(folder / "adapter")
         size = sum(file.stat().st_size for file in (folder / "adapter").iterdir()) / 1e3
-        console.print(f"the part that was trained is in {folder / 'adapter'} ({size:,.0f} kB)", highlight=False)
+        console.print(Text(f"the part that was trained is in {folder / 'adapter'} ({size:,.0f} kB)"))
     result = evaluate_model(
         fitted.model,
         clips,
@@ -180,9 +181,9 @@ def read_set(root: str | Path, format_: str, missing: str, console: Console, *, 
     """`read_clips`, and a line about what was found."""
     clips = read_clips(root, format=format_, missing=missing, split=split)
     counts = ", ".join(f"{len(members):,} {name}" for name, members in clips.splits.items())
-    console.print(f"{clips.root}: {clips.format}, {len(clips.labels)} classes, {counts} clips", highlight=False)
+    console.print(Text(f"{clips.root}: {clips.format}, {len(clips.labels)} classes, {counts} clips"))
     for note in clips.notes:
-        console.print(f"  {note}", highlight=False)
+        console.print(Text(f"  {note}"))
     return clips
 
 
@@ -194,7 +195,7 @@ def without_listed(
         return clips, dict.fromkeys(clips.splits, ())
     kept, left_out = leave_out(clips, skip_list)
     counts = ", ".join(f"{len(members):,} {name}" for name, members in left_out.items())
-    console.print(f"  {skip_list} leaves out {counts} clips", highlight=False, soft_wrap=True)
+    console.print(Text(f"  {skip_list} leaves out {counts} clips"), soft_wrap=True)
     return kept, left_out
 
 
@@ -203,5 +204,5 @@ def limited(clips: ClipSet, config: TrainConfig, console: Console) -> ClipSet:
     limits = {"train": config.train_clips_per_class, "validation": config.validation_clips_per_class}
     kept, notes = first_of_each_class(clips, limits)
     for note in notes:
-        console.print(f"  {note}", highlight=False, soft_wrap=True)
+        console.print(Text(f"  {note}"), soft_wrap=True)
     return kept
