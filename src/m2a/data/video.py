@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -38,17 +39,25 @@ class VideoReader(ClipReader):
         self.path = path
         self._part = part
         self._places: PictureIndex | None = None
+        self._times: Sequence[float] | None = None
         with self.opened() as container:
             self._check_stream(container)
             stream = container.streams.video[0]
             name, codec = container.format.name, stream.codec_context.name
             self.frame_rate = float(stream.average_rate) if stream.average_rate else None
+            self._unit = stream.time_base
             self.num_frames = self._count_packets(container)
         if self.num_frames and (codec in _HIDDEN_FRAMES or name in _LOOSE_FORMATS):
-            self.num_frames = sum(1 for _ in self.frames())
-            self._places = None
+            times = [frame.time for frame in self.frames()]
+            self.num_frames, self._places = len(times), None
+            self._times = _rising(times)
         if not self.num_frames:
             raise UnreadableClipError(path, "the video holds no frames")
+
+    def times(self) -> Sequence[float] | None:
+        if self._places is not None and self._unit is not None:
+            return _rising([float(time * self._unit) for time in self._places.times()])
+        return self._times
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
         converter = VideoReformatter()
@@ -174,6 +183,14 @@ class VideoReader(ClipReader):
             raise UnreadableClipError(self.path, reason)
         self._places = PictureIndex.of(times)
         return shown
+
+
+def _rising(times: Sequence[float | None]) -> Sequence[float] | None:
+    """From the first on; None where one lacks or they do not rise."""
+    known = [time for time in times if time is not None]
+    if len(known) < len(times) or any(after <= before for before, after in pairwise(known)):
+        return None
+    return [time - known[0] for time in known]
 
 
 def _to_tensor(frame: av.VideoFrame, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:
