@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from command import Outcome, tiny
 
 from m2a.data.synthetic import synthesize
@@ -163,6 +164,22 @@ def test_options_that_cannot_work(
     out = tmp_path / "run"
     check_message(m2a("train", "--data", video_set, "--out", out, *tiny(**changes)), *parts)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "explain", "serve", "bench"])
+def test_a_device_that_is_not_there(m2a: Command, trained: Path, video_set: Path, tmp_path: Path, verb: str) -> None:
+    model = trained / "model"
+    arguments = {
+        "predict": (next(video_set.rglob("*.mp4")), "--model", model),
+        "evaluate": (model, "--data", video_set, "--out", tmp_path / "out"),
+        "explain": (next(video_set.rglob("*.mp4")), "--model", model, "--out", tmp_path / "a.png"),
+        "serve": ("--model", model),
+        "bench": ("data", video_set, "--repeats", 1),
+    }[verb]
+    wrong = ["gpu", "cuda:77" if torch.cuda.is_available() else "cuda"]
+    for device in wrong:
+        outcome = m2a(verb, *arguments, "--device", device)
+        check_message(outcome, f"device='{device}' cannot be used", "This machine has cpu", "--device")
 
 
 def test_videos_and_models_that_are_not_there(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:

@@ -58,9 +58,8 @@ def explain(
     json:
         Print JSON: guesses, heat and sites in numbers. Pictures are drawn only where --out or --animation is given.
     """
-    import torch
-
     from m2a.cli.output import CONSOLE, print_json
+    from m2a.models.device import pick_device
     from m2a.workflows.explain import check_outputs, draw, explain_video
 
     count = _count(frames)
@@ -76,7 +75,7 @@ def explain(
         layer=layer,
         truth=truth,
         sites=sites is not None,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=pick_device(device),
         image_weights=image_weights,
     )
     drawn = draw(explained, out=out, animation=animation, frames=count, sites=sites or ())

@@ -76,13 +76,12 @@ def predict(
     json:
         Print JSON: for each video its path and its labels with probabilities, or its path and an error.
     """
-    import torch
-
     from m2a.cli.output import print_json
     from m2a.data import find_clips
     from m2a.errors import ConfigError
     from m2a.evaluation import predict_timeline
     from m2a.models import load
+    from m2a.models.device import pick_device
 
     if not videos:
         raise ConfigError("Which videos? Name at least one: m2a predict VIDEO... --model RUN/model")
@@ -91,7 +90,8 @@ def predict(
         raise ConfigError("--picture draws the timeline of one video; give --sliding and name one.")
     if sliding and (num_clips, num_crops) != (1, 1):
         raise ConfigError("--sliding looks at each window once; leave --num-clips and --num-crops out.")
-    network = load(model, image_weights=image_weights).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = pick_device(device)
+    network = load(model, image_weights=image_weights).to(place)
     if sliding:
         timelines = [
             predict_timeline(network, video, window=window, step=step, frame_rate=frame_rate, top_k=top_k)

@@ -22,6 +22,7 @@ from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate
 from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import VideoClassifier, load
+from m2a.models.device import pick_device
 from m2a.reporting import Run, write_report
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
@@ -152,6 +153,7 @@ def evaluate_run(
     """
     console = console or Console(stderr=True)
     path = Path(path)
+    pick_device(options.get("device"))  # raises before anything is read
     run = TrainConfig.load(path / "config.yaml") if (path / "config.yaml").is_file() else None
     if run is not None and not (path / "model").is_dir():
         raise NotFoundError(f"{path} holds a run without a model; it did not finish. Go on with m2a train --resume.")
