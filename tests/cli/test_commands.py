@@ -178,6 +178,40 @@ def test_predict_slides_over_a_long_video(m2a: Command, trained: Path, video_set
     )
 
 
+def test_sliding_goes_on_after_a_bad_video(m2a: Command, trained: Path, own_videos: Path) -> None:
+    folder = own_videos / "validation" / LABELS[0]
+    bad, good = folder / "0.mp4", sorted(map(str, folder.glob("*.mp4")))
+    bad.write_text("hello")
+    flags = ("--model", trained, "--sliding", "--window", 0.4)
+    outcome = m2a("predict", folder, *flags, "--json")
+    assert outcome.code == 1
+    assert f"1 of {len(good) + 1} videos cannot be decoded: {bad}: this is not a video" in outcome.message
+    first, *timelines = json.loads(outcome.out)
+    assert first["path"] == str(bad)
+    assert "this is not a video" in first["error"]
+    assert [timeline["path"] for timeline in timelines] == good
+    shown = m2a("predict", folder, *flags)
+    assert shown.code == 1
+    assert shown.out.count("from, s") == len(good)
+    alone = m2a("predict", bad, *flags, "--picture", own_videos / "no.png", "--json")
+    assert (alone.code, alone.out) == (1, "")
+    assert not (own_videos / "no.png").exists()
+
+
+def test_what_sliding_does_with_the_other_options(
+    m2a: Command, trained: Path, video_set: Path, frames_set: Path
+) -> None:
+    video = next(video_set.rglob("*.mp4"))
+    flags = ("--model", trained, "--sliding", "--window", 0.4, "--step", 0.1, "--json")
+    plain, rounded = (json.loads(m2a("predict", video, *flags, *more).out)[0] for more in ((), ("--bf16",)))
+    scores = [[window["top"][0]["probability"] for window in found["windows"]] for found in (plain, rounded)]
+    assert scores[0] != scores[1]
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
+    assert "--num-crops and --workers out" in m2a("predict", video, *flags, "--workers", 2).message
+    message = m2a("predict", video, frames_set, *flags).message
+    assert "does not say how many frames make a second. Give --frame-rate." in message
+
+
 def test_bench_data(m2a: Command, frames_set: Path, tmp_path: Path) -> None:
     outcome = m2a(
         "bench", "data", frames_set, "--size", 24, "--num-frames", 3, "--repeats", 2, "--batch-size", 4, "--out",

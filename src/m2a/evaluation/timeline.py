@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -93,6 +94,7 @@ def predict_timeline(
     frame_rate: float | None = None,
     top_k: int = 5,
     batch_size: int = 8,
+    bf16: bool = False,
 ) -> Timeline:
     """Slides a window over a video and says what is in each place of it.
 
@@ -108,6 +110,7 @@ def predict_timeline(
             place of the file's times.
         top_k: labels of each window.
         batch_size: windows that go through the model together.
+        bf16: compute in bfloat16 (autocast).
 
     Raises:
         NotFoundError: nothing is at `path`.
@@ -134,7 +137,8 @@ def predict_timeline(
             shown.setdefault(ticks[tick], []).append(tick / rate)
         pictures: list[tuple[float, NDArray[Any]]] = []
         clips = _windows(clip, model.preprocessing, samples, shown, pictures)
-        rows = torch.cat([model.predict_probabilities(batch).cpu() for batch in _batches(clips, batch_size)])
+        with torch.autocast(model.head.weight.device.type, torch.bfloat16) if bf16 else nullcontext():
+            rows = torch.cat([model.predict_probabilities(batch).cpu() for batch in _batches(clips, batch_size)])
         seconds = len(ticks) / rate
     return Timeline(
         path=Path(path),
