@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from m2a.evaluation import Prediction, Timeline
     from m2a.models import VideoClassifier
 
-_Any = TypeVar("_Any")
+_Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer", "Prediction", "Timeline")
 _ENOUGH = 16  # videos from which on it pays to start processes that decode, beside a GPU
 
@@ -86,8 +86,10 @@ def predict(
     if not videos:
         raise ConfigError("Which videos? Name at least one: m2a predict VIDEO... --model RUN/model")
     paths = [path for video in videos for path in find_clips(video)]
-    if picture is not None and (not sliding or len(paths) != 1):
-        raise ConfigError("--picture draws the timeline of one video; give --sliding and name one.")
+    if picture is not None:
+        if not sliding or len(paths) != 1:
+            raise ConfigError("--picture draws the timeline of one video; give --sliding and name one.")
+        _check_picture(picture)
     if sliding and ((num_clips, num_crops) != (1, 1) or workers is not None):
         raise ConfigError(
             "--sliding looks at each window once, and reads one video after the other; leave --num-clips, --num-crops "
@@ -131,7 +133,7 @@ def _slide(network: VideoClassifier, paths: Sequence[Path], **options: Any) -> l
     return _followed((said(index, path) for index, path in enumerate(paths)), len(paths))
 
 
-def _followed(answers: Iterable[_Any], total: int) -> list[_Any]:
+def _followed(answers: Iterable[_Item], total: int) -> list[_Item]:
     """All of them; where there are many, a bar shows how far they are."""
     from rich.progress import track
 
@@ -203,6 +205,15 @@ def _print_timelines(timelines: Sequence[Timeline]) -> None:
         for part in timeline.intervals():
             table.add_row(f"{part.start:.1f}", f"{part.end:.1f}", f"{part.probability:.1%}", part.label)
         CONSOLE.print(table)
+
+
+def _check_picture(path: Path) -> None:
+    from m2a.errors import ConfigError
+    from m2a.reporting.owned import check_ours
+
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"A picture is a .png; got --picture {path}.")
+    check_ours(path, "--picture")
 
 
 def _draw(timeline: Timeline, picture: Path) -> None:

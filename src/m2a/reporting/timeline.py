@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from m2a.reporting.owned import MARK, check_ours
 from m2a.reporting.pictures import FONT
 
 _WIDTH, _ROW = 10.0, 0.34  # inches
@@ -24,13 +25,14 @@ def write_timeline(
     seconds: float,
     title: str,
 ) -> None:
-    """Writes a PNG.
+    """Writes a PNG. Raises ConfigError where a file is that this library did not write.
 
     Args:
         intervals: start and end in seconds, label, probability 0 to 1; drawn the paler the less likely.
         frames: times in seconds, and pictures (H, W, 3) uint8, in the order of time.
         seconds: length of the video.
     """
+    check_ours(Path(path), "--picture")
     labels = list(dict.fromkeys(label for _, _, label, _ in intervals))
     height, width = frames[0][1].shape[:2] if frames else (1, 1)
     strip = _WIDTH * 0.74 / max(len(frames), 1) * height / width
@@ -40,7 +42,7 @@ def write_timeline(
         film.set_title(title, loc="left", fontsize=10)
         _draw_frames(film, frames, seconds)
         _draw_bars(bars, intervals, labels, seconds)
-        figure.savefig(path)
+        figure.savefig(path, format="png", metadata={"Software": MARK})
 
 
 def _draw_frames(axes: Axes, frames: Sequence[tuple[float, NDArray[Any]]], seconds: float) -> None:
