@@ -117,7 +117,8 @@ def known_truth(video: str | Path, model: VideoClassifier, name: str) -> str | N
         return None
     run = TrainConfig.load(config)
     root = Path(run.data)
-    if not root.is_dir() or not path.is_relative_to(root.resolve()):
+    home = root if root.is_dir() else root.parent  # it may be a list
+    if not root.exists() or not path.is_relative_to(home.resolve()):
         return None
     clips = read_clips(root, format=run.format, missing=run.missing, split=run.split)
     labels = {clip.label for split in clips.splits.values() for clip in split if clip.path.resolve() == path}
