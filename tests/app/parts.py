@@ -118,9 +118,10 @@ class Server:
         """Status, headers and content."""
         return self._ask("GET", path, None, headers)
 
-    def predict(self, content: bytes, name: str = "clip.mp4") -> tuple[int, dict[str, Any]]:
+    def predict(self, content: bytes, name: str = "clip.mp4", **headers: str) -> tuple[int, dict[str, Any]]:
         """Status, and the answer to a clip."""
-        status, _, answer = self._ask("POST", f"/predict?name={quote(name)}", content, {})
+        named = {key.replace("_", "-"): value for key, value in headers.items()}
+        status, _, answer = self._ask("POST", f"/predict?name={quote(name)}", content, named)
         return status, json.loads(answer)
 
     def _ask(

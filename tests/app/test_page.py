@@ -227,3 +227,20 @@ def test_no_file_is_kept(server: Server, clip: Path) -> None:
     server.wait_for(lambda: server.get("/queue")[2] == b'{"waiting":0}')
     assert [path for path in server.left if path.is_file() and not path.name.startswith("fontlist")] == []
     assert "Traceback" not in server.said
+
+
+def test_pages_of_other_sites_are_refused(server: Server, clip: Path) -> None:
+    """A browser tells whose page asks, of itself; curl and other programs tell nothing."""
+    here = f"127.0.0.1:{server.port}"
+    for foreign in (
+        {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site", "Origin": f"http://{here}"},
+        {"Origin": "https://evil.example"},
+        {"Origin": f"http://evil.example:{server.port}"},
+        {"Origin": "null"},
+    ):
+        status, answer = server.predict(clip.read_bytes(), **foreign)
+        assert (status, list(answer)) == (403, ["error"]), foreign
+    for own in ({"Origin": f"http://{here}"}, {"Origin": f"http://{here}", "Sec_Fetch_Site": "same-origin"}):
+        assert server.predict(b"hello", **own)[0] == 422
+    assert server.predict(b"hello", Sec_Fetch_Site="none")[0] == 422

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from command import Outcome, tiny
 
 from m2a.cli import main
@@ -175,6 +176,22 @@ def test_a_name_that_is_not_utf8_is_printed(tmp_path: Path) -> None:
         main(["data", "check", os.fsdecode(bytes(tmp_path) + b"/caf\xe9")])
     err.seek(0)
     assert r"caf\udce9 does not exist" in err.read()
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "explain", "serve", "bench"])
+def test_a_device_that_is_not_there(m2a: Command, trained: Path, video_set: Path, tmp_path: Path, verb: str) -> None:
+    model = trained / "model"
+    arguments = {
+        "predict": (next(video_set.rglob("*.mp4")), "--model", model),
+        "evaluate": (model, "--data", video_set, "--out", tmp_path / "out"),
+        "explain": (next(video_set.rglob("*.mp4")), "--model", model, "--out", tmp_path / "a.png"),
+        "serve": ("--model", model),
+        "bench": ("data", video_set, "--repeats", 1),
+    }[verb]
+    wrong = ["gpu", "cuda:77" if torch.cuda.is_available() else "cuda"]
+    for device in wrong:
+        outcome = m2a(verb, *arguments, "--device", device)
+        check_message(outcome, f"device='{device}' cannot be used", "This machine has cpu", "--device")
 
 
 def test_videos_and_models_that_are_not_there(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:

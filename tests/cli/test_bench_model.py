@@ -64,7 +64,7 @@ def test_growth_is_measured_and_drawn(m2a: Command, tmp_path: Path, monkeypatch:
         (("--size", 0), "size=0: these must be at least 1"),
         (("--threads", 0), "--threads must be at least 1; got 0"),
         (("--num-frames", 1), "num_frames must be at least 2"),
-        (("--device", "tpu"), "device must be cpu or cuda; got 'tpu'"),
+        (("--device", "tpu"), "device='tpu' cannot be used: torch knows none of that name"),
         (("--mechanism", "m2b"), "m2b"),
         (("--picture", "a.png"), "--picture draws what --growth measures"),
         (("--growth", "--against", "reference"), "--growth compares one --mechanism with the bare backbone"),

@@ -121,6 +121,30 @@ def test_evaluate_never_overwrites_the_runs_results(m2a: Command, trained: Path,
         assert "Name a folder for the results with --out" in outcome.message
 
 
+def test_evaluate_replaces_nothing_of_anybody_else(
+    m2a: Command, trained: Path, video_set: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(trained, tmp_path / "other")
+    before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    flags = ("--split", "train", "--workers", 0)
+    for mine in (run, trained):
+        message = m2a("evaluate", trained, *flags, "--out", mine).message
+        assert f"{mine} is the folder of a run, whose own results are not overwritten" in message
+    for name in ("evaluation.json", "predictions.csv"):
+        out = tmp_path / name
+        out.mkdir()
+        (out / name).write_text('{"my": "own"}')
+        outcome = m2a("evaluate", trained, *flags, "--out", out)
+        assert outcome.code == 1
+        assert f"{out / name} is there already and was not written by m2a" in outcome.message
+        assert [path.name for path in out.iterdir()] == [name]
+    assert "is a file; name a folder" in m2a("evaluate", trained, *flags, "--out", run / "config.yaml").message
+    assert before == {path: path.read_bytes() for path in before}
+    for _ in range(2):  # its own results it replaces
+        assert m2a("evaluate", trained, *flags, "--out", tmp_path / "again").code == 0
+    assert m2a("evaluate", run, "--workers", 0, "--out", run).code == 0
+
+
 def test_predict_names_every_label(m2a: Command, trained: Path, video_set: Path, frames_set: Path) -> None:
     video = next(video_set.rglob("*.mp4"))
     frames = next((frames_set / "20bn-something-something-v1").iterdir())
@@ -172,10 +196,52 @@ def test_predict_slides_over_a_long_video(m2a: Command, trained: Path, video_set
     assert timeline["intervals"][-1]["end"] == timeline["seconds"] == timeline["windows"][-1]["end"]
     assert (tmp_path / "new" / "timeline.png").stat().st_size > 1000
     assert "from, s" in m2a("predict", video, *flags).out
+    assert m2a("predict", video, *flags, "--picture", tmp_path / "new" / "timeline.png").code == 0
+    (tmp_path / "mine.png").write_bytes(b"a holiday picture")
+    outcome = m2a("predict", video, *flags, "--picture", tmp_path / "mine.png")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "mine.png is there already and was not written by m2a" in outcome.message
+    assert "Name another file with --picture" in outcome.message
+    assert (tmp_path / "mine.png").read_bytes() == b"a holiday picture"
+    assert "A picture is a .png" in m2a("predict", video, *flags, "--picture", tmp_path / "a.jpg").message
     assert (
         "--picture draws the timeline of one video"
         in m2a("predict", video, "--model", trained / "model", "--picture", tmp_path / "no.png").message
     )
+
+
+def test_sliding_goes_on_after_a_bad_video(m2a: Command, trained: Path, own_videos: Path) -> None:
+    folder = own_videos / "validation" / LABELS[0]
+    bad, good = folder / "0.mp4", sorted(map(str, folder.glob("*.mp4")))
+    bad.write_text("hello")
+    flags = ("--model", trained, "--sliding", "--window", 0.4)
+    outcome = m2a("predict", folder, *flags, "--json")
+    assert outcome.code == 1
+    assert f"1 of {len(good) + 1} videos cannot be decoded: {bad}: this is not a video" in outcome.message
+    first, *timelines = json.loads(outcome.out)
+    assert first["path"] == str(bad)
+    assert "this is not a video" in first["error"]
+    assert [timeline["path"] for timeline in timelines] == good
+    shown = m2a("predict", folder, *flags)
+    assert shown.code == 1
+    assert shown.out.count("from, s") == len(good)
+    alone = m2a("predict", bad, *flags, "--picture", own_videos / "no.png", "--json")
+    assert (alone.code, alone.out) == (1, "")
+    assert not (own_videos / "no.png").exists()
+
+
+def test_what_sliding_does_with_the_other_options(
+    m2a: Command, trained: Path, video_set: Path, frames_set: Path
+) -> None:
+    video = next(video_set.rglob("*.mp4"))
+    flags = ("--model", trained, "--sliding", "--window", 0.4, "--step", 0.1, "--json")
+    plain, rounded = (json.loads(m2a("predict", video, *flags, *more).out)[0] for more in ((), ("--bf16",)))
+    scores = [[window["top"][0]["probability"] for window in found["windows"]] for found in (plain, rounded)]
+    assert scores[0] != scores[1]
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
+    assert "--num-crops and --workers out" in m2a("predict", video, *flags, "--workers", 2).message
+    message = m2a("predict", video, frames_set, *flags).message
+    assert "does not say how many frames make a second. Give --frame-rate." in message
 
 
 def test_bench_data(m2a: Command, frames_set: Path, tmp_path: Path) -> None:

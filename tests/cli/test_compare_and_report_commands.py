@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from command import LABELS, Outcome, tiny
 
+from m2a.models import load
 from m2a.reporting import Run
+from m2a.training.config import TrainConfig
+from m2a.workflows.explain import known_truth
 from m2a.workflows.report import paper_figures
 
 Command = Callable[..., Outcome]
@@ -100,6 +103,26 @@ def test_the_papers_figures_stand_beside_runs_of_its_networks() -> None:
         "III/none (resnet18 inflated (I3D))",
         "III/m2a (resnet18 inflated (I3D))",
     ]
+
+
+def test_a_run_on_one_table_of_several(m2a: Command, own: Path, video_set: Path, tmp_path: Path) -> None:
+    """Its data is the table, and its evaluation names the folder that the clips are in."""
+    root = shutil.copytree(video_set, tmp_path / "tables")
+    paths = [clip.relative_to(root) for clip in sorted(root.rglob("*.mp4"))]
+    rows = [f"{path},{path.parent.name},{path.parts[0]}" for path in paths]
+    for name in ("a", "b"):
+        (root / f"{name}.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+    TrainConfig.load(own / "config.yaml", data=root / "a.csv").save(own / "config.yaml")
+    assert m2a("evaluate", own, "--workers", 0).code == 0
+    assert json.loads((own / "evaluation.json").read_text())["data"] == str(root)
+    outcome = m2a("report", own)
+    assert outcome.code == 0, outcome.err
+    assert "No film strips" not in outcome.message
+    assert "<img" in (own / "report.html").read_text(encoding="utf-8")
+    moved = shutil.move(root / "validation" / LABELS[0], root / "others")
+    video = next(Path(moved).glob("*.mp4"))
+    (root / "a.csv").write_text(f"path,label,split\n{video.relative_to(root)},{LABELS[0]},validation\n{rows[0]}\n")
+    assert known_truth(video, load(own / "model"), str(own / "model")) == LABELS[0]
 
 
 def test_a_report_without_the_clips(m2a: Command, own: Path, own_videos: Path) -> None:

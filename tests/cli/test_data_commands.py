@@ -91,6 +91,13 @@ def test_stats(m2a: Command, video_set: Path, tmp_path: Path) -> None:
     assert all(label in text for label in LABELS)
     assert "4 of 15 clips were opened" in text
     assert text.count("<img ") == 3
+    assert m2a("data", "stats", video_set, "--out", page, "--sample", 4).code == 0  # its own page it replaces
+    notes = tmp_path / "notes.html"
+    notes.write_text("my notes")
+    refused = m2a("data", "stats", video_set, "--out", notes)
+    assert refused.code == 1
+    assert "notes.html is there already and was not written by m2a; nothing is overwritten" in refused.message
+    assert notes.read_text() == "my notes"
     content = json.loads(m2a("data", "stats", video_set, "--json").out)
     assert content["measured"]["frames"] == {"least": 11, "median": 11, "most": 11}
     assert content["splits"] == {"train": 9, "validation": 6}

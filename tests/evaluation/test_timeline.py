@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 import torch
 
@@ -118,3 +122,38 @@ def test_what_cannot_be_slid_over(video: Path, model: VideoClassifier, tmp_path:
     with pytest.raises(ConfigError, match=r"does not say how many frames make a second\. Give frame_rate="):
         predict_timeline(model, folder)
     assert len(predict_timeline(model, folder, frame_rate=5.0, window=0.6, step=0.2).windows) == 3
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "libx264"), (".mkv", "libx264"), (".webm", "libvpx")])
+def test_frames_that_do_not_come_evenly(suffix: str, codec: str, model: VideoClassifier, tmp_path: Path) -> None:
+    """A second at 10 frames a second, then nothing moves for 2 seconds, then a second at 25."""
+    times = [0.1 * k for k in range(10)] + [3 + 0.04 * k for k in range(25)]
+    path = write_at(tmp_path / f"uneven{suffix}", codec, times)
+    timeline = predict_timeline(model, path, window=1.0, step=1.0)
+    assert timeline.seconds == pytest.approx(4.0)
+    assert [part.start for part in timeline.windows] == pytest.approx([0, 1, 2, 3])
+    assert [part.end for part in timeline.windows] == pytest.approx([1, 2, 3, 4])
+    assert timeline.frame_rate == pytest.approx(25)
+    with open_clip(path) as clip:
+        assert clip.times() == pytest.approx(times)
+        still, fast = (clip.read(frames) for frames in ([9, 9, 9], [14, 22, 30]))
+    for number, frames in ((1, still), (3, fast)):
+        expected = model.predict_probabilities(model.preprocessing.test_transform(frames)[None])[0]
+        guess = timeline.windows[number].guesses[0]
+        assert guess.probability == pytest.approx(expected[LABELS.index(guess.label)].item(), abs=1e-4)
+    assert len(timeline.frames) == 12
+    assert all(b - a == pytest.approx(1 / 3, abs=0.05) for (a, _), (b, _) in pairwise(timeline.frames))
+
+
+def write_at(path: Path, codec: str, times: list[float]) -> Path:
+    """A video whose frames are shown at these times, in seconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width = stream.height = 32
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 7 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

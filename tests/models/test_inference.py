@@ -66,6 +66,18 @@ def test_scores_stay(backbone: str, mechanism: str, options: dict[str, Any], lef
     assert torch.equal(scores(model.eval()), expected)
 
 
+@pytest.mark.parametrize("made_inside", [False, True])
+def test_in_inference_mode(made_inside: bool) -> None:
+    with torch.inference_mode(made_inside):
+        model = stirred(create_model("resnet10t", num_classes=5, num_frames=3, size=32, backbone_options=VISIBLE))
+    with torch.inference_mode():
+        copy = for_inference(model)
+        assert_near(scores(copy), scores(model), 1e-4)
+    assert norms(copy) == 0
+    assert_near(scores(copy), scores(model), 1e-4)
+    assert not any(tensor.is_inference() for tensor in copy.state_dict().values())
+
+
 def test_in_bfloat16() -> None:
     model = stirred(create_model("resnet10t", num_classes=5, num_frames=3, size=32, backbone_options=VISIBLE))
     copy = for_inference(model, bf16=True)

@@ -11,9 +11,11 @@ from PIL import Image
 
 from m2a.errors import ConfigError
 from m2a.reporting.animation import write_animation
+from m2a.reporting.class_bars import write_class_bars
 from m2a.reporting.heat import HeatRow, write_heat
 from m2a.reporting.pictures import MARK, check_free
 from m2a.reporting.site_maps import SiteMaps, write_site_maps
+from m2a.reporting.timeline import write_timeline
 
 NUMBERS = [0, 3, 5]
 LONG = "Moving something and something away from each other while nobody looks"
@@ -108,6 +110,25 @@ def test_an_animation_of_one_frame(suffix: str, tmp_path: Path) -> None:
     panel = row(pictures=frames(200, 1), numbers=[0])
     write_animation(path, frames(100, 1), [0], [0], [panel], title=LONG, frame_rate=None)
     assert MARK.encode() in path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["heat", "animation", "sites", "timeline", "bars"])
+def test_dollars_in_names_are_no_mathematics(kind: str, tmp_path: Path) -> None:
+    name, path = "win $5 and _$6^", tmp_path / ("a.gif" if kind == "animation" else "a.png")
+    named = row(name=name, said=name, explained=name, pictures=frames(200, 1), numbers=[0])
+    one = frames(100, 1)
+    match kind:
+        case "heat":
+            write_heat(path, one, [0], [named], title=name, caption=name, scale=np.zeros((16, 3), dtype=np.uint8))
+        case "animation":
+            write_animation(path, one, [0], [0], [named], title=name, frame_rate=None)
+        case "sites":
+            write_site_maps(path, frames(100), NUMBERS, [site(name=name)], title=name)
+        case "timeline":
+            write_timeline(path, [(0.0, 1.0, name, 0.5)], [(0.5, one[0])], seconds=1.0, title=name)
+        case "bars":
+            write_class_bars(path, {name: {name: (1.0, 0.5)}}, ours=name, title=name)
+    assert path.stat().st_size > 1000
 
 
 def test_only_our_own_pictures_are_written_over(tmp_path: Path) -> None:

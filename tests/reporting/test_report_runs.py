@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_folders import evaluation_of, write_run
+from run_folders import evaluation_of, write_guesses, write_run
 
 from m2a.errors import DataError, NotFoundError
 from m2a.reporting import Run, write_report
@@ -120,7 +120,8 @@ def test_missing_keys_are_listed(folder: Path) -> None:
     ("name", "content", "message"),
     [
         ("metrics.csv", "epoch,val_top1\n1,10\n2,many\n", r"metrics\.csv, line 3: could not convert .*'many'"),
-        ("metrics.csv", "step,loss\n1,10\n", r"lacks the column epoch; it has step, loss"),
+        ("metrics.csv", "step,loss\n1,10\n", r"must begin with epoch; it has step, loss"),
+        ("predictions.csv", "clip,prediction,up\n7,up,1\n", r"must begin with clip, label, prediction; it has clip,"),
         ("predictions.csv", "clip,label,prediction,up\n7,up,up,likely\n", r"predictions\.csv, line 2"),
         ("config.yaml", "lr: [0.1", "not readable as YAML"),
         ("config.yaml", "- lr", "expected options and values, got list"),
@@ -130,3 +131,13 @@ def test_damaged_companions_are_named(folder: Path, name: str, content: str, mes
     (folder / name).write_text(content)
     with pytest.raises(DataError, match=message):
         Run.load(folder)
+
+
+def test_classes_called_like_the_first_columns(folder: Path) -> None:
+    labels = ("clip", "label", "prediction")
+    guesses = [("clip", "label"), ("label", "label"), ("prediction", "clip")]
+    run = Run.load(write_guesses(folder / "named", guesses, labels, ids=("1", "2", "3")))
+    assert [(row.clip, row.label, row.prediction) for row in run.predictions] == [
+        (name, *pair) for name, pair in zip("123", guesses, strict=True)
+    ]
+    assert [row.probability for row in run.predictions] == [0.9, 0.9, 0.9]

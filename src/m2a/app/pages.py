@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.to_thread import run_sync
@@ -86,6 +87,8 @@ class Desk:
 
     async def predict(self, request: Request) -> Response:
         """Takes a clip, waits for its turn, answers. Whatever happens, the clip is deleted."""
+        if is_from_elsewhere(request):
+            return _refusal(request, 403, "Clips are taken from this page alone, not from those of other sites.")
         if self.waiting >= LINE:
             return _refusal(request, 503, f"{LINE} clips are in line already. Try again in a moment.")
         name = shown_name(request.query_params.get("name", ""))
@@ -125,6 +128,16 @@ def application(desk: Desk) -> Starlette:
         ],
         middleware=[Middleware(_WithHeaders)],
     )
+
+
+def is_from_elsewhere(request: Request) -> bool:
+    """Whether a browser sent it for the page of another site: it says so itself, and no page can change what it says.
+    To addresses without encryption, other than of its own machine, it only names the page's origin. What is not a
+    browser says neither."""
+    if site := request.headers.get("sec-fetch-site"):
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
 
 
 def shown_name(given: str) -> str:

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from m2a.app.create import PREFIX, create_app, require_extra
 from m2a.errors import ConfigError
@@ -78,7 +79,7 @@ def serve(
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=_PATIENCE
         )
-        console.print(f"Open {address}  (Ctrl-C ends it)", highlight=False, soft_wrap=True)
+        console.print(Text(f"Open {address}  (Ctrl-C ends it)"), soft_wrap=True)
         Server(config).run(sockets=[listening])
     console.print("Stopped.")
 

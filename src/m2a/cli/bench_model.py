@@ -68,12 +68,11 @@ def show(content: dict[str, Any], *, out: Path | None, picture: Path | None, jso
 
 def models(mechanisms: tuple[str, ...], settings: BenchSettings) -> dict[str, Any]:
     """Measures each mechanism at both tasks, and the roofline of M2A; shows what is at work."""
-    from rich.console import Console
-
+    from m2a.cli.output import error_console
     from m2a.measurement import measure_models, measure_roofline
 
     rows: list[SpeedRow] = []
-    with Console(stderr=True).status("") as status:
+    with error_console().status("") as status:
         steps = [f"{mechanism}, {task}" for task in ("inference", "training") for mechanism in mechanisms]
         found = measure_models(mechanisms, settings)
         for number, step in enumerate(steps, start=1):
@@ -87,12 +86,11 @@ def models(mechanisms: tuple[str, ...], settings: BenchSettings) -> dict[str, An
 
 def growth(mechanism: str, settings: BenchSettings) -> dict[str, Any]:
     """Measures along each axis; shows what is at work."""
-    from rich.console import Console
-
+    from m2a.cli.output import error_console
     from m2a.measurement import measure_growth
 
     points: list[GrowthPoint] = []
-    with Console(stderr=True).status("") as status:
+    with error_console().status("") as status:
         for point in measure_growth(mechanism, settings):
             points.append(point)
             status.update(f"{point.axis} = {point.value} is measured")

@@ -79,4 +79,4 @@ def convert(
     if class_order is not None:
         lines.append(f"  outputs reordered: {wanted}")
     lines.append(f"written: {out}; next: m2a predict VIDEO --model {out}")
-    CONSOLE.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    CONSOLE.print("\n".join(lines), highlight=False, soft_wrap=True)

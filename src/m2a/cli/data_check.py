@@ -57,16 +57,15 @@ def check(
     json:
         Print check.json instead of tables.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import CONSOLE, error_console, print_json
     from m2a.data import check_clips, read_clips
 
     clips = read_clips(path, format=format, missing=missing)
     folder = out or Path("runs") / f"check-{path.resolve().name}"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = error_console()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("checking", total=None)
         report = check_clips(

@@ -53,16 +53,15 @@ def shard(
     json:
         Print the summary as JSON.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import CONSOLE, error_console, print_json
     from m2a.data import read_clips
     from m2a.data.sharding import parse_size, write_shards
 
     size = parse_size(shard_size)
     clips = read_clips(path, format=format, missing=missing, split=split)
-    console = Console(stderr=True)
+    console = error_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("opening", total=None)

@@ -41,10 +41,9 @@ def stats(
     json:
         Print the numbers as JSON, and write the page only where --out names one.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import CONSOLE, error_console, print_json
     from m2a.data import read_clips
 
     clips = read_clips(path, format=format, missing=missing)
@@ -52,7 +51,7 @@ def stats(
 
     page = out if json else out or Path("stats.html")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = error_console()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("opening", total=None)
         found = describe_set(

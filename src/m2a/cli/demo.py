@@ -37,9 +37,7 @@ def demo(
     json:
         Print demo.json: the table, and what it was measured on.
     """
-    from rich.console import Console
-
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import CONSOLE, error_console, print_json
     from m2a.workflows.demo import demo as run_demo
 
     sizes = {"num_train": num_train, "num_validation": num_validation}
@@ -48,7 +46,7 @@ def demo(
         mechanisms=mechanisms,
         epochs=epochs,
         seed=seed,
-        console=Console(stderr=True) if json else CONSOLE,
+        console=error_console() if json else CONSOLE,
         **{name: value for name, value in sizes.items() if value is not None},
     )
     if json:

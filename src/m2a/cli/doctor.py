@@ -18,6 +18,8 @@ def doctor(*, json: bool = False) -> None:
     json:
         Print JSON.
     """
+    from rich.text import Text
+
     from m2a.cli.output import CONSOLE, print_json
     from m2a.measurement import hardware, versions
 
@@ -32,7 +34,8 @@ def doctor(*, json: bool = False) -> None:
         print_json({name: {"ok": ok, "says": says} for name, (ok, says) in results.items()})
     else:
         for name, (ok, says) in results.items():
-            CONSOLE.print(f"[{'green' if ok else 'red'}]{'ok' if ok else 'FAILS':6}[/] {name}: {says}", highlight=False)
+            mark = ("ok    ", "green") if ok else ("FAILS ", "red")
+            CONSOLE.print(Text.assemble(mark, f" {name}: {says}"))
     if not all(ok for ok, _ in results.values()):
         sys.exit(1)
 

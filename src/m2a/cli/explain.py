@@ -58,9 +58,8 @@ def explain(
     json:
         Print JSON: guesses, heat and sites in numbers. Pictures are drawn only where --out or --animation is given.
     """
-    import torch
-
     from m2a.cli.output import CONSOLE, print_json
+    from m2a.models.device import pick_device
     from m2a.workflows.explain import check_outputs, draw, explain_video
 
     count = _count(frames)
@@ -76,7 +75,7 @@ def explain(
         layer=layer,
         truth=truth,
         sites=sites is not None,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=pick_device(device),
         image_weights=image_weights,
     )
     drawn = draw(explained, out=out, animation=animation, frames=count, sites=sites or ())
@@ -100,6 +99,7 @@ def _count(frames: str) -> int | None:
 
 def _print(explained: ExplainedVideo, sites: bool) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from m2a.cli.output import CONSOLE
 
@@ -108,7 +108,7 @@ def _print(explained: ExplainedVideo, sites: bool) -> None:
         table.add_column("")
     for one in explained.by:
         best = one.explanation.guesses[0]
-        verdict = [] if one.right is None else ["[green]right[/]" if one.right else "[red]wrong[/]"]
+        verdict = [] if one.right is None else [Text("right", "green") if one.right else Text("wrong", "red")]
         table.add_row(one.name, best.label, f"{best.probability:.1%}", one.explanation.layer, *verdict)
     CONSOLE.print(table)
     if explained.truth is not None:

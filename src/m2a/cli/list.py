@@ -139,7 +139,7 @@ def _said(row: Any, *, quiet: bool) -> Any:
     if not quiet:
         said = f"{row.sites} sites, {', '.join(row.layouts)}, {row.first} ..." if row.works else row.reason
         mark = "works" if row.works else "FAILS"
-        CONSOLE.print(f"{row.backbone} with {row.mechanism}: {mark}, {said}", highlight=False, markup=False)
+        CONSOLE.print(f"{row.backbone} with {row.mechanism}: {mark}, {said}", highlight=False)
     return row
 
 

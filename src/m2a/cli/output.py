@@ -10,18 +10,25 @@ from rich.console import Console
 if TYPE_CHECKING:
     from m2a.recipes.tables import TextTable
 
-CONSOLE = Console()
+_AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
+CONSOLE = Console(**_AS_IT_IS)
+"""Labels and names of files are printed as they are: the brackets of `Putting [something] in` are no markup."""
+
+
+def error_console() -> Console:
+    """The same on stderr: for what is at work while stdout has the answer."""
+    return Console(stderr=True, **_AS_IT_IS)
 
 
 def print_json(content: Any) -> None:
     """One JSON document, without colours or wrapping."""
-    CONSOLE.print(json.dumps(content, indent=1, ensure_ascii=False), highlight=False, markup=False, soft_wrap=True)
+    CONSOLE.print(json.dumps(content, indent=1, ensure_ascii=False), highlight=False, soft_wrap=True)
 
 
 def show_table(shown: TextTable, format: Literal["text", "markdown"] = "text") -> None:  # noqa: A002 - the flag's name
     """A table with its notes. On a narrow terminal lines run over; figures are never cut off."""
     if format == "markdown":
-        CONSOLE.print(shown.markdown(), highlight=False, markup=False, soft_wrap=True)
+        CONSOLE.print(shown.markdown(), highlight=False, soft_wrap=True)
         return
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -31,7 +38,7 @@ def show_table(shown: TextTable, format: Literal["text", "markdown"] = "text") -
         table.add_column(head, justify="left" if number < shown.words else "right", no_wrap=True)
     for row in shown.rows:
         table.add_row(*row)
-    needed = Console(width=1000).measure(table).maximum
-    Console(width=max(CONSOLE.width, needed)).print(table)
+    needed = Console(width=1000, **_AS_IT_IS).measure(table).maximum
+    Console(width=max(CONSOLE.width, needed), **_AS_IT_IS).print(table)
     for note in shown.notes:
         CONSOLE.print(note, highlight=False)

@@ -97,10 +97,8 @@ def run(
     json:
         Print the results as JSON.
     """
-    from rich.console import Console
-
     from m2a.cli.main import fail
-    from m2a.cli.output import CONSOLE
+    from m2a.cli.output import CONSOLE, error_console
     from m2a.workflows.paper import run_recipes
 
     if seeds is not None and options.seed not in (0, *seeds):
@@ -108,7 +106,7 @@ def run(
     done = run_recipes(
         names,
         seeds=(options.seed,) if seeds is None else seeds,
-        console=Console(stderr=True) if json else CONSOLE,
+        console=error_console() if json else CONSOLE,
         data=options.data,
         scale=scale,
         out=options.out or RUNS,

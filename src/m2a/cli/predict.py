@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from m2a.evaluation import Prediction, Timeline
     from m2a.models import VideoClassifier
 
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer", "Prediction", "Timeline")
 _ENOUGH = 16  # videos from which on it pays to start processes that decode, beside a GPU
 
 
@@ -64,11 +66,11 @@ def predict(
     picture:
         With --sliding and one video: a PNG to draw the timeline into.
     batch_size:
-        Videos that go through the model together, where they do: on a GPU, or with --workers.
+        Videos that go through the model together, where they do: on a GPU, or with --workers. With --sliding, windows.
     workers:
-        Processes that decode videos ahead. By default, on a GPU, none for fewer than 16 videos, else one a core but
-        one, at most 8. On a processor none, and no batches: several videos at the same time, each by one thread, which
-        is faster.
+        Processes that decode videos ahead, not with --sliding. By default, on a GPU, none for fewer than 16 videos,
+        else one a core but one, at most 8. On a processor none, and no batches: several videos at the same time, each
+        by one thread, which is faster.
     bf16:
         Compute in bfloat16: about twice as fast where the processor has instructions for it.
     device:
@@ -76,49 +78,70 @@ def predict(
     json:
         Print JSON: for each video its path and its labels with probabilities, or its path and an error.
     """
-    import torch
-
-    from m2a.cli.output import print_json
-    from m2a.data import find_clips
+    from m2a.data import BadClip, find_clips
     from m2a.errors import ConfigError
-    from m2a.evaluation import predict_timeline
     from m2a.models import load
+    from m2a.models.device import pick_device
 
     if not videos:
         raise ConfigError("Which videos? Name at least one: m2a predict VIDEO... --model RUN/model")
     paths = [path for video in videos for path in find_clips(video)]
-    if picture is not None and (not sliding or len(paths) != 1):
-        raise ConfigError("--picture draws the timeline of one video; give --sliding and name one.")
-    if sliding and (num_clips, num_crops) != (1, 1):
-        raise ConfigError("--sliding looks at each window once; leave --num-clips and --num-crops out.")
-    network = load(model, image_weights=image_weights).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if sliding:
-        timelines = [
-            predict_timeline(network, video, window=window, step=step, frame_rate=frame_rate, top_k=top_k)
-            for video in paths
-        ]
-        if picture is not None:
-            _draw(timelines[0], picture)
-        print_json([timeline.to_dict() for timeline in timelines]) if json else _print_timelines(timelines)
+    if picture is not None:
+        if not sliding or len(paths) != 1:
+            raise ConfigError("--picture draws the timeline of one video; give --sliding and name one.")
+        _check_picture(picture)
+    if sliding and ((num_clips, num_crops) != (1, 1) or workers is not None):
+        raise ConfigError(
+            "--sliding looks at each window once, and reads one video after the other; leave --num-clips, --num-crops "
+            "and --workers out."
+        )
+    if sliding and frame_rate is None and (folders := [path for path in paths if path.is_dir()]):
+        raise ConfigError(f"{folders[0]} does not say how many frames make a second. Give --frame-rate.")
+    place = pick_device(device)
+    network = load(model, image_weights=image_weights).to(place)
+    options: dict[str, Any] = {"top_k": top_k, "batch_size": batch_size, "bf16": bf16}
+    if not sliding:
+        said = _predict(network, paths, workers=workers, num_clips=num_clips, num_crops=num_crops, **options)
+        _show(said, _print, json)
         return
-    views = {"num_clips": num_clips, "num_crops": num_crops}
-    said = _predict(network, paths, top_k=top_k, batch_size=batch_size, workers=workers, bf16=bf16, **views)
-    _show(said, json)
+    timelines = _slide(network, paths, window=window, step=step, frame_rate=frame_rate, **options)
+    if picture is not None and not isinstance(timelines[0], BadClip):
+        _draw(timelines[0], picture)
+    _show(timelines, _print_timelines, json)
 
 
 def _predict(
     network: VideoClassifier, paths: Sequence[Path], *, workers: int | None, **options: Any
 ) -> list[Prediction | BadClip]:
-    from rich.console import Console
-    from rich.progress import track
-
     from m2a.evaluation import predict_all
 
     how: dict[str, Any] = _how(network, len(paths)) if workers is None else {"workers": workers}
-    found = predict_all(network, paths, **how, **options)
-    console = Console(stderr=True)
-    hidden = not console.is_terminal or len(paths) < _ENOUGH
-    return list(track(found, "predicting", total=len(paths), console=console, transient=True, disable=hidden))
+    return _followed(predict_all(network, paths, **how, **options), len(paths))
+
+
+def _slide(network: VideoClassifier, paths: Sequence[Path], **options: Any) -> list[Timeline | BadClip]:
+    from m2a.data import BadClip
+    from m2a.errors import UnreadableClipError
+    from m2a.evaluation import predict_timeline
+
+    def said(index: int, path: Path) -> Timeline | BadClip:
+        try:
+            return predict_timeline(network, path, **options)
+        except UnreadableClipError as error:
+            return BadClip(path=path, reason=error.reason, index=index)
+
+    return _followed((said(index, path) for index, path in enumerate(paths)), len(paths))
+
+
+def _followed(answers: Iterable[_Item], total: int) -> list[_Item]:
+    """All of them; where there are many, a bar shows how far they are."""
+    from rich.progress import track
+
+    from m2a.cli.output import error_console
+
+    console = error_console()
+    hidden = not console.is_terminal or total < _ENOUGH
+    return list(track(answers, "predicting", total=total, console=console, transient=True, disable=hidden))
 
 
 def _how(network: VideoClassifier, videos: int) -> dict[str, int]:
@@ -132,7 +155,7 @@ def _how(network: VideoClassifier, videos: int) -> dict[str, int]:
     return {"workers": default_workers() if videos >= _ENOUGH else 0}
 
 
-def _show(said: Sequence[Prediction | BadClip], json: bool) -> None:
+def _show(said: Sequence[_Answer | BadClip], print_answers: Callable[[Sequence[_Answer]], None], json: bool) -> None:
     """The answers, then what could not be answered, as an error."""
     from m2a.cli.main import fail
     from m2a.cli.output import print_json
@@ -147,7 +170,7 @@ def _show(said: Sequence[Prediction | BadClip], json: bool) -> None:
             ]
         )
     elif not json:
-        _print([one for one in said if not isinstance(one, BadClip)])
+        print_answers([one for one in said if not isinstance(one, BadClip)])
     if bad:
         many = f"{len(bad)} of {len(said)} videos cannot be decoded:\n  " if len(said) > 1 else ""
         fail(many + "\n  ".join(f"{clip.path}: {clip.reason}" for clip in bad))
@@ -182,6 +205,15 @@ def _print_timelines(timelines: Sequence[Timeline]) -> None:
         for part in timeline.intervals():
             table.add_row(f"{part.start:.1f}", f"{part.end:.1f}", f"{part.probability:.1%}", part.label)
         CONSOLE.print(table)
+
+
+def _check_picture(path: Path) -> None:
+    from m2a.errors import ConfigError
+    from m2a.reporting.owned import check_ours
+
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"A picture is a .png; got --picture {path}.")
+    check_ours(path, "--picture")
 
 
 def _draw(timeline: Timeline, picture: Path) -> None:

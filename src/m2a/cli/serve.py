@@ -44,11 +44,10 @@ def serve(
     require_extra()  # before the models are read
     if len(set(model)) < len(model):
         raise ConfigError("A model is named twice; name each once with --model.")
-    import torch
-
     from m2a.models import load
+    from m2a.models.device import pick_device
 
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = pick_device(device)
     CONSOLE.print("Reading the models ...")
     networks = {name: load(name).to(place) for name in model}
     serve_page(networks, host=host, port=port, max_megabytes=max_megabytes, max_seconds=max_seconds, console=CONSOLE)

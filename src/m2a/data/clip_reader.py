@@ -32,6 +32,10 @@ class ClipReader(ABC):
     frame_rate: float | None = None
     """Frames a second, on average, where the file says."""
 
+    def times(self) -> Sequence[float] | None:
+        """When each frame is shown, in seconds from the first on, where the file says it of all of them."""
+        return None
+
     @abstractmethod
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
         """The frames at `indices`, which must rise and lie inside the clip, one after the other: a long recording is

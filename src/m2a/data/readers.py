@@ -106,6 +106,12 @@ class _Window(ClipReader):
         self.frame_rate = whole.frame_rate
         self._whole, self._start = whole, start
 
+    def times(self) -> Sequence[float] | None:
+        times = self._whole.times()
+        if times is None:
+            return None
+        return [time - times[self._start] for time in times[self._start : self._start + self.num_frames]]
+
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
         for index, frame in self._whole.stream([self._start + index for index in indices]):
             yield index - self._start, frame

@@ -32,6 +32,7 @@ class TorchcodecReader(ClipReader):
 
         checked = VideoReader(path, part=part)
         self.path, self.num_frames, self.frame_rate = path, checked.num_frames, checked.frame_rate
+        self._times = checked.times
         threads = 1 if get_worker_info() is not None else 0  # workers would fight for the cores
         try:
             source = str(path) if part is None else part.read_bytes()
@@ -41,6 +42,9 @@ class TorchcodecReader(ClipReader):
             raise UnreadableClipError(path, f"torchcodec cannot open it ({_first_line(error)})") from error
         if held != self.num_frames:
             raise UnreadableClipError(path, f"PyAV finds {self.num_frames} frames in it and torchcodec {held}")
+
+    def times(self) -> Sequence[float] | None:
+        return self._times()
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
         for start in range(0, len(indices), _AT_ONCE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -40,11 +41,13 @@ class VideoReader(ClipReader):
         self.path = path
         self._part = part
         self._places: PictureIndex | None = None
+        self._times: Sequence[float] | None = None
         with self.opened() as container:
             self._check_stream(container)
             stream = container.streams.video[0]
             name, codec = container.format.name, stream.codec_context.name
             self.frame_rate = float(stream.average_rate) if stream.average_rate else None
+            self._unit = stream.time_base
             reorders = codec in _UNTIMED_ORDER and stream.codec_context.has_b_frames
             times = self._walk(container)
         self.num_frames = len(times)
@@ -52,10 +55,16 @@ class VideoReader(ClipReader):
         self.num_frames = len(times)
         self._places = PictureIndex.of(times, reorders=reorders)
         if self.num_frames and (codec in _HIDDEN_FRAMES or name in _LOOSE_FORMATS):
-            self.num_frames = sum(1 for _ in self.frames())
-            self._places = None
+            seconds = [frame.time for frame in self.frames()]
+            self.num_frames, self._places = len(seconds), None
+            self._times = _rising(seconds)
         if not self.num_frames:
             raise UnreadableClipError(path, "the video holds no frames")
+
+    def times(self) -> Sequence[float] | None:
+        if self._places is not None and self._unit is not None:
+            return _rising([float(time * self._unit) for time in self._places.times()])
+        return self._times
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
         converter = VideoReformatter()
@@ -195,6 +204,14 @@ class VideoReader(ClipReader):
                 break
             came.add(frame.pts)
         return [(time, is_key) for time, is_key in packets if time is None or time >= first or time in came]
+
+
+def _rising(times: Sequence[float | None]) -> Sequence[float] | None:
+    """From the first on; None where one lacks or they do not rise."""
+    known = [time for time in times if time is not None]
+    if len(known) < len(times) or any(after <= before for before, after in pairwise(known)):
+        return None
+    return [time - known[0] for time in known]
 
 
 def _to_tensor(frame: av.VideoFrame, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:

@@ -21,6 +21,7 @@ from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.errors import ConfigError, DataError
 from m2a.evaluation.probes import probed, summarize
 from m2a.models import VideoClassifier
+from m2a.models.device import pick_device
 
 _WHOLE = "as filmed"
 
@@ -136,7 +137,8 @@ def evaluate(
             decoded once; it takes four forward passes.
 
     Raises:
-        ConfigError: the model has no labels, or probes are asked of one that takes a single frame.
+        ConfigError: the model has no labels, the device is not there, or probes are asked of a model that takes a
+            single frame.
         DataError: there are no clips, a label is not the model's, or a clip cannot be decoded.
     """
     if model.labels is None:
@@ -144,7 +146,7 @@ def evaluate(
     if not clips:
         raise DataError("There are no clips to evaluate.")
     _check_labels(clips, model.labels)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = pick_device(device)
     model.to(device).eval()
     dataset = ClipDataset(
         clips,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -93,19 +94,23 @@ def predict_timeline(
     frame_rate: float | None = None,
     top_k: int = 5,
     batch_size: int = 8,
+    bf16: bool = False,
 ) -> Timeline:
     """Slides a window over a video and says what is in each place of it.
 
-    The video is decoded once, and only the frames of a few windows are held.
+    The video is decoded once, and only the frames of a few windows are held. Times are those at which the file shows
+    its frames, also where they do not come evenly.
 
     Args:
         model: with labels; each window is sampled and cropped by its preprocessing.
         path: a video file, or a folder of JPEG frames.
         window: seconds that the model sees at once.
         step: seconds from one window to the next; half a window by default. The last window ends with the video.
-        frame_rate: frames a second; needed for a folder of frames, which does not say.
+        frame_rate: frames a second; needed for a folder of frames, which does not say. Given for a video, it stands in
+            place of the file's times.
         top_k: labels of each window.
         batch_size: windows that go through the model together.
+        bf16: compute in bfloat16 (autocast).
 
     Raises:
         NotFoundError: nothing is at `path`.
@@ -123,16 +128,18 @@ def predict_timeline(
         raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
     model.eval()
     with open_clip(path) as clip:
-        rate = frame_rate or clip.frame_rate
-        if rate is None or rate <= 0:
-            raise ConfigError(f"{path} does not say how many frames make a second. Give frame_rate= (--frame-rate).")
-        length = min(max(round(window * rate), 1), clip.num_frames)
-        starts = _starts(clip.num_frames, length, max(round(step * rate), 1))
-        shown = sorted({(2 * k + 1) * clip.num_frames // (2 * _STRIP_FRAMES) for k in range(_STRIP_FRAMES)})
+        rate, ticks = _evenly(clip, frame_rate)
+        length = min(max(round(window * rate), 1), len(ticks))
+        starts = _starts(len(ticks), length, max(round(step * rate), 1))
+        samples = [[ticks[start + index] for index in model.preprocessing.sample_test(length)] for start in starts]
+        shown: dict[int, list[float]] = {}
+        for tick in sorted({(2 * k + 1) * len(ticks) // (2 * _STRIP_FRAMES) for k in range(_STRIP_FRAMES)}):
+            shown.setdefault(ticks[tick], []).append(tick / rate)
         pictures: list[tuple[float, NDArray[Any]]] = []
-        clips = _windows(clip, model.preprocessing, starts, length, shown, pictures, rate)
-        rows = torch.cat([model.predict_probabilities(batch).cpu() for batch in _batches(clips, batch_size)])
-        seconds = clip.num_frames / rate
+        clips = _windows(clip, model.preprocessing, samples, shown, pictures)
+        with torch.autocast(model.head.weight.device.type, torch.bfloat16) if bf16 else nullcontext():
+            rows = torch.cat([model.predict_probabilities(batch).cpu() for batch in _batches(clips, batch_size)])
+        seconds = len(ticks) / rate
     return Timeline(
         path=Path(path),
         seconds=seconds,
@@ -145,6 +152,23 @@ def predict_timeline(
     )
 
 
+def _evenly(clip: ClipReader, given: float | None) -> tuple[float, Sequence[int]]:
+    """Ticks a second, and the frame that is seen at each tick. As a rule these are the frames themselves; where they do
+    not come evenly, as in films of screens and of some phones, a frame may be seen at several ticks or at none."""
+    rate, times = given or clip.frame_rate, None if given else clip.times()
+    if times is not None and len(times) > 1:
+        when, numbers = np.array(times), np.arange(len(times))
+        for even in filter(None, (rate, (len(times) - 1) / times[-1])):
+            if np.abs(when - numbers / even).max() < 0.5 / even:
+                return even, range(len(times))
+        rate = 1 / float(np.median(np.diff(when)))
+        edges = (np.arange(round(times[-1] * rate) + 1) + 0.5) / rate
+        return rate, (np.searchsorted(when, edges, side="right") - 1).tolist()
+    if rate is None or rate <= 0:
+        raise ConfigError(f"{clip.path} does not say how many frames make a second. Give frame_rate= (--frame-rate).")
+    return rate, range(clip.num_frames)
+
+
 def _starts(total: int, length: int, step: int) -> list[int]:
     starts = list(range(0, total - length + 1, step))
     return starts if starts[-1] == total - length else [*starts, total - length]
@@ -153,21 +177,19 @@ def _starts(total: int, length: int, step: int) -> list[int]:
 def _windows(
     clip: ClipReader,
     preprocessing: Preprocessing,
-    starts: Sequence[int],
-    length: int,
-    shown: Sequence[int],
+    samples: Sequence[Sequence[int]],
+    shown: Mapping[int, Sequence[float]],
     pictures: list[tuple[float, NDArray[Any]]],
-    rate: float,
 ) -> Iterator[UInt8[Tensor, "T 3 S S"]]:
-    """The windows as the model sees them, each as soon as its last frame is there; frames to look at go to
-    `pictures`."""
-    samples = [[start + index for index in preprocessing.sample_test(length)] for start in starts]
+    """The windows as the model sees them, each as soon as its last frame is there. Frames to look at go to `pictures`,
+    each with the times at which it is `shown`."""
     wanted = sorted({index for sample in samples for index in sample} | set(shown))
     held: dict[int, Tensor] = {}
     awaited = 0
     for index, frame in clip.stream(wanted):
         if index in shown:
-            pictures.append((index / rate, np.ascontiguousarray(_small(frame).permute(1, 2, 0).numpy())))
+            picture = np.ascontiguousarray(_small(frame).permute(1, 2, 0).numpy())
+            pictures += [(time, picture) for time in shown[index]]
         held[index] = preprocessing.test_transform(frame[None])[0]
         while awaited < len(samples) and samples[awaited][-1] <= index:
             yield torch.stack([held[place] for place in samples[awaited]])

@@ -24,6 +24,7 @@ from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ConfigError, UnreadableClipError
+from m2a.models.device import pick_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,30 +85,30 @@ def measure_data(
 
     Both are run once before, which starts their processes and warms the disk's cache.
 
-    Raises ConfigError for counts below 1, or when no clip can be read.
+    Raises ConfigError for counts below 1, a device that is not there, or when no clip can be read.
     """
     if workers < 1 or repeats < 1 or batch_size < 1 or not clips:
         raise ConfigError(
             f"workers={workers}, repeats={repeats}, batch_size={batch_size} and the number of clips ({len(clips)}) "
             "must all be at least 1."
         )
+    place = pick_device(device)
     labels = sorted({clip.label for clip in clips})
     dataset = ClipDataset(clips, labels=labels, preprocessing=preprocessing, train=True)
     loader = make_loader(dataset, batch_size=batch_size, shuffle=False, workers=workers, seed=0)
-    device = torch.device(device)
     loaded, bare, memory = [], [], []
     with ExitStack() as stack:
         context = get_context("spawn")
         pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread))
         jobs = [(dataset, list(range(start, len(clips), workers))) for start in range(workers)]
         for repeat in range(-1, repeats):
-            seconds = _time(lambda: _run_loader(loader, device))
+            seconds = _time(lambda: _run_loader(loader, place))
             others = _time(lambda: list(pool.map(_decode_alone, jobs)))
             if repeat >= 0:
                 loaded.append(seconds)
                 bare.append(others)
                 memory.append(_memory_of_children(psutil.Process()))
-    stages = _stages(dataset, device, batch_size)
+    stages = _stages(dataset, place, batch_size)
     return DataSpeed(
         clips=len(clips),
         workers=workers,

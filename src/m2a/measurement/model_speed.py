@@ -17,6 +17,7 @@ from m2a.measurement.memory import held_bytes, peak_growth, saved_bytes
 from m2a.measurement.timing import Pair, interleave, quantile
 from m2a.mechanisms import parse_spec
 from m2a.models import create_model
+from m2a.models.device import pick_device
 
 Precision = Literal["32", "bf16"]
 Task = Literal["inference", "training"]
@@ -52,7 +53,8 @@ class BenchSettings:
             raise ConfigError(f"num_frames must be at least 2 to see motion; got {self.num_frames}.")
         if self.precision not in get_args(Precision):
             raise ConfigError(f"precision must be one of {', '.join(get_args(Precision))}; got {self.precision!r}.")
-        _check_device(self.device)
+        if pick_device(self.device).type not in ("cpu", "cuda"):
+            raise ConfigError(f"device must be cpu or cuda, which can be measured; got {self.device!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -198,14 +200,3 @@ def measure_model(mechanism: str, task: Task, settings: BenchSettings) -> SpeedR
         memory=subject.memory(),
         bare_memory=bare.memory(),
     )
-
-
-def _check_device(device: str) -> None:
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ConfigError(f"device must be cpu or cuda; got {device!r}.") from error
-    if kind not in ("cpu", "cuda"):
-        raise ConfigError(f"device must be cpu or cuda; got {device!r}.")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but torch sees no GPU here. Take --device cpu; m2a doctor says more.")

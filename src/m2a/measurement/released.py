@@ -8,6 +8,7 @@ with a list of JPEG files; a video is decoded here by PyAV, up to the last frame
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import functional as F
 
-from m2a.data.clipset import ClipFile, natural_key
+from m2a.data.clipset import ClipFile, is_frame, natural_key
 from m2a.data.preprocessing import Preprocessing
+from m2a.data.readers import open_clip
 
 
 class PilClips(Dataset[tuple[Tensor, int]]):
@@ -33,6 +35,7 @@ class PilClips(Dataset[tuple[Tensor, int]]):
         self.labels = tuple(labels)
         self.preprocessing = preprocessing
         self.train = train
+        self.totals = [num_frames_of(clip.path) if clip.window is None else clip.window[1] for clip in self.clips]
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -40,7 +43,9 @@ class PilClips(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[Float[Tensor, "T 3 S S"], int]:
         clip, given = self.clips[index], self.preprocessing
         rng = np.random.default_rng((0, 0, index))
-        images = _images(clip.path, given, rng if self.train else None)
+        total, start = self.totals[index], 0 if clip.window is None else clip.window[0]
+        sampled = given.sample_train(total, rng) if self.train else given.sample_test(total)
+        images = _images(clip.path, [start + place for place in sampled])
         if self.train:
             top, left, height, width = given.draw_crop(images[0].height, images[0].width, rng)
             box = (left, top, left + width, top + height)
@@ -80,26 +85,29 @@ def released_step(
     optimizer.step()
 
 
-def _images(path: Path, given: Preprocessing, rng: np.random.Generator | None) -> list[Image.Image]:
+@cache
+def num_frames_of(path: Path) -> int:
+    """Of a clip; the paper's code has the numbers from its lists."""
+    with open_clip(path) as clip:
+        return clip.num_frames
+
+
+def _images(path: Path, wanted: Sequence[int]) -> list[Image.Image]:
     if path.is_dir():
-        names = sorted((child.name for child in path.iterdir() if child.suffix == ".jpg"), key=natural_key)
-        return [Image.open(path / names[index]).convert("RGB") for index in _sample(given, len(names), rng)]
+        names = sorted((child.name for child in path.iterdir() if is_frame(child.name)), key=natural_key)
+        return [Image.open(path / names[index]).convert("RGB") for index in wanted]
     import av  # takes a while to load, and folders of frames do not need it
 
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.thread_count = 1
-        wanted = _sample(given, container.streams.video[0].frames, rng)
+        last = max(wanted)
         found: dict[int, Image.Image] = {}
         for index, frame in enumerate(container.decode(video=0)):
             if index in wanted:
                 found[index] = frame.to_image()
-            if index == wanted[-1]:
+            if index == last:
                 break
     return [found[index] for index in wanted]
-
-
-def _sample(given: Preprocessing, total: int, rng: np.random.Generator | None) -> list[int]:
-    return given.sample_test(total) if rng is None else given.sample_train(total, rng)
 
 
 def _one_thread(_: int) -> None:

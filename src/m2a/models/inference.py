@@ -30,13 +30,14 @@ def for_inference(model: VideoClassifier, *, bf16: bool = False) -> VideoClassif
     Args:
         bf16: the copy is for use under autocast to bfloat16: the weights of these convolutions are kept in it.
     """
-    folded = copy.deepcopy(model).eval()
-    if any(type(module) in _NORMS for module in folded.modules()):
-        trace = _Trace(folded)
-        with _autocast(folded, bf16):
-            trace.run(_noise(folded))
-        trace.fold(torch.bfloat16 if bf16 else None)
-    to_channels_last(folded)
+    with torch.inference_mode(False):  # in it there is no graph to read
+        folded = copy.deepcopy(model).eval()
+        if any(type(module) in _NORMS for module in folded.modules()):
+            trace = _Trace(folded)
+            with _autocast(folded, bf16):
+                trace.run(_noise(folded))
+            trace.fold(torch.bfloat16 if bf16 else None)
+        to_channels_last(folded)
     return folded
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from m2a.reporting.heat import HeatRow
-from m2a.reporting.pictures import MARK
+from m2a.reporting.pictures import FONT, MARK
 
 FORMATS = (".gif", ".mp4")
 _CELL, _GAP, _TOP, _BOTTOM = 2.3, 0.14, 0.95, 0.62  # inches
@@ -59,7 +59,7 @@ def _rendered(
 ) -> Iterator[NDArray[np.uint8]]:
     width = (len(panels) + 1) * (_CELL + _GAP) + _GAP
     height = _TOP + _CELL + _BOTTOM
-    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 9}):
+    with matplotlib.rc_context(FONT | {"font.size": 9}):
         figure = Figure(figsize=(width, height), dpi=_DPI)
         canvas = FigureCanvasAgg(figure)
         figure.text(_GAP / width, 1 - 0.12 / height, title, fontsize=11, fontweight="bold", va="top")

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from m2a.reporting.owned import MARK, check_ours
+from m2a.reporting.pictures import FONT
 from m2a.reporting.text import signed
 
 Bars = Mapping[str, tuple[float, float | None]]
@@ -22,7 +23,7 @@ MOST_NAMED = 40  # classes; of more than these the ends are shown
 ENDS = 15
 _GAIN, _LOSS = "#0b66ad", "#c2570c"  # blue and orange: told apart by every eye, and in grey
 _INK, _FAINT, _RULE = "#1b1e22", "#5c646e", "#dcdfe3"
-_SETTINGS: dict[Any, Any] = {"font.family": "DejaVu Sans", "font.size": 9, "text.color": _INK}
+_SETTINGS: dict[Any, Any] = FONT | {"font.size": 9, "text.color": _INK}
 _ROW, _HEAD, _FOOT, _NAMES, _COLUMN, _GAP = 0.25, 0.95, 0.95, 3.9, 2.2, 0.2  # inches
 _WRAP = 54  # letters
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from m2a.reporting import strips as film
 from m2a.reporting import text
 from m2a.reporting.drawing import Curve, Palette, new_axes, to_svg
+from m2a.reporting.owned import check_ours
 from m2a.reporting.report import environment
 from m2a.reporting.strips import FilmStrip
 
@@ -56,6 +57,8 @@ def write_data_page(
         out: the file to write.
         title: the heading of the page.
         strips: example clips.
+
+    Raises ConfigError where a file is that this library did not write.
     """
     splits = [
         Split(name=name, colour=_COLOURS[i % len(_COLOURS)], clips=clips)
@@ -76,6 +79,7 @@ def write_data_page(
         "strips": [film.render(strip) for strip in strips],
     }
     path = Path(out)
+    check_ours(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(environment().get_template("data.html.j2").render(context), encoding="utf-8", errors="replace")
     return path

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from m2a.reporting.pictures import RIGHT, WRONG, save_png
+from m2a.reporting.pictures import FONT, RIGHT, WRONG, save_png
 
 _CELL, _GAP, _ROW_GAP = 1.5, 0.05, 0.16  # inches
 _LEFT, _RIGHT, _TOP, _BOTTOM = 2.2, 0.72, 0.7, 0.34
@@ -73,7 +73,7 @@ def write_heat(
     lines = textwrap.wrap(caption, int(width * 14))
     bottom = _BOTTOM + 0.17 * len(lines)
     height = _TOP + (len(rows) + 1) * (_CELL + _ROW_GAP) + bottom - _ROW_GAP
-    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 9}):
+    with matplotlib.rc_context(FONT | {"font.size": 9}):
         figure = Figure(figsize=(width, height), dpi=DPI)
         figure.text(0.12 / width, 1 - 0.2 / height, title, fontsize=12, fontweight="bold", va="top")
         grid = [[_cell(figure, row, column) for column in range(columns)] for row in range(len(rows) + 1)]

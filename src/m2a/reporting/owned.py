@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from m2a.errors import ConfigError
@@ -10,8 +11,37 @@ MARK = "Written by m2a"
 """In the text of a page, in the metadata of a picture."""
 
 
-def check_ours(path: Path) -> None:
-    """Raises ConfigError where something is at `path` that this library did not write."""
+def check_ours(path: Path, flag: str = "--out") -> None:
+    """Raises ConfigError where something is at `path`, which `flag` names, that this library did not write."""
     if path.is_dir() or (path.exists() and MARK.encode() not in path.read_bytes()):
         what = "is a folder" if path.is_dir() else "is there already and was not written by m2a"
-        raise ConfigError(f"{path} {what}; nothing is overwritten. Name another file with --out.")
+        raise ConfigError(f"{path} {what}; nothing is overwritten. Name another file with {flag}.")
+
+
+def check_results(folder: Path) -> None:
+    """Raises ConfigError for a folder that the results of an evaluation may not go to: one of a run, whose own they
+    would replace, or with a file of somebody else in their place."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; name a folder for the results with --out.")
+    if (folder / "config.yaml").exists():
+        raise ConfigError(
+            f"{folder} is the folder of a run, whose own results are not overwritten. Name another folder with --out."
+        )
+    for name, is_ours in (("evaluation.json", _is_evaluation), ("predictions.csv", _is_predictions)):
+        if (folder / name).exists() and not is_ours(folder / name):
+            raise ConfigError(
+                f"{folder / name} is there already and was not written by m2a; nothing is overwritten. Name another "
+                "folder with --out."
+            )
+
+
+def _is_evaluation(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"schema", "mechanism", "per_class", "confusion"} <= set(content)
+
+
+def _is_predictions(path: Path) -> bool:
+    return path.is_file() and path.read_bytes().startswith(b"clip,label,prediction")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -10,6 +11,8 @@ from m2a.errors import ConfigError
 
 MARK = "made by m2a explain"
 """In every picture's metadata."""
+FONT: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.parse_math": False}
+"""Of pictures with names in them: the dollars of `win $5 and $6` are no mathematics."""
 RIGHT, WRONG = "#00795b", "#b3261e"
 
 

@@ -203,7 +203,9 @@ def _flat(options: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, str]]
 
 def _metrics(path: Path) -> tuple[Epoch, ...]:
     rows = []
-    for line, row in _csv(path, required=("epoch",)):
+    columns, lines = _csv(path, required=("epoch",))
+    for line, cells in lines:
+        row = dict(zip(columns, cells, strict=False))
         try:
             numbers = {key: _number(row.get(key)) for key in ("train_loss", "val_loss", "val_top1", "seconds")}
             rows.append(Epoch(epoch=int(float(row["epoch"])), **numbers))
@@ -213,24 +215,32 @@ def _metrics(path: Path) -> tuple[Epoch, ...]:
 
 
 def _predictions(path: Path) -> tuple[ClipPrediction, ...]:
+    """Columns behind the first three are named after classes, and a class may be called `label` too."""
+    columns, lines = _csv(path, required=("clip", "label", "prediction"))
+    scores = {name: place for place, name in enumerate(columns) if place > 2}
     rows = []
-    for line, row in _csv(path, required=("clip", "label", "prediction")):
-        guess = row["prediction"]
+    for line, cells in lines:
+        clip, label, guess = cells[:3]
         try:
-            probability = _number(row.get(guess))
+            probability = _number(cells[scores[guess]] if guess in scores else None)
         except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}. Correct the line or delete the file.") from error
-        rows.append(ClipPrediction(clip=row["clip"], label=row["label"], prediction=guess, probability=probability))
+        rows.append(ClipPrediction(clip=clip, label=label, prediction=guess, probability=probability))
     return tuple(rows)
 
 
-def _csv(path: Path, *, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+def _csv(path: Path, *, required: tuple[str, ...]) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The columns, and of each row its line in the file and its cells, as many as there are columns. Columns that are
+    required come first."""
     if not path.is_file():
-        return []
+        return [], []
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        reader = csv.DictReader(file, restval="")
-        rows = [(reader.line_num, row) for row in reader]
-    columns = reader.fieldnames or ()
-    if absent := [column for column in required if column not in columns]:
-        raise DataError(f"{path}: lacks the column {', '.join(absent)}; it has {', '.join(columns) or 'none'}.")
-    return rows
+        reader = csv.reader(file)
+        columns = next(reader, [])
+        rows = [(reader.line_num, row + [""] * (len(columns) - len(row))) for row in reader if row]
+    if columns[: len(required)] != list(required):
+        raise DataError(
+            f"{path}: its columns must begin with {', '.join(required)}; it has {', '.join(columns) or 'none'}. "
+            "Restore or delete the file."
+        )
+    return columns, rows

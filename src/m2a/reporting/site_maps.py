@@ -17,7 +17,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from m2a.reporting.pictures import save_png
+from m2a.reporting.pictures import FONT, save_png
 
 _CELL, _GAP, _ROW_GAP = 0.8, 0.03, 0.54  # inches
 _LEFT, _MATRIX, _RIGHT, _TOP = 0.12, 1.63, 0.2, 0.78
@@ -57,7 +57,7 @@ def write_site_maps(
     below = 0.98 + 0.17 * len(caption)
     height = _TOP + (_CELL + 0.25) + len(sites) * (2 * _CELL + _GAP + _ROW_GAP) + below
     scales = {quantity: _scale(sites, quantity) for quantity in _COLOURS}
-    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 8.5}):
+    with matplotlib.rc_context(FONT | {"font.size": 8.5}):
         figure = Figure(figsize=(width, height), dpi=110)
         figure.text(_LEFT / width, 1 - 0.2 / height, title, fontsize=12, fontweight="bold", va="top")
         for column, (frame, number) in enumerate(zip(frames, numbers, strict=True)):

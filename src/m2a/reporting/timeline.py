@@ -11,6 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from m2a.reporting.owned import MARK, check_ours
+from m2a.reporting.pictures import FONT
+
 _WIDTH, _ROW = 10.0, 0.34  # inches
 
 
@@ -22,23 +25,24 @@ def write_timeline(
     seconds: float,
     title: str,
 ) -> None:
-    """Writes a PNG.
+    """Writes a PNG. Raises ConfigError where a file is that this library did not write.
 
     Args:
         intervals: start and end in seconds, label, probability 0 to 1; drawn the paler the less likely.
         frames: times in seconds, and pictures (H, W, 3) uint8, in the order of time.
         seconds: length of the video.
     """
+    check_ours(Path(path), "--picture")
     labels = list(dict.fromkeys(label for _, _, label, _ in intervals))
     height, width = frames[0][1].shape[:2] if frames else (1, 1)
     strip = _WIDTH * 0.74 / max(len(frames), 1) * height / width
-    with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 9}):
+    with matplotlib.rc_context(FONT | {"font.size": 9}):
         figure = Figure(figsize=(_WIDTH, strip + _ROW * (len(labels) + 2.6)), dpi=150, layout="constrained")
         film, bars = figure.subplots(2, 1, sharex=True, height_ratios=[strip, _ROW * (len(labels) + 1)])
         film.set_title(title, loc="left", fontsize=10)
         _draw_frames(film, frames, seconds)
         _draw_bars(bars, intervals, labels, seconds)
-        figure.savefig(path)
+        figure.savefig(path, format="png", metadata={"Software": MARK})
 
 
 def _draw_frames(axes: Axes, frames: Sequence[tuple[float, NDArray[Any]]], seconds: float) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from m2a.data.cache import MEMORY, ClipCache
 from m2a.data.clipset import ClipSet
@@ -35,8 +36,7 @@ def opened_cache(config: TrainConfig, clips: ClipSet, short_side: int, console: 
         held = cache.prepare(members, decoder=config.decoder, short_side=short_side)
         life = "it is removed at the end" if config.cache == "ram" else "it may be deleted when no run uses it"
         console.print(
-            f"cache of decoded clips: {folder}, {held.num_clips:,} clips, {readable(held.num_bytes)}; {life}",
-            highlight=False,
+            Text(f"cache of decoded clips: {folder}, {held.num_clips:,} clips, {readable(held.num_bytes)}; {life}"),
             soft_wrap=True,
         )
         yield cache

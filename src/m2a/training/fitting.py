@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
+from rich.text import Text
 
 from m2a.data.augment import Augmentation
 from m2a.data.cache import ClipCache
@@ -65,11 +66,11 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
             f"{clips.root} has {len(train)} training and {len(validation)} validation clips; both are needed."
         )
     if config.flip:
-        console.print(describe_flips(clips.labels), highlight=False)
+        console.print(Text(describe_flips(clips.labels)))
     if config.reverse:
-        console.print(describe_reversals(clips.labels), highlight=False)
+        console.print(Text(describe_reversals(clips.labels)))
     if blind := what_it_cannot_tell(config, clips.labels):
-        console.print(blind, style="yellow", highlight=False, markup=False)
+        console.print(Text(blind, "yellow"))
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips)
     with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, quiet():
@@ -178,7 +179,7 @@ def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> F
     if task.skipped:
         console.print(f"{len(task.skipped)} clips could not be decoded and were left out:", style="yellow")
         for path, reason in sorted(task.skipped.items()):
-            console.print(f"  {path}: {reason}", highlight=False, soft_wrap=True)
+            console.print(Text(f"  {path}: {reason}"), soft_wrap=True)
     return FitResult(model=task.model.eval().cpu(), best_epoch=best["epoch"] + 1, skipped=task.skipped)
 
 

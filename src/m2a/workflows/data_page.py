@@ -8,6 +8,7 @@ from m2a.data.checking.check import Progress
 from m2a.data.clipset import ClipSet
 from m2a.data.statistics import SetStatistics, describe_clips
 from m2a.reporting.data_page import write_data_page
+from m2a.reporting.owned import check_ours
 from m2a.workflows.strips import strips_of
 
 MOST_STRIPS = 6
@@ -23,8 +24,10 @@ def describe_set(
 ) -> SetStatistics:
     """Statistics of a data set, from at most `sample` clips opened; with `out`, also the page that shows them.
 
-    Raises what `m2a.data.describe_clips` raises.
+    Raises what `m2a.data.describe_clips` raises, and ConfigError where a file is at `out` that is not ours.
     """
+    if out is not None:
+        check_ours(Path(out))
     found = describe_clips(clips, sample=sample, workers=workers, progress=progress)
     if out is not None:
         shown = clips.split("validation") if clips.splits.get("validation") else found.opened

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from m2a.data.synthetic import SyntheticSummary, synthesize
 from m2a.errors import ConfigError
@@ -114,13 +115,12 @@ def demo(
     _record(folder, config, drawn, table, seconds)
     _show_table(table, console)
     serving = ["m2a", "serve", *(word for run in runs.values() for word in ("--model", str(run.folder / "model")))]
-    console.print(
+    end = (
         f"Blind to the order of frames, {drawn.ceiling:.0f}% is the most one can expect. This took {seconds / 60:.1f} "
         f"minutes on {hardware()}.\nOpen {report}. To try the models on clips, in the browser:\n  "
-        f"{shlex.join(serving)}\nNext, your own clips: m2a train --data FOLDER --recipe quick",
-        highlight=False,
-        soft_wrap=True,
+        f"{shlex.join(serving)}\nNext, your own clips: m2a train --data FOLDER --recipe quick"
     )
+    console.print(Text(end), soft_wrap=True)
     return DemoResult(folder=folder, report=report, table=table, seconds=seconds)
 
 
@@ -215,12 +215,12 @@ def _notes(config: TrainConfig) -> list[str]:
 
 def _show_predictions(unseen: Path, said: Mapping[str, Prediction], console: Console) -> None:
     truth = unseen.parent.name
-    console.print(f"{unseen} shows: {truth}", highlight=False, soft_wrap=True)
+    console.print(Text(f"{unseen} shows: {truth}"), soft_wrap=True)
     table = Table("model", "says", "probability")
     for name, prediction in said.items():
         for rank, guess in enumerate(prediction.guesses[:2]):
             style = "green" if guess.label == truth else None
-            table.add_row("" if rank else name, guess.label, f"{guess.probability:.1%}", style=style)
+            table.add_row("" if rank else name, Text(guess.label), f"{guess.probability:.1%}", style=style)
     console.print(table)
 
 

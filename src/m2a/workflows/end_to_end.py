@@ -22,10 +22,11 @@ from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ConfigError
-from m2a.evaluation import Prediction, predict_all
+from m2a.evaluation import Prediction
+from m2a.evaluation.predict import predict_clips
 from m2a.evaluation.threads import in_threads
 from m2a.measurement import make_literal
-from m2a.measurement.released import released_loader, released_step
+from m2a.measurement.released import num_frames_of, released_loader, released_step
 from m2a.models import VideoClassifier, create_model
 from m2a.models.layout import to_channels_last
 from m2a.training.config import TrainConfig
@@ -89,6 +90,11 @@ class EndToEnd:
             raise ConfigError(f"{', '.join(f'{k}={v}' for k, v in bad.items())}: these must be at least 1.")
         if self.job == "train" and len(self.clips) < self.batch_size:
             raise ConfigError(f"There are {len(self.clips)} clips, fewer than a batch of {self.batch_size}.")
+        if gone := [clip.path for clip in self.clips if not clip.path.exists()]:
+            raise ConfigError(
+                f"{gone[0]} is no file or folder of its own, which the paper's code reads. Measure on the set as it "
+                "was before m2a data shard."
+            )
 
     def measure(self) -> list[dict[str, Any]]:
         """A dictionary for each of `WAYS`, which take turns after each has warmed up: on a batch, in training on an
@@ -116,6 +122,8 @@ class _Predicting:
         self.model = _model(given, name).eval()
         self.threads = 1 if name == RELEASED else given.threads
         """Videos at the same time."""
+        for clip in given.clips if name == RELEASED else ():
+            num_frames_of(clip.path)  # before time is measured
 
     def warm_up(self) -> None:
         whole, self.given = self.given, replace(self.given, clips=self.given.clips[: self.given.batch_size])
@@ -130,8 +138,7 @@ class _Predicting:
     def _predict(self) -> None:
         given = self.given
         bf16 = self.way.name != "m2a"
-        paths = [clip.path for clip in given.clips]
-        said = list(predict_all(self.model, paths, threads=given.threads, bf16=bf16))
+        said = list(predict_clips(self.model, given.clips, top_k=5, threads=given.threads, bf16=bf16))
         if bad := [one for one in said if not isinstance(one, Prediction)]:
             raise ConfigError(f"{bad[0].path} cannot be decoded: {bad[0].reason}. Measure on clips that can be read.")
 

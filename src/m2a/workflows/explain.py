@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from m2a.data.annotations import read_clips
@@ -17,6 +18,7 @@ from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ConfigError
 from m2a.explanation import Explanation, SiteEvidence, explain, heat_overlay, heat_scale, whole_clip
 from m2a.models import VideoClassifier, load
+from m2a.models.device import pick_device
 from m2a.reporting.animation import FORMATS, write_animation
 from m2a.reporting.heat import HeatRow, write_heat
 from m2a.reporting.pictures import check_free
@@ -63,20 +65,22 @@ def explain_video(
     layer: str | None = None,
     truth: str | None = None,
     sites: bool = False,
-    device: str | None = None,
+    device: str | torch.device | None = None,
     image_weights: str | Path | None = None,
 ) -> ExplainedVideo:
     """Asks each model about a video. `models` are folders that `m2a train` wrote (RUN, RUN/model, RUN/adapter) or names
     on the hub; `truth` is what the video shows, by default what is known of it: the name of its folder where that is
     one of the model's labels, else the label that a run's own data gives it. The rest goes to `m2a.explain`.
 
-    Raises ConfigError for a truth that is none of a model's labels, and what `m2a.load` and `m2a.explain` raise.
+    Raises ConfigError for a device that is not there or a truth that is none of a model's labels, and what `m2a.load`
+    and `m2a.explain` raise.
     """
+    place = None if device is None else pick_device(device)
     found: list[tuple[str, VideoClassifier, Explanation]] = []
     for name in models:
         model = load(name, image_weights=image_weights)
-        if device is not None:
-            model.to(device)
+        if place is not None:
+            model.to(place)
         if truth is not None:
             _check_truth(truth, model, name)
         found.append((name, model, explain(model, video, label=label, layer=layer, sites=sites)))
@@ -113,7 +117,8 @@ def known_truth(video: str | Path, model: VideoClassifier, name: str) -> str | N
         return None
     run = TrainConfig.load(config)
     root = Path(run.data)
-    if not root.is_dir() or not path.is_relative_to(root.resolve()):
+    home = root if root.is_dir() else root.parent  # it may be a list
+    if not root.exists() or not path.is_relative_to(home.resolve()):
         return None
     clips = read_clips(root, format=run.format, missing=run.missing, split=run.split)
     labels = {clip.label for split in clips.splits.values() for clip in split if clip.path.resolve() == path}

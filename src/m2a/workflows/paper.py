@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.text import Text
 
 from m2a.errors import ConfigError, M2AError
 from m2a.measurement import commit, hardware, versions
@@ -59,7 +60,7 @@ def run_recipes(
             done.failures[job] = error
             if job != list(jobs)[-1]:
                 first = str(error).splitlines()[0]
-                console.print(f"{job} failed, going on: {first}", style="red", markup=False, soft_wrap=True)
+                console.print(Text(f"{job} failed, going on: {first}", "red"), soft_wrap=True)
         else:
             done.results[job] = found
     return done
@@ -113,7 +114,7 @@ def run_recipe(
     among = (() if path.exists() else made) if overwrite else None
     if shared := find_shared(Path(results), row, group, among=among, **settings):
         told = f"{row.name} is not trained again: {shared[1].run_as} is the same model, and its result is {shared[0]}"
-        console.print(told, highlight=False, markup=False, soft_wrap=True)
+        console.print(Text(told), soft_wrap=True)
         return shared
     folder = _run_folder(Path(out) / row.table / run_name(row, **settings), resume=config.resume)
     config = config.with_changes(out=folder)
@@ -142,7 +143,7 @@ def run_recipe(
     )
     check_free(path, overwrite=overwrite)  # another process may have been quicker
     write_result(path, result)
-    console.print(f"the result is in {path}", highlight=False, markup=False, soft_wrap=True)
+    console.print(Text(f"the result is in {path}"), soft_wrap=True)
     return path, result
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from m2a.data.annotations import read_clips
 from m2a.data.clipset import ClipFile, ClipSet
@@ -53,7 +54,7 @@ def report(
     notes: list[str] = []
     found = {entry.name: _clips_of(entry.run, entry.name, notes) for entry in shown}
     for note in notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        console.print(Text(note), soft_wrap=True)
     clips, root = found[lead.name]
     drawn = pairs_and_ceiling(root, lead.run.labels)
     labels = list(dict.fromkeys([*(label for pair in drawn["pairs"] for label in pair), *lead.run.labels]))
@@ -174,8 +175,15 @@ def _clips_of(run: Run, name: str, notes: list[str]) -> tuple[dict[str, ClipFile
 def _read(run: Run) -> ClipSet:
     path = run.folder / "config.yaml"
     config = TrainConfig.load(path) if path.is_file() else None
-    if config is not None and (not run.data or Path(run.data) == config.data):
-        return read_clips(config.data, format=config.format, missing="skip", split=config.split)
+    if config is not None:
+        try:
+            clips = read_clips(config.data, format=config.format, missing="skip", split=config.split)
+        except M2AError:
+            if not run.data or Path(run.data) == config.data:
+                raise
+        else:
+            if not run.data or Path(run.data) in (config.data, clips.root):  # the data may be one list of several
+                return clips
     if not run.data:
         raise DataError(f"{run.folder / 'evaluation.json'} does not say on which data")
     return read_clips(run.data, missing="skip")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from m2a.data.annotations import read_clips
 from m2a.data.clipset import ClipSet
@@ -21,7 +22,9 @@ from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate
 from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import VideoClassifier, load
+from m2a.models.device import pick_device
 from m2a.reporting import Run, write_report
+from m2a.reporting.owned import check_results
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
@@ -54,11 +57,11 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
     fitted = fit(config, clips, console=console)
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
-    console.print(f"epoch {fitted.best_epoch} was the best; its model is in {folder / 'model'}", highlight=False)
+    console.print(Text(f"epoch {fitted.best_epoch} was the best; its model is in {folder / 'model'}"))
     if config.freeze_backbone:
         fitted.model.save_adapter(folder / "adapter")
         size = sum(file.stat().st_size for file in (folder / "adapter").iterdir()) / 1e3
-        console.print(f"the part that was trained is in {folder / 'adapter'} ({size:,.0f} kB)", highlight=False)
+        console.print(Text(f"the part that was trained is in {folder / 'adapter'} ({size:,.0f} kB)"))
     result = evaluate_model(
         fitted.model,
         clips,
@@ -148,23 +151,27 @@ def evaluate_run(
     read (`m2a.data.read_clips`), `image_weights` is for an adapter. `skip_list` names clips to leave out, by default
     for a run's own data those that the run left out.
 
-    Raises NotFoundError and ConfigError when the model or the data cannot be told.
+    Raises NotFoundError and ConfigError when the model or the data cannot be told, and ConfigError where `out` holds
+    the results of another run, or files that are not ours in their place.
     """
     console = console or Console(stderr=True)
     path = Path(path)
+    pick_device(options.get("device"))  # raises before anything is read
     run = TrainConfig.load(path / "config.yaml") if (path / "config.yaml").is_file() else None
     if run is not None and not (path / "model").is_dir():
         raise NotFoundError(f"{path} holds a run without a model; it did not finish. Go on with m2a train --resume.")
+    one_view = (options.get("num_clips", 1), options.get("num_crops", 1)) == (1, 1)
+    own = run is not None and data is None and split == "validation" and one_view
+    if out is not None and not (own and Path(out).resolve() == path.resolve()):
+        check_results(Path(out))
     model = load(path / "model" if run is not None else path, image_weights=image_weights)
     if data is None and run is None:
         raise ConfigError(f"{path} is a model without a run, which does not know its data. Name it with --data.")
     if data is None and (format != "auto" or split_number != 1):
         raise ConfigError("A run's own data is read as the run read it; --format and --split-number are for --data.")
-    if out is None:
-        several = (options.get("num_clips", 1), options.get("num_crops", 1)) != (1, 1)
-        if run is None or data is not None or split != "validation" or several:
-            raise ConfigError("Name a folder for the results with --out, so that the run's own are not overwritten.")
-        out = path
+    if out is None and not own:
+        raise ConfigError("Name a folder for the results with --out, so that the run's own are not overwritten.")
+    out = path if out is None else Path(out)
     if data is None:
         assert run is not None
         clips = read_set(run.data, run.format, run.missing, console, split=run.split)
@@ -174,16 +181,16 @@ def evaluate_run(
     clips, left_out = without_listed(clips, skip_list, console)
     if data is None and run is not None:
         clips = limited(clips, run, console)
-    return evaluate_model(model, clips, split, Path(out), left_out=left_out.get(split, ()), console=console, **options)
+    return evaluate_model(model, clips, split, out, left_out=left_out.get(split, ()), console=console, **options)
 
 
 def read_set(root: str | Path, format_: str, missing: str, console: Console, *, split: int = 1) -> ClipSet:
     """`read_clips`, and a line about what was found."""
     clips = read_clips(root, format=format_, missing=missing, split=split)
     counts = ", ".join(f"{len(members):,} {name}" for name, members in clips.splits.items())
-    console.print(f"{clips.root}: {clips.format}, {len(clips.labels)} classes, {counts} clips", highlight=False)
+    console.print(Text(f"{clips.root}: {clips.format}, {len(clips.labels)} classes, {counts} clips"))
     for note in clips.notes:
-        console.print(f"  {note}", highlight=False)
+        console.print(Text(f"  {note}"))
     return clips
 
 
@@ -195,7 +202,7 @@ def without_listed(
         return clips, dict.fromkeys(clips.splits, ())
     kept, left_out = leave_out(clips, skip_list)
     counts = ", ".join(f"{len(members):,} {name}" for name, members in left_out.items())
-    console.print(f"  {skip_list} leaves out {counts} clips", highlight=False, soft_wrap=True)
+    console.print(Text(f"  {skip_list} leaves out {counts} clips"), soft_wrap=True)
     return kept, left_out
 
 
@@ -204,5 +211,5 @@ def limited(clips: ClipSet, config: TrainConfig, console: Console) -> ClipSet:
     limits = {"train": config.train_clips_per_class, "validation": config.validation_clips_per_class}
     kept, notes = first_of_each_class(clips, limits)
     for note in notes:
-        console.print(f"  {note}", highlight=False, soft_wrap=True)
+        console.print(Text(f"  {note}"), soft_wrap=True)
     return kept

@@ -16,13 +16,14 @@ from matplotlib.ticker import MaxNLocator
 from m2a.reporting.comparison.compare import Comparison
 from m2a.reporting.comparison.words import span, tally
 from m2a.reporting.owned import MARK, check_ours
+from m2a.reporting.pictures import FONT
 from m2a.reporting.text import count, signed
 
 MOST_NAMED = 26  # classes; of more than these the ends are named
 ENDS = 12
 GAIN, LOSS = "#0b66ad", "#c2570c"  # blue and orange: told apart by every eye, and in grey
 _INK, _FAINT, _RULE = "#1b1e22", "#5c646e", "#dcdfe3"
-_SETTINGS: dict[Any, Any] = {"font.family": "DejaVu Sans", "font.size": 9.5, "text.color": _INK}
+_SETTINGS: dict[Any, Any] = FONT | {"font.size": 9.5, "text.color": _INK}
 _EDGE, _NAMES, _COLUMN, _LEVELS = 0.22, 3.45, 5.0, 1.5  # inches: margin, names, a column, the figures at its right
 _HEAD, _FOOT, _AXIS, _GAP, _ROW, _PROFILE = 1.0, 0.62, 0.3, 0.5, 0.36, 1.9
 _WRAP = 45  # letters

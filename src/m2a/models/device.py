@@ -1,0 +1,35 @@
+"""The device that a user names."""
+
+from __future__ import annotations
+
+import torch
+
+from m2a.errors import ConfigError
+
+
+def pick_device(name: str | torch.device | None = None) -> torch.device:
+    """The device of that name; without one, cuda where there is a GPU and else cpu.
+
+    Raises ConfigError for a name that torch does not know, and for a device that cannot be used on this machine.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(_refusal(name, "torch knows none of that name")) from None
+    try:
+        torch.ones(1, device=device).add(1).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:  # what torch raises differs from device to device
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(_refusal(name, first.rstrip("."))) from error
+    return device
+
+
+def _refusal(name: str | torch.device, why: str) -> str:
+    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    there += ["mps"] if torch.backends.mps.is_available() else []
+    return (
+        f"device={str(name)!r} cannot be used: {why}. This machine has {', '.join(there)}; name one with --device, or "
+        "leave it out. m2a doctor says more."
+    )

@@ -1,0 +1,119 @@
+"""Labels and file names as people have them: brackets, colons and dollars are printed and drawn as they are."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command import LABELS, Outcome, tiny
+from rich.console import Console
+
+from m2a.workflows.run import read_set
+
+Command = Callable[..., Outcome]
+NAMES = ("Putting [something] in", "door [/open] :100:", "win $5 and _$6^")
+"""Markup that vanishes; markup that closes what is not open, and the code of an emoji; mathematics of matplotlib."""
+
+
+@pytest.fixture(scope="module")
+def named_set(video_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of clips with such labels and paths."""
+    root = tmp_path_factory.mktemp("sets") / "a [set] of $2"
+    root.mkdir()
+    rows = []
+    for number, video in enumerate(sorted(video_set.rglob("*.mp4"))):
+        name = f"take:100: [b] {number} [dQw4w9].mp4"
+        shutil.copy(video, root / name)
+        label = NAMES[LABELS.index(video.parent.name)]
+        rows.append([name, label, video.parent.parent.name])
+    with (root / "clips.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label", "split"], *rows])
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(m2a: Command, named_set: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run on that set, and a copy of it that says something else of its first clip."""
+    folder = tmp_path_factory.mktemp("runs") / "run [a]"
+    outcome = m2a("train", "--data", named_set, "--out", folder, *tiny(), "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.message.startswith(f"{named_set}: csv, 3 classes")
+    assert json.loads(outcome.out)["folder"] == str(folder)
+    other = shutil.copytree(folder, folder.with_name("run [b]"))
+    with (other / "predictions.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    rows[1][2] = next(name for name in NAMES if name not in rows[1][1:3])
+    with (other / "predictions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return folder, other
+
+
+def words(outcome: Outcome) -> str:
+    """What was printed, on one line; cells of a table that were wrapped are put together."""
+    assert outcome.code == 0, outcome.err
+    return " ".join(outcome.out.split())
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("m2a.cli.output.CONSOLE._width", 400)
+
+
+def test_predict(m2a: Command, named_set: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    one, two, *_ = sorted(named_set.glob("*.mp4"))
+    shown = words(m2a("predict", one, "--model", runs[0]))
+    assert all(name in shown for name in (*NAMES, str(one)))
+    assert words(m2a("predict", one, two, "--model", runs[0])).count("[b]") == 2
+    answers = json.loads(m2a("predict", one, "--model", runs[0], "--json").out)
+    assert answers[0]["path"] == str(one)
+    assert {guess["label"] for guess in answers[0]["top"]} == set(NAMES)
+    flags = ("--model", runs[0], "--sliding", "--window", 0.4)
+    shown = words(m2a("predict", one, *flags, "--picture", tmp_path / "$a_.png"))
+    assert str(one) in shown
+    assert any(name in shown for name in NAMES)
+
+
+def test_evaluate(m2a: Command, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out [x]"
+    shown = words(m2a("evaluate", runs[0], "--out", out, "--workers", 0))
+    assert all(name in shown for name in (*NAMES, f"written: {out}"))
+
+
+def test_explain(m2a: Command, named_set: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    video, out = next(named_set.glob("*.mp4")), tmp_path / "seen [x].png"
+    shown = words(m2a("explain", video, "--model", runs[0], "--out", out, "--truth", NAMES[0]))
+    assert all(part in shown for part in (str(video), f"It shows: {NAMES[0]}", f"wrote {out}"))
+    assert any(verdict in shown for verdict in ("right", "wrong"))
+    assert "[green]" not in shown
+
+
+def test_compare_and_report(m2a: Command, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "both [x].png"
+    shown = words(m2a("compare", *runs, "--out", out, "--resamples", 100))
+    assert all(part in shown for part in (*NAMES, "run [b]", "run [a]", f"written: {out}"))
+    page = tmp_path / "page [x].html"
+    assert f"written: {page}" in words(m2a("report", *runs, "--out", page))
+
+
+def test_data_commands(m2a: Command, named_set: Path, tmp_path: Path) -> None:
+    page = tmp_path / "a [b].html"
+    assert f"written: {page}" in words(m2a("data", "stats", named_set, "--out", page, "--workers", 1))
+    shown = words(m2a("data", "check", named_set, "--out", tmp_path / "c [d]", "--workers", 1))
+    assert all(part in shown for part in (*NAMES, str(named_set), str(tmp_path / "c [d]")))
+
+
+def test_a_users_own_console(named_set: Path) -> None:
+    """Functions of the library print into any console."""
+    said = io.StringIO()
+    read_set(named_set, "auto", "error", Console(file=said, width=400))
+    assert str(named_set) in said.getvalue()
+
+
+def test_doctor_marks_its_checks(m2a: Command) -> None:
+    shown = m2a("doctor").out
+    assert shown.startswith("ok     versions: ")
