@@ -130,7 +130,6 @@ TOYS = {
         shape=(2, 3, 3, 7, 11),
     ),
     "3d, channels last": Toy(
-        every_mechanism=True,
         make=VolumeTokens,
         sites=["norms.0", "norms.1"],
         channels=[11, 11],
