@@ -59,6 +59,10 @@ def words(outcome: Outcome) -> str:
     return " ".join(outcome.out.split())
 
 
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("m2a.cli.output.CONSOLE._width", 400)
@@ -67,14 +71,15 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_predict(m2a: Command, named_set: Path, runs: tuple[Path, Path], tmp_path: Path) -> None:
     one, two, *_ = sorted(named_set.glob("*.mp4"))
     shown = words(m2a("predict", one, "--model", runs[0]))
-    assert all(name in shown for name in (*NAMES, str(one)))
+    assert all(name in shown for name in NAMES)
+    assert squeezed(str(one)) in squeezed(shown)  # over a table a path is broken where it must be
     assert words(m2a("predict", one, two, "--model", runs[0])).count("[b]") == 2
     answers = json.loads(m2a("predict", one, "--model", runs[0], "--json").out)
     assert answers[0]["path"] == str(one)
     assert {guess["label"] for guess in answers[0]["top"]} == set(NAMES)
     flags = ("--model", runs[0], "--sliding", "--window", 0.4)
     shown = words(m2a("predict", one, *flags, "--picture", tmp_path / "$a_.png"))
-    assert str(one) in shown
+    assert squeezed(str(one)) in squeezed(shown)
     assert any(name in shown for name in NAMES)
 
 

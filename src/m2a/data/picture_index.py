@@ -34,10 +34,6 @@ class PictureIndex:
         keys = sorted(time for time, is_key in packets if is_key and time is not None)
         return cls(numbers=numbers, key_numbers=[numbers[time] for time in keys], key_times=keys)
 
-    def times(self) -> Sequence[int]:
-        """When each picture is shown, in units of the stream."""
-        return list(self.numbers)
-
     def number(self, time: int | None) -> int | None:
         return None if time is None else self.numbers.get(time)
 

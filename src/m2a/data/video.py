@@ -41,6 +41,7 @@ class VideoReader(ClipReader):
         self.path = path
         self._part = part
         self._places: PictureIndex | None = None
+        self._shown: list[int] | None = None
         self._times: Sequence[float] | None = None
         with self.opened() as container:
             self._check_stream(container)
@@ -53,17 +54,19 @@ class VideoReader(ClipReader):
         self.num_frames = len(times)
         times = self._without_lost(times)
         self.num_frames = len(times)
+        shown = [time for time, _ in times if time is not None]
+        self._shown = sorted(shown) if len(shown) == len(times) else None
         self._places = PictureIndex.of(times, reorders=reorders)
         if self.num_frames and (codec in _HIDDEN_FRAMES or name in _LOOSE_FORMATS):
             seconds = [frame.time for frame in self.frames()]
-            self.num_frames, self._places = len(seconds), None
+            self.num_frames, self._places, self._shown = len(seconds), None, None
             self._times = _rising(seconds)
         if not self.num_frames:
             raise UnreadableClipError(path, "the video holds no frames")
 
     def times(self) -> Sequence[float] | None:
-        if self._places is not None and self._unit is not None:
-            return _rising([float(time * self._unit) for time in self._places.times()])
+        if self._shown is not None and self._unit is not None:
+            return _rising([float(time * self._unit) for time in self._shown])
         return self._times
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
