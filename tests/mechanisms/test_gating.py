@@ -198,15 +198,12 @@ def test_compiling_asks_nothing_that_a_compiler_cannot_see_through(name: str, mo
 def test_a_gate_that_is_watched_is_called() -> None:
     """Pruning and weight norms of the older kind make the weights in a hook; yours may want to see what comes out."""
     mechanism = create_mechanism("m2a", channels=11, num_frames=3, reduction=2)
-    expected = mechanism(torch.ones(1, 3, 11, 5, 7).cumsum(-1))
     seen: list[tuple[int, ...]] = []
     mechanism.expand.register_forward_hook(lambda module, args, out: seen.append(tuple(out.shape)))
     prune.l1_unstructured(mechanism.expand, "weight", amount=1)  # of 55 weights
     optimizer = torch.optim.SGD(mechanism.parameters(), lr=0.1)
     for _ in range(2):
-        out = mechanism(torch.ones(1, 3, 11, 5, 7).cumsum(-1))
-        torch.testing.assert_close(out, expected, rtol=0.5, atol=0.5)
-        out.sum().backward()
+        mechanism(torch.ones(1, 3, 11, 5, 7).cumsum(-1)).sum().backward()
         optimizer.step()
     assert seen == [(3, 11, 5, 7)] * 2
     assert mechanism.expand.weight_orig.grad is not None

@@ -65,7 +65,7 @@ def predict(
 
 def predict_all(
     model: VideoClassifier,
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path | ClipFile],
     *,
     top_k: int = 5,
     num_clips: int = 1,
@@ -80,6 +80,7 @@ def predict_all(
     On a processor, `threads` as many as its cores are fastest; for a GPU, `workers` and a large `batch_size`.
 
     Args:
+        paths: videos, or clips of a set, which may be parts of recordings; their labels are not looked at.
         batch_size: videos that go through the model together.
         workers: processes that decode ahead while the model computes; 0 decodes in this one.
         threads: above 1, so many videos at the same time, each decoded and put through the model by itself and by one
@@ -89,41 +90,17 @@ def predict_all(
     Raises:
         ConfigError: the model has no labels, a count is below 1, or both threads and workers are given.
     """
-    label = model.labels[0] if model.labels else ""  # a set of clips has labels; nobody looks at these
-    clips = [ClipFile(id=str(number), path=Path(path), label=label) for number, path in enumerate(paths)]
-    return predict_clips(
-        model,
-        clips,
-        top_k=top_k,
-        num_clips=num_clips,
-        num_crops=num_crops,
-        batch_size=batch_size,
-        workers=workers,
-        threads=threads,
-        bf16=bf16,
-    )
-
-
-def predict_clips(
-    model: VideoClassifier,
-    clips: Sequence[ClipFile],
-    *,
-    top_k: int,
-    num_clips: int = 1,
-    num_crops: int = 1,
-    batch_size: int = 16,
-    workers: int = 0,
-    threads: int = 1,
-    bf16: bool = False,
-) -> Iterator[Prediction | BadClip]:
-    """`predict_all` of the clips of a set, which may be parts of recordings; their labels are not looked at."""
     if model.labels is None:
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
     if top_k < 1 or threads < 1:
         raise ConfigError(f"top_k and threads must be at least 1; got {top_k} and {threads}.")
     if threads > 1 and workers:
         raise ConfigError(f"Each of the {threads} threads decodes its own videos; leave workers={workers} out.")
-    labels = list(dict.fromkeys(clip.label for clip in clips))
+    clips = [
+        one if isinstance(one, ClipFile) else ClipFile(id=str(number), path=Path(one), label=model.labels[0])
+        for number, one in enumerate(paths)
+    ]
+    labels = list(dict.fromkeys(clip.label for clip in clips))  # a data set has labels; nobody looks at these
     views: dict[str, Any] = {"num_clips": num_clips, "num_crops": num_crops}
     dataset = ClipDataset(clips, labels=labels, preprocessing=model.preprocessing, train=False, **views)
     model.eval()

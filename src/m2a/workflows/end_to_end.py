@@ -22,8 +22,7 @@ from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ConfigError
-from m2a.evaluation import Prediction
-from m2a.evaluation.predict import predict_clips
+from m2a.evaluation import Prediction, predict_all
 from m2a.evaluation.threads import in_threads
 from m2a.measurement import make_literal
 from m2a.measurement.released import num_frames_of, released_loader, released_step
@@ -138,7 +137,7 @@ class _Predicting:
     def _predict(self) -> None:
         given = self.given
         bf16 = self.way.name != "m2a"
-        said = list(predict_clips(self.model, given.clips, top_k=5, threads=given.threads, bf16=bf16))
+        said = list(predict_all(self.model, given.clips, threads=given.threads, bf16=bf16))
         if bad := [one for one in said if not isinstance(one, Prediction)]:
             raise ConfigError(f"{bad[0].path} cannot be decoded: {bad[0].reason}. Measure on clips that can be read.")
 
