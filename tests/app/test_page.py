@@ -217,6 +217,7 @@ def test_what_a_program_gets(server: Server, clip: Path) -> None:
 
 
 def test_other_sites_cannot_send_a_browser_here_under_their_name(server: Server) -> None:
+    assert "other machines can reach" not in server.said
     assert server.get("/", Host="elsewhere.example")[0] == 400
     assert server.get("/", Host=f"localhost:{server.port}")[0] == 200
 

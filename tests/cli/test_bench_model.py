@@ -55,6 +55,8 @@ def test_growth_is_measured_and_drawn(m2a: Command, tmp_path: Path, monkeypatch:
     assert picture.read_bytes().startswith(b"\x89PNG")
     table = m2a("bench", "model", "test_resnet", "--mechanism", "tsm", *SMALL, "--growth").out
     assert "frames" in table
+    again = m2a("bench", "model", "test_resnet", *SMALL, "--growth", "--picture", picture)
+    assert again.code == 0, again.err  # its own is replaced
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,8 @@ def test_growth_is_measured_and_drawn(m2a: Command, tmp_path: Path, monkeypatch:
         (("--picture", "a.png"), "--picture draws what --growth measures"),
         (("--growth", "--against", "reference"), "--growth compares one --mechanism with the bare backbone"),
         (("--growth", "--mechanism", "m2a", "tsm"), "--growth compares one --mechanism"),
-        (("--out", "."), ". is a folder; name the file to write"),
+        (("--out", "."), ". is a folder; nothing is overwritten. Name another file with --out"),
+        (("--growth", "--picture", "a.svg"), "A picture is a .png; got --picture a.svg"),
     ],
 )
 def test_what_cannot_be_measured(m2a: Command, arguments: tuple[object, ...], message: str) -> None:
@@ -86,3 +89,28 @@ def test_the_command_is_told_without_absolute_paths() -> None:
     told = command_line("resnet18", mechanism=(), compile=True, growth=False, out=Path("/somewhere/a b.json"), size=64)
     assert told == "m2a bench model resnet18 --compile --out 'a b.json' --size 64"
     assert command_line("resnet18", out=Path("paper/a.json")) == "m2a bench model resnet18 --out paper/a.json"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bench", "model", "test_resnet", "--out"),
+        ("bench", "model", "test_resnet", "--growth", "--picture"),
+        ("bench", "data", "nowhere", "--out"),
+        ("bench", "end-to-end", "nowhere", "--out"),
+        ("list", "backbones", "test_resnet", "--check", "--out"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_of_the_users_is_left_as_it_is(m2a: Command, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """And that is said before anything is measured."""
+    file = tmp_path / "mine.png"
+    for content in ('{"name": "mine"}', "[1, 2]", "no JSON"):
+        file.write_text(content)
+        outcome = m2a(*command, file)
+        assert outcome.code == 1
+        assert (
+            f"mine.png is there already and was not written by m2a; nothing is overwritten. Name another file with "
+            f"{command[-1]}" in outcome.message
+        )
+        assert file.read_text() == content

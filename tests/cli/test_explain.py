@@ -133,9 +133,9 @@ def test_nothing_of_the_users_is_written_over(m2a: Command, trained: Path, video
     Image.new("RGB", (4, 4)).save(holiday)
     before = holiday.read_bytes()
     base = ("explain", video, "--model", trained / "model", "--out")
-    check_message(m2a(*base, holiday), holiday, "m2a explain did not make it", "another name with --out")
+    check_message(m2a(*base, holiday), holiday, "was not written by m2a", "Name another file with --out")
     (tmp_path / "new-sites.png").write_bytes(before)
-    check_message(m2a(*base, tmp_path / "new.png", "--sites", "all"), "new-sites.png", "did not make it")
+    check_message(m2a(*base, tmp_path / "new.png", "--sites", "all"), "new-sites.png", "was not written by m2a")
     assert holiday.read_bytes() == before
     assert not (tmp_path / "new.png").exists()
     (tmp_path / "folder.png").mkdir()

@@ -57,7 +57,7 @@ def test_the_report_reads_as_a_sentence() -> None:
     )
     net = TOYS["mobilenetv2_050"].build()
     assert str(insert(net, "tsm", num_frames=5, position="after")) == (
-        'inserted "tsm" after 10 of 10 sites (blocks.1.1.conv_pw ... blocks.5.2.conv_pw), 5 frames, '
+        'inserted "tsm" after 4 of 4 sites (blocks.2.1.conv_pw ... blocks.5.1.conv_pw), 5 frames, '
         "+0.00 M parameters (+0.0%)"
     )
     assert str(insert(PlainNet(), "m2a", where=["body.0"])).startswith(

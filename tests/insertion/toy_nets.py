@@ -100,7 +100,7 @@ def from_timm(name: str, **options: Any) -> Callable[[], nn.Module]:
 
 
 STAGES = [f"layer{stage}.{block}.conv1" for stage in (1, 2, 3, 4) for block in (0, 1)]
-MOBILE = ["1.1", "2.1", "2.2", "3.1", "3.2", "3.3", "4.1", "4.2", "5.1", "5.2"]
+MOBILE = ["2.1", "3.1", "4.1", "5.1"]
 DENSE = ["1.denselayer1", "1.denselayer2", "2.denselayer1", "2.denselayer2", "2.denselayer3"]
 TOYS = {
     "resnet10t": Toy(make=from_timm("resnet10t", channels=(8, 8, 16, 16)), sites=STAGES[::2], channels=[64, 8, 8, 16]),
@@ -114,9 +114,9 @@ TOYS = {
         make=from_timm("resnet26", channels=(8, 8, 16, 16)), sites=STAGES, channels=[64, 32, 32, 32, 32, 64, 64, 64]
     ),
     "mobilenetv2_050": Toy(
-        make=from_timm("mobilenetv2_050"),
+        make=from_timm("mobilenetv2_050", depth_multiplier=0.5),
         sites=[f"blocks.{block}.conv_pw" for block in MOBILE],
-        channels=[16, 16, 16, 32, 32, 32, 48, 48, 80, 80],
+        channels=[16, 32, 48, 80],
     ),
     "a user's own": Toy(
         make=PlainNet, sites=["stem.0", "body.0"], channels=[3, 11], where=r"(stem|body)\.0", shape=(6, 3, 7, 5)
@@ -158,10 +158,10 @@ TOYS = {
         shape=(6, 3, 42, 42),
     ),
     "swin": Toy(  # (N, H, W, C)
-        make=from_timm("swin_tiny_patch4_window7_224", img_size=112, depths=(2, 2), embed_dim=12, num_heads=(1, 2)),
+        make=from_timm("swin_tiny_patch4_window7_224", img_size=56, depths=(2, 2), embed_dim=12, num_heads=(1, 2)),
         sites=[f"layers.{stage}.blocks.{block}.norm1" for stage in (0, 1) for block in (0, 1)],
         channels=[12, 12, 24, 24],
-        shape=(6, 3, 112, 112),
+        shape=(6, 3, 56, 56),
     ),
     "densenet": Toy(
         make=from_timm("densenet121", growth_rate=6, block_config=(2, 3)),

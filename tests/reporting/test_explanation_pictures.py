@@ -13,7 +13,7 @@ from m2a.errors import ConfigError
 from m2a.reporting.animation import write_animation
 from m2a.reporting.class_bars import write_class_bars
 from m2a.reporting.heat import HeatRow, write_heat
-from m2a.reporting.pictures import MARK, check_free
+from m2a.reporting.owned import MARK, check_ours
 from m2a.reporting.site_maps import SiteMaps, write_site_maps
 from m2a.reporting.timeline import write_timeline
 
@@ -132,11 +132,11 @@ def test_dollars_in_names_are_no_mathematics(kind: str, tmp_path: Path) -> None:
 
 
 def test_only_our_own_pictures_are_written_over(tmp_path: Path) -> None:
-    check_free(tmp_path / "deep" / "new.png")
+    check_ours(tmp_path / "deep" / "new.png")
     draw(tmp_path / "ours.png", row())
-    check_free(tmp_path / "ours.png")
+    check_ours(tmp_path / "ours.png")
     (tmp_path / "theirs.png").write_text("hello")
-    with pytest.raises(ConfigError, match=r"theirs.png is there already.*left as it is; give another name"):
-        check_free(tmp_path / "theirs.png")
-    with pytest.raises(ConfigError, match="is a folder; give the name of a picture"):
-        check_free(tmp_path)
+    with pytest.raises(ConfigError, match=r"theirs.png is there already.*nothing is overwritten\. Name another file"):
+        check_ours(tmp_path / "theirs.png")
+    with pytest.raises(ConfigError, match="is a folder; nothing is overwritten"):
+        check_ours(tmp_path)

@@ -56,12 +56,13 @@ def data(
     json:
         Print JSON.
     """
-    from json import dumps
-
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import CONSOLE, print_json, write_json
     from m2a.data import Preprocessing, read_clips
     from m2a.measurement import hardware, measure_data, versions
+    from m2a.reporting.owned import check_our_json
 
+    if out is not None:
+        check_our_json(out)
     found = read_clips(path, format=format)
     speed = measure_data(
         found.split("train")[:clips],
@@ -81,8 +82,7 @@ def data(
         "versions": versions(),
     }
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(out, content)
     if json:
         print_json(content)
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from json import dumps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,16 +63,17 @@ def end_to_end(
     json:
         Print JSON.
     """
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import CONSOLE, print_json, write_json
     from m2a.data import read_clips
     from m2a.measurement import commit, hardware, versions
     from m2a.measurement import threads as limited_to
+    from m2a.reporting.owned import check_our_json
     from m2a.workflows.end_to_end import EndToEnd
 
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads must be at least 1; got {threads}.")
-    if out is not None and out.is_dir():
-        raise ConfigError(f"{out} is a folder; name the file to write.")
+    if out is not None:
+        check_our_json(out)
     found = read_clips(data, format=format)
     settings: dict[str, Any] = {
         "job": job, "backbone": backbone, "size": size, "num_frames": num_frames, "batch_size": batch_size,
@@ -100,8 +100,7 @@ def end_to_end(
         "command": shlex.join(["m2a", "bench", "end-to-end", data.name, *flags]),
     }
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(out, content)
     if json:
         print_json(content)
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,8 @@ def check_options(
     out: Path | None,
 ) -> None:
     """Raises ConfigError for what does not go together, before minutes are spent on it."""
+    from m2a.reporting.owned import check_our_json, check_ours
+
     if growth and (against or len(mechanism) > 1):
         raise ConfigError(
             "--growth compares one --mechanism with the bare backbone; leave out --against and the others."
@@ -39,18 +40,20 @@ def check_options(
         raise ConfigError("--picture draws what --growth measures; add --growth, or leave it out.")
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads must be at least 1; got {threads}.")
-    for file in (out, picture):
-        if file is not None and file.is_dir():
-            raise ConfigError(f"{file} is a folder; name the file to write.")
+    if out is not None:
+        check_our_json(out)
+    if picture is not None:
+        if picture.suffix.lower() != ".png":
+            raise ConfigError(f"A picture is a .png; got --picture {picture}.")
+        check_ours(picture, "--picture")
 
 
 def show(content: dict[str, Any], *, out: Path | None, picture: Path | None, json: bool) -> None:
     """Writes the files and prints the tables, or the JSON."""
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import CONSOLE, print_json, write_json
 
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(out, content)
     if picture is not None:
         from m2a.reporting import write_growth
 

@@ -94,6 +94,7 @@ def backbones(
     """
     from m2a.cli.output import CONSOLE, print_json
     from m2a.measurement import list_backbones
+    from m2a.reporting.owned import check_our_json
 
     names = list_backbones(pattern)
     if not names:
@@ -103,6 +104,8 @@ def backbones(
             raise ConfigError("--out and --every-mechanism are for a check; give --check too.")
         print_json(names) if json else CONSOLE.print("\n".join(names), highlight=False)
         return
+    if out is not None:
+        check_our_json(out)
     content = _checked(names, mechanism, workers, every_mechanism=every_mechanism, quiet=json)
     if out is not None:
         _write(out, content)

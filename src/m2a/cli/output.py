@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from m2a.recipes.tables import TextTable
 
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
@@ -23,6 +25,12 @@ def error_console() -> Console:
 def print_json(content: Any) -> None:
     """One JSON document, without colours or wrapping."""
     CONSOLE.print(json.dumps(content, indent=1, ensure_ascii=False), highlight=False, soft_wrap=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file of measurements; `m2a.reporting.owned.check_our_json` is to be asked before they are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def show_table(shown: TextTable, format: Literal["text", "markdown"] = "text") -> None:  # noqa: A002 - the flag's name

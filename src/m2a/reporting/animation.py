@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from m2a.reporting.heat import HeatRow
-from m2a.reporting.pictures import FONT, MARK
+from m2a.reporting.owned import MARK
+from m2a.reporting.pictures import FONT
 
 FORMATS = (".gif", ".mp4")
 _CELL, _GAP, _TOP, _BOTTOM = 2.3, 0.14, 0.95, 0.62  # inches

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from m2a.reporting.owned import MARK
+
 _BARE, _WITH = "#7a7a7a", "#c2410c"
 _NAMES = {"num_frames": "frames of a clip", "size": "height and width, pixels", "batch_size": "clips at once"}
 _ROWS = (("ms", "training step, ms"), ("mib", "kept for backward, MiB"))
@@ -38,7 +40,7 @@ def write_growth(
             panels[1][column].set_xlabel(_NAMES.get(axis, axis))
         handles = panels[0][0].get_lines()
         figure.legend(handles, ["bare", mechanism], loc="outside upper right", ncols=2, frameon=False)
-        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(path, format="png", metadata={"Software": MARK})
 
 
 def _draw(

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from m2a.errors import ConfigError
 
 MARK = "Written by m2a"
 """In the text of a page, in the metadata of a picture."""
+_MARKS = (MARK.encode(), b"made by m2a explain")  # the second in pictures of before there was one mark for all
 
 
 def check_ours(path: Path, flag: str = "--out") -> None:
     """Raises ConfigError where something is at `path`, which `flag` names, that this library did not write."""
-    if path.is_dir() or (path.exists() and MARK.encode() not in path.read_bytes()):
+    _check(path, flag, lambda: any(mark in path.read_bytes() for mark in _MARKS))
+
+
+def check_our_json(path: Path, flag: str = "--out") -> None:
+    """The same for a JSON file of measurements; these say with which versions they were made."""
+    _check(path, flag, lambda: "versions" in _json_object(path))
+
+
+def _check(path: Path, flag: str, is_ours: Callable[[], bool]) -> None:
+    if path.is_dir() or (path.exists() and not is_ours()):
         what = "is a folder" if path.is_dir() else "is there already and was not written by m2a"
         raise ConfigError(f"{path} {what}; nothing is overwritten. Name another file with {flag}.")
 
@@ -36,11 +48,16 @@ def check_results(folder: Path) -> None:
 
 
 def _is_evaluation(path: Path) -> bool:
+    return {"schema", "mechanism", "per_class", "confusion"} <= set(_json_object(path))
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; of one that is none, or holds no object, nothing."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and {"schema", "mechanism", "per_class", "confusion"} <= set(content)
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _is_predictions(path: Path) -> bool:

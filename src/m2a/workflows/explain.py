@@ -21,7 +21,7 @@ from m2a.models import VideoClassifier, load
 from m2a.models.device import pick_device
 from m2a.reporting.animation import FORMATS, write_animation
 from m2a.reporting.heat import HeatRow, write_heat
-from m2a.reporting.pictures import check_free
+from m2a.reporting.owned import check_ours
 from m2a.reporting.site_maps import SiteMaps, write_site_maps
 from m2a.training.config import TrainConfig
 
@@ -169,7 +169,7 @@ def draw(
     written = [path for path in (out, *site_files, animation) if path is not None]
     check_outputs(out, animation)
     for path in written:
-        check_free(path)
+        check_ours(path)
         path.parent.mkdir(parents=True, exist_ok=True)
     if out is not None:
         _draw_heat(explained, out, frames)
@@ -186,9 +186,9 @@ def check_outputs(out: Path | None, animation: Path | None) -> None:
         raise ConfigError(f"A picture is a .png; got {out}. For a moving one give --animation (.gif or .mp4).")
     if animation is not None and animation.suffix.lower() not in FORMATS:
         raise ConfigError(f"An animation is a {' or '.join(FORMATS)}; got {animation}.")
-    for path in (out, animation):
+    for path, flag in ((out, "--out"), (animation, "--animation")):
         if path is not None:
-            check_free(path)
+            check_ours(path, flag)
 
 
 def _draw_heat(explained: ExplainedVideo, out: Path, frames: int | None) -> None:
