@@ -82,6 +82,16 @@ def test_one_in_twenty_is_broken(root: Path, tmp_path: Path, monkeypatch: pytest
     assert "2 clips could not be decoded and were left out:" in out.getvalue()
 
 
+def test_no_training_clip_can_be_read(root: Path, tmp_path: Path) -> None:
+    """Nothing was learnt, and nothing says so: neither a model nor a checkpoint is left."""
+    clips = read_clips(root)
+    for clip in clips.split("train"):
+        clip.path.write_text("no video")
+    with pytest.raises(DataError, match=r"Not one training clip can be decoded.* One is .*\.mp4: .*m2a data check"):
+        fit(options(root, tmp_path / "run", workers=0), clips, console=Console(file=io.StringIO()))
+    assert list((tmp_path / "run").rglob("*.ckpt")) == []
+
+
 def test_a_clip_that_is_deleted_during_the_run(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = read_clips(root)
     gone = clips.split("train")[5].path

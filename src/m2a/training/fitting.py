@@ -53,7 +53,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
 
     Raises:
         ConfigError: the run's folder is in use, or an option cannot work.
-        DataError: a split is missing, or a validation clip cannot be decoded; as CacheError, the cache is too small.
+        DataError: a split is missing, or a validation clip or every training clip cannot be decoded; as CacheError, the
+            cache is too small.
         CheckpointError, NotFoundError: what `--resume` or `--pretrained` named cannot be used.
     """
     console = console or Console(stderr=True)

@@ -28,6 +28,7 @@ class ClassificationTask(L.LightningModule):
         self.config = config
         self.skipped: dict[Path, str] = {}
         self._bad: BadClip | None = None  # one of validation
+        self._trained_on = 0  # clips, in this epoch
         classes = model.num_classes
         self.top1 = MulticlassAccuracy(classes, top_k=1, average="micro")
         self.top5 = MulticlassAccuracy(classes, top_k=min(5, classes), average="micro")
@@ -35,12 +36,14 @@ class ClassificationTask(L.LightningModule):
         self._mixes = [kind(alpha=alpha, num_classes=classes) for kind, alpha in mixes.items() if alpha]
 
     def on_train_epoch_start(self) -> None:
+        self._trained_on = 0
         torch.manual_seed(
             self.config.seed * 1_000_003 + self.current_epoch
         )  # a resumed run draws as the whole one would
 
     def training_step(self, batch: Batch, _: int) -> Tensor | None:
         self._note(batch)
+        self._trained_on += len(batch.labels)
         if len(batch.labels) == 0:
             return None  # every clip of the batch was unreadable: no step
         clips, targets = self.mix(self.model.preprocessing.normalize(batch.clips), batch.labels)
@@ -54,6 +57,14 @@ class ClassificationTask(L.LightningModule):
             return clips_BTCHW, labels_B
         mixed, shares_BK = v2.RandomChoice(self._mixes)(tv_tensors.Video(clips_BTCHW), labels_B)
         return mixed.as_subclass(Tensor), shares_BK
+
+    def on_validation_epoch_start(self) -> None:
+        if self._trained_on == 0:  # and before any checkpoint says that something was learnt
+            path, reason = next(iter(self.skipped.items()))
+            raise DataError(
+                f"Not one training clip can be decoded, so there is nothing to learn from. One is {path}: {reason}. "
+                "Repair them; m2a data check names them all."
+            )
 
     def validation_step(self, batch: Batch, _: int) -> None:
         self._note(batch)
