@@ -73,7 +73,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     if blind := what_it_cannot_tell(config, clips.labels):
         console.print(Text(blind, "yellow"))
     L.seed_everything(config.seed, workers=False, verbose=False)
-    model = _model(config, clips)
+    model = _model(config, clips, image_weights=last is None)
     with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, quiet():
         task = ClassificationTask(model, config)
         trainer = _trainer(config, clips, console)
@@ -86,7 +86,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     return _finish(task, trainer, console)
 
 
-def _model(config: TrainConfig, clips: ClipSet) -> VideoClassifier:
+def _model(config: TrainConfig, clips: ClipSet, *, image_weights: bool) -> VideoClassifier:
+    """`image_weights`: whether to read them; a checkpoint to go on from has all weights itself."""
     options: dict[str, Any] = dict(config.mechanism_options)
     pretrained: bool | str = {"imagenet": True, "none": False}.get(config.pretrained, config.pretrained)
     model = create_model(
@@ -95,7 +96,7 @@ def _model(config: TrainConfig, clips: ClipSet) -> VideoClassifier:
         num_classes=len(clips.labels),
         labels=clips.labels,
         num_frames=config.num_frames,
-        pretrained=pretrained,
+        pretrained=pretrained if image_weights else False,
         size=config.size,
         dropout=config.dropout,
         reduction=config.reduction,
@@ -109,6 +110,8 @@ def _model(config: TrainConfig, clips: ClipSet) -> VideoClassifier:
     model.preprocessing = replace(
         model.preprocessing, scales=config.scales, sampling=config.sampling, stride=config.stride
     )
+    assert model.config is not None
+    model.config = replace(model.config, pretrained=pretrained)
     if config.channels_last:
         to_channels_last(model)
     if config.compile:
