@@ -90,7 +90,7 @@ def test_settings_stand_in_columns_of_their_own_and_changed_models_nowhere() -> 
     }
 
 
-def test_a_changed_model_is_set_beside_the_rows_as_they_are_in_every_table_that_has_it() -> None:
+def test_a_changed_model_is_set_beside_rows_as_they_are_and_changed_alike_in_every_table_that_has_it() -> None:
     longer, skip = {"epochs": 3}, {"mechanism_options": {"inner_skip": "none"}}
     results = [
         *runs("I/m2a", 60.0, 63.0, 61.0, changes=skip), *runs("I/m2a", 10.0),
@@ -105,17 +105,18 @@ def test_a_changed_model_is_set_beside_the_rows_as_they_are_in_every_table_that_
     named = "m2a with inner_skip=none, synthetic, tiny, random weights"
     heads = [head.replace("\n", " ") for head in table.head]
     assert sorted(heads) == sorted(["table: rows", "paper", named, f"{named}, epochs=3",
-                                    named.replace("m2a", "none", 1)])  # fmt: skip
+                                    named.replace("m2a", "none", 1), named.replace("m2a", "both", 1)])  # fmt: skip
     cells = {row[0]: dict(zip(heads, row, strict=True)) for row in table.rows}
     assert set(cells) == {"I: m2a > none", "V: tsm > m2a"}
     assert cells["I: m2a > none"][named] == "+10.0 ± 2.5, holds"  # 10, 11, 9
     assert cells["I: m2a > none"][f"{named}, epochs=3"] == "+1.0 (one seed), open"
     assert cells["I: m2a > none"][named.replace("m2a", "none", 1)] == "+9.0 (one seed), open"
+    assert cells["I: m2a > none"][named.replace("m2a", "both", 1)] == "+59.0 (one seed), open"
     assert cells["V: tsm > m2a"][named] == "-54.0 (one seed), open"  # seed 2 alone
     content = changed_orderings_content(groups)
     assert {(one["upper"], one["lower"], one["changed"]["row"], one["changes"]) for one in content} == {
         ("I/m2a", "I/none", "I/m2a", ""), ("I/m2a", "I/none", "I/m2a", "epochs=3"),
-        ("I/m2a", "I/none", "I/none", ""), ("V/tsm", "V/m2a", "I/m2a", ""),
+        ("I/m2a", "I/none", "I/none", ""), ("I/m2a", "I/none", "both", ""), ("V/tsm", "V/m2a", "I/m2a", ""),
     }  # fmt: skip
     assert {one["changed"]["to"] for one in content} == {"mechanism_options.inner_skip=none"}
     assert changed_orderings_table(group_results(runs("I/m2a", 1.0))) is None

@@ -22,7 +22,8 @@ def orderings(
 
     Each claim of the paper (m2a above m2a-motion, tsm above m2a, ...) beside the difference of the same two rows here,
     with its 95% interval, for each combination of scale, clips, weights and changes of the training. Where a changed
-    model was run (--mechanism-options), a second table sets it beside the other rows as they are.
+    model was run (--mechanism-options), a second table sets it beside the other rows as they are, and beside those that
+    were run with the same change.
 
     Parameters
     ----------

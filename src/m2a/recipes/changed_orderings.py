@@ -1,4 +1,4 @@
-"""The paper's orderings with one of their two models changed: whether they hang on how it was built."""
+"""The paper's orderings with one of their two models changed, or both: whether they hang on how it was built."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from m2a.recipes.results import Result
 from m2a.recipes.rows import find_row, twins
 from m2a.recipes.tables import NONE, TextTable
 
+BOTH = "both"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """A row whose model was changed, and what it was run on."""
 
     row: str
+    """BOTH where both rows of the orderings were changed."""
     changes: str
     """Those of the model, in a line."""
     setting: Setting
@@ -27,20 +30,25 @@ class Variant:
 
     def __str__(self) -> str:
         options = self.changes.replace("mechanism_options.", "")  # whose they are, the name before them says
-        return f"{find_row(self.row).mechanism} with {options}, {self.setting}"
+        changed = BOTH if self.row == BOTH else find_row(self.row).mechanism
+        return f"{changed} with {options}, {self.setting}"
 
 
 def changed_orderings(groups: Sequence[Group]) -> dict[Variant, dict[Ordering, Gain]]:
-    """Each ordering of which one model was run changed and the other as it is, with a common seed and everything else
-    alike. A model that stands in several tables stands in the orderings of all."""
+    """Each ordering of which one model was run changed and the other as it is, or both with the same change, with a
+    common seed and everything else alike. A model that stands in several tables stands in the orderings of all."""
     found: dict[Variant, dict[Ordering, Gain]] = {}
     for group in (group for group in groups if group.other_models):
         model = {option: value for option, value in group.changes.items() if option in MODEL_OPTIONS}
         unchanged = replace(group, changes={k: v for k, v in group.changes.items() if k not in MODEL_OPTIONS})
+        both = Variant(row=BOTH, changes=brief(model), setting=setting_of(unchanged))
+        for ordering in ORDERINGS:
+            if gain := paired_gain(group.of(ordering.upper), group.of(ordering.lower)):
+                found.setdefault(both, {})[ordering] = gain
         for row, measured in group.rows:
             if measured is None or row.name not in measured.run_as:
                 continue
-            variant = Variant(row=row.name, changes=brief(model), setting=setting_of(unchanged))
+            variant = replace(both, row=row.name)
             ours, same = group.of(row.name), {row.name, *(twin.name for twin in twins(row))}
             for ordering in ORDERINGS:
                 upper = ours if ordering.upper in same else _as_it_is(groups, unchanged, ordering.upper)
@@ -51,13 +59,13 @@ def changed_orderings(groups: Sequence[Group]) -> dict[Variant, dict[Ordering, G
 
 
 def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
-    """None where no changed model was run beside an unchanged one."""
+    """None where no changed model was run beside another one."""
     measured = changed_orderings(groups)
     if not measured:
         return None
     shown = [ordering for ordering in ORDERINGS if any(ordering in gains for gains in measured.values())]
     return TextTable(
-        title="The same with one model changed",
+        title="The same with a model changed",
         head=("table: rows", "paper", *map(_head, measured)),
         rows=tuple(
             (
@@ -67,7 +75,8 @@ def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
             )
             for ordering in shown
         ),
-        notes=(f"The row that the column names was run with that change, the other one without. {LEGEND}",),
+        notes=(f"The row that the column names was run with that change, the other one without. {LEGEND}",)
+        + ("both: both rows were run with it.",) * any(variant.row == BOTH for variant in measured),
     )
 
 
