@@ -28,7 +28,7 @@ def gate(spec: str, channels: int = 17, **options: str) -> Gate:
 
 
 @pytest.mark.parametrize("spec", HALVES)
-@pytest.mark.parametrize("boundary", ["wrap", "zero"])
+@pytest.mark.parametrize("boundary", ["wrap", "zero", "replicate"])
 def test_m2a_is_the_papers_equation(spec: str, boundary: str) -> None:
     options = {} if spec == "m2a-attention" else {"boundary": boundary}
     mechanism = gate(spec, **options)

@@ -149,7 +149,7 @@ def test_what_is_held_between_steps() -> None:
     assert held_bytes(net, optimizer=optimizer) == 2 * weights
 
 
-@pytest.mark.parametrize("boundary", ["wrap", "zero"])
+@pytest.mark.parametrize("boundary", ["wrap", "zero", "replicate"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_literal_version_is_the_same_function(boundary: str, layout: torch.memory_format) -> None:
     mechanism = create_mechanism("m2a", channels=19, reduction=3, boundary=boundary)

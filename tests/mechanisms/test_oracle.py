@@ -19,6 +19,8 @@ CASES = [
     ("m2a-motion", "wrap"),
     ("m2a-motion", "zero"),
     ("m2a-attention", None),
+    ("m2a", "replicate"),
+    ("m2a-motion", "replicate"),
     ("tsm", None),
     ("m2a+tsm", "wrap"),
     ("m2a+tsm", "zero"),
@@ -113,7 +115,7 @@ def test_a_shift_that_replicates_the_clips_ends(name: str) -> None:
     assert repr(mechanism) == f"TemporalShift({x.shape[2]}, fold={x.shape[2] // 8}, padding_mode='replicate')"
 
 
-@pytest.mark.parametrize(("spec", "boundary"), CASES[:5])
+@pytest.mark.parametrize(("spec", "boundary"), CASES[:7])
 def test_the_default_reduction(spec: str, boundary: str | None) -> None:
     assert_agrees(spec, boundary, INPUTS["prime sizes"](), build(spec, boundary, 17, reduction=8))
 
@@ -140,7 +142,7 @@ def test_a_mean_much_larger_than_the_deviation(spec: str, boundary: str | None) 
     assert_agrees(spec, boundary, INPUTS["two frames"](), mechanism, tolerance=1e-8)
 
 
-@pytest.mark.parametrize(("spec", "boundary"), CASES[:5])
+@pytest.mark.parametrize(("spec", "boundary"), CASES[:7])
 def test_a_mean_much_larger_than_the_deviation_in_single_precision(spec: str, boundary: str | None) -> None:
     """z itself is then rounded to 1e-3; nothing may be lost on top of that order (a gate computed from uncentred
     moments would be off by its whole range)."""

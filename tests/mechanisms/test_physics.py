@@ -37,12 +37,13 @@ def test_where_nothing_moves_the_motion_gate_depends_on_its_bias_alone() -> None
     assert float((out - x * (1 + still))[..., :5].abs().amax(dim=(0, 1, 2, 3)).min().detach()) > 0.1
 
 
-@pytest.mark.parametrize("boundary", ["wrap", "zero"])
+@pytest.mark.parametrize("boundary", ["wrap", "zero", "replicate"])
 def test_the_last_frames_successor(boundary: str) -> None:
     x = torch.randn(2, 3, 5, 7, 11)
     motion = FrameDifference(boundary=boundary)(x)
     torch.testing.assert_close(motion[:, :-1], x[:, 1:] - x[:, :-1])
-    torch.testing.assert_close(motion[:, -1], (x[:, 0] if boundary == "wrap" else 0) - x[:, -1])
+    last = {"wrap": x[:, 0] - x[:, -1], "zero": -x[:, -1], "replicate": torch.zeros_like(x[:, 0])}
+    torch.testing.assert_close(motion[:, -1], last[boundary])
     matrix = FrameDifference(boundary=boundary).matrix(3, device=x.device, dtype=x.dtype)
     torch.testing.assert_close(torch.einsum("ts,bschw->btchw", matrix, x), motion)
 
@@ -53,7 +54,7 @@ def test_wrapped_motion_sums_to_zero() -> None:
 
 
 @pytest.mark.parametrize("spec", ["m2a", "m2a-motion", "tsm", "m2a+tsm", "m2a:patch4", "tea", "tam", "tanet"])
-@pytest.mark.parametrize("boundary", ["wrap", "zero"])
+@pytest.mark.parametrize("boundary", ["wrap", "zero", "replicate"])
 def test_they_know_which_way_time_runs(spec: str, boundary: str) -> None:
     mechanism = build(spec, **({"boundary": boundary} if "m2a" in spec else {}))
     x = torch.randn(2, 5, 16, 5, 7)

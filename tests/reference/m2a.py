@@ -2,7 +2,8 @@
 
     z_t  = W_r x_t + b_r                              1x1 convolution, at every pixel
     n_t  = (z_t - mean(z_t)) / sqrt(var(z_t) + eps)   over the frame's (c, H, W)
-    m_t  = n_{t+1} - n_t                              the last frame's successor: the first ("wrap"), or zeros ("zero")
+    m_t  = n_{t+1} - n_t                              the last frame's successor: the first ("wrap"), zeros
+                                                      ("zero"), or itself ("replicate")
     a_t  = sum_s softmax_s(m_t . m_s / sqrt(D)) m_s   D = c * H * W
     y_t  = a_t + z_t
     out  = x_t + x_t * sigmoid(W_e y_t + b_e)
@@ -80,7 +81,7 @@ def layer_norm(frame: Tensor) -> Tensor:
 
 def differences(frames: list[Tensor], boundary: str) -> list[Tensor]:
     """Each frame's successor minus the frame."""
-    last = {"wrap": frames[0], "zero": torch.zeros_like(frames[0])}[boundary]
+    last = {"wrap": frames[0], "zero": torch.zeros_like(frames[0]), "replicate": frames[-1]}[boundary]
     following = [*frames[1:], last]
     return [after - now for after, now in zip(following, frames, strict=True)]
 

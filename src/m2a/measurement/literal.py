@@ -3,7 +3,7 @@
 
     z_t = W_r x_t + b_r                         1x1 convolution, C -> C/R
     n_t = layer_norm(z_t)                       over each frame's (c, H, W), no weights
-    m_t = n_{t+1} - n_t                         the last frame's successor: the first ("wrap"), or zeros ("zero")
+    m_t = n_{t+1} - n_t                         the last frame's successor: see `FrameDifference`
     a   = softmax(m m' / sqrt(D)) m             attention over the T frames, D = c * H * W
     y   = a + z
     out = x + x * sigmoid(W_e y + b_e)          1x1 convolution, C/R -> C
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from m2a.errors import ConfigError
 from m2a.mechanisms.gate import Gate
-from m2a.mechanisms.m2a import Boundary, FrameAttention, FrameDifference
+from m2a.mechanisms.m2a import Boundary, FrameAttention, FrameDifference, after_the_last
 
 
 class LiteralM2A(nn.Module):
@@ -45,9 +45,7 @@ class LiteralM2A(nn.Module):
         x_NCHW = x_BTCHW.flatten(0, 1).contiguous()
         z_BTcHW = self.reduce(x_NCHW).contiguous().unflatten(0, frames)
         n_BTcHW = F.layer_norm(z_BTcHW, z_BTcHW.shape[2:])
-        first_B1cHW = n_BTcHW[:, :1]
-        after_B1cHW = first_B1cHW if self.boundary == "wrap" else torch.zeros_like(first_B1cHW)
-        m_BTcHW = torch.cat([n_BTcHW[:, 1:], after_B1cHW], dim=1) - n_BTcHW
+        m_BTcHW = torch.cat([n_BTcHW[:, 1:], after_the_last(n_BTcHW, self.boundary)], dim=1) - n_BTcHW
         m_BTD = m_BTcHW.flatten(2)
         scores_BTT = m_BTD @ m_BTD.mT / m_BTD.shape[-1] ** 0.5
         a_BTcHW = (scores_BTT.softmax(-1) @ m_BTD).view_as(z_BTcHW)

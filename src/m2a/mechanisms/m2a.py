@@ -18,7 +18,8 @@ which reads the activation twice instead of about ten times. `tests/reference/m2
 y = a + s z with a weight s for each of the c channels, which starts at zero.
 
 Differs from the released code in: the boundary. The paper's text wraps (the last frame's successor is the first frame:
-`boundary="wrap"`, the default); the released code pads with zeros (`boundary="zero"`).
+`boundary="wrap"`, the default); the released code pads with zeros (`boundary="zero"`). Neither's is `"replicate"`: the
+last frame is its own successor, and its motion is zero.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from m2a.errors import SpecError
 from m2a.mechanisms.catalogue import PartInfo, Shorthand, register_part, register_shorthand
 from m2a.mechanisms.gate import Gate
 
-Boundary = Literal["wrap", "zero"]
+Boundary = Literal["wrap", "zero", "replicate"]
 InnerSkip = Literal["add", "learned", "none"]
 _PAPER = "Gebotys, Wong, Clausi: M2A, section III"
 _EPS = 1e-5  # of torch's layer_norm, which the released code calls
@@ -48,13 +49,12 @@ class FrameDifference(nn.Module):
         if boundary not in get_args(Boundary):
             raise SpecError(
                 f"boundary={boundary!r} is not known. 'wrap' (the paper's text) makes the first frame the last one's "
-                "successor; 'zero' (the released code) makes it zeros."
+                "successor; 'zero' (the released code) makes it zeros; with 'replicate' it is the last frame itself."
             )
         self.boundary = boundary
 
     def forward(self, x_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
-        first = x_BTcHW[:, :1] if self.boundary == "wrap" else torch.zeros_like(x_BTcHW[:, :1])
-        return torch.cat([x_BTcHW[:, 1:], first], dim=1) - x_BTcHW
+        return torch.cat([x_BTcHW[:, 1:], after_the_last(x_BTcHW, self.boundary)], dim=1) - x_BTcHW
 
     def matrix(self, num_frames: int, *, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "T T"]:
         """Delta = shift - I, for which `forward(x)` is `Delta @ x` over time."""
@@ -73,15 +73,25 @@ class FrameDifference(nn.Module):
         return f"boundary={self.boundary!r}"
 
 
+def after_the_last(x_BTcHW: Float[Tensor, "B T c H W"], boundary: Boundary) -> Float[Tensor, "B 1 c H W"]:
+    """The last frame's successor."""
+    match boundary:
+        case "wrap":
+            return x_BTcHW[:, :1]
+        case "replicate":
+            return x_BTcHW[:, -1:]
+    return torch.zeros_like(x_BTcHW[:, :1])
+
+
 _DELTAS: dict[Any, Tensor] = {}  # a few dozen numbers each, and seven small operations to make them at every site
 
 
 def _delta(num_frames: int, boundary: Boundary, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "T T"]:
     identity = torch.eye(num_frames, device=device, dtype=dtype)
     shift = identity.roll(1, dims=1)
-    if boundary == "zero":
-        keep = torch.arange(num_frames, device=device) < num_frames - 1
-        shift = shift * keep.to(dtype)[:, None]
+    if boundary != "wrap":
+        is_last = (torch.arange(num_frames, device=device) == num_frames - 1).to(dtype)[:, None]
+        shift = shift * (1 - is_last) + (identity * is_last if boundary == "replicate" else 0)
     return shift - identity
 
 
