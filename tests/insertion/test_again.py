@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from m2a.insertion import insert, remove
+from m2a.insertion import insert, remove, set_num_frames
 from m2a.measurement.memory import saved_bytes
 from m2a.mechanisms import list_mechanisms
 
@@ -213,3 +213,58 @@ def test_an_interrupted_pass_leaves_nothing_that_changes_another_network() -> No
             torch.testing.assert_close(one, other, rtol=0, atol=0)
     model(x).sum().backward()
     assert torch._C._autograd._top_saved_tensors_default_hooks(False) is None
+
+
+class Two(nn.Module):
+    """A stem and the layer behind a mechanism."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 11, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.stem(x).relu()).mean((2, 3))
+
+
+def gradients_of(disturb: str) -> list[Tensor]:
+    """Of all weights of `Two`, which something happens to between its forward and its backward pass, or before both."""
+    torch.manual_seed(0)
+    net, x = Two(), torch.randn(12, 3, 7, 5)
+    insert(net, "m2a", num_frames=4, where=["conv"])
+    weights = dict(net.named_parameters())
+    if disturb == "a hook on the mechanism":
+        net.conv.mechanism.register_forward_hook(lambda _, __, out: 3 * out)
+    if disturb == "other weights for one pass":
+        weights = {name: (p.detach() + 0.1 * torch.randn_like(p)).requires_grad_() for name, p in weights.items()}
+    out = torch.func.functional_call(net, weights, (x,)) if disturb == "other weights for one pass" else net(x)
+    if disturb == "another number of frames":
+        set_num_frames(net, 2)
+    if disturb == "the mechanism removed":
+        remove(net)
+    return list(torch.autograd.grad(out.pow(2).sum(), list(weights.values())))
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [
+        "a hook on the mechanism", "other weights for one pass", "another number of frames", "the mechanism removed",
+    ],
+)  # fmt: skip
+def test_what_is_made_again_is_what_the_pass_had(disturb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = gradients_of(disturb)
+    monkeypatch.setattr("m2a.insertion.fold.can_be_made_again", lambda *_: False)
+    for one, other in zip(found, gradients_of(disturb), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.trace.*")
+@pytest.mark.parametrize("spec", ["m2a", "tsm"])
+def test_a_traced_network_takes_larger_batches(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which the gate makes more tiles, and there would be as many as there were when it was traced."""
+    monkeypatch.setattr("m2a.mechanisms.gating._TILE", 4 * 16 * 7 * 5)
+    net, x = Two().eval(), torch.randn(12, 3, 7, 5)
+    insert(net, spec, num_frames=4, where=["conv"])
+    traced = torch.jit.trace(net, x[:4])
+    torch.testing.assert_close(traced(x), net(x))
+    graph = torch.fx.experimental.proxy_tensor.make_fx(net)(x)
+    torch.testing.assert_close(graph(x), net(x))

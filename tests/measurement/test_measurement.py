@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from torch.nn.utils import prune
 
 from m2a.insertion import get_num_frames, insert
 from m2a.measurement import count_macs, count_parameters, hardware, versions
@@ -128,3 +129,13 @@ def test_what_it_was_measured_on() -> None:
     cores, _, processor = hardware().partition(" x ")
     assert int(cores) >= 1
     assert processor
+
+
+def test_macs_of_networks_that_keep_tensors_of_their_own() -> None:
+    """A pruned one has weights that were computed; of PiT's, torch's counter wants the gradients of all or of none."""
+    model = create_model("resnet10t", num_classes=3, num_frames=2, size=32)
+    expected = count_macs(model, num_frames=2, size=32)
+    prune.l1_unstructured(model.backbone.layer1[0].conv1, "weight", 0.5)
+    model.backbone.plain = torch.ones(8)
+    assert count_macs(model, num_frames=2, size=32) == expected
+    assert count_macs(create_model("pit_ti_224", num_classes=3, num_frames=2), num_frames=2) == 1_416_945_056

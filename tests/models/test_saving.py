@@ -15,7 +15,7 @@ from tiny import clips, tiny
 from m2a.data import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError, WeightsUnavailableError
 from m2a.insertion import get_num_frames
-from m2a.models import ModelConfig, VideoClassifier, load, saving
+from m2a.models import ModelConfig, VideoClassifier, create_model, load, saving
 
 LABELS = ("Pushing something", "b", "c", "d", "é")
 
@@ -214,3 +214,10 @@ def test_a_model_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_config_is_plain_and_comes_back() -> None:
     config = ModelConfig(backbone="resnet18", num_classes=5, where=("a", "b"), mechanism_options={"boundary": "zero"})
     assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_options_that_json_cannot_hold_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    model = create_model("test_resnet", num_classes=3, num_frames=2, backbone_options={"act_layer": torch.nn.ReLU})
+    with pytest.raises(ConfigError, match=r"config\.json cannot hold these options: .*act_layer.*as text or numbers"):
+        model.save_pretrained(tmp_path / "model")
+    assert not list(tmp_path.rglob("*.safetensors"))

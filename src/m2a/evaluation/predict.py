@@ -149,8 +149,8 @@ class _Caller:
 
 def likeliest(probabilities: Float[Tensor, " K"], labels: Sequence[str], top_k: int) -> tuple[Guess, ...]:
     """The `top_k` likeliest labels, or all where there are fewer, best first."""
-    best = torch.topk(probabilities, min(top_k, len(labels)))
-    pairs = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    best = probabilities.sort(descending=True, stable=True)  # of labels alike the first, as argmax has it
+    pairs = zip(best.values[:top_k].tolist(), best.indices[:top_k].tolist(), strict=True)
     return tuple(Guess(label=labels[index], probability=value) for value, index in pairs)
 
 

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from m2a.mechanisms.gating import is_traced
+
 
 class Again:
     """Stands for a tensor: calling it makes the tensor."""
@@ -26,7 +28,9 @@ class Again:
 
 def can_be_made_again(mechanism: nn.Module, result: Tensor) -> bool:
     """Whether it gives the same result twice and changes nothing by it; and whether anything is kept at all."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+    if is_traced() or not torch.is_grad_enabled():
+        return False
+    if mechanism._forward_hooks or mechanism._forward_pre_hooks:  # they see a pass once, and may change its result
         return False
     return result.requires_grad and not any(True for _ in mechanism.buffers())  # norms that count batches have buffers
 

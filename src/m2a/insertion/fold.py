@@ -6,12 +6,14 @@ Shapes: N = B * T folded frames; views only, nothing is copied here.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.func import functional_call
 
 from m2a.insertion.again import can_be_made_again, keeping_no
 from m2a.insertion.layout import Layout
@@ -41,10 +43,11 @@ class SiteHook:
 
     def before(self, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.leave()  # torch does not call it when a pass is interrupted from the keyboard
-        features = args[0]
+        features, mechanism, frames = args[0], layer.get_submodule("mechanism"), self.frames.value
         result = self._apply(layer, features)
-        if can_be_made_again(layer.get_submodule("mechanism"), result):
-            context = keeping_no(result, partial(self._apply, layer, again=True), features)
+        if can_be_made_again(mechanism, result):
+            weights = dict(mechanism.named_parameters())
+            context = keeping_no(result, partial(self._again, mechanism, weights, frames), features)
             context.__enter__()
             self.opened.append((threading.get_ident(), context))
         return (result, *args[1:])
@@ -73,8 +76,14 @@ class SiteHook:
         else:
             layer.register_forward_hook(self.after)
 
-    def _apply(self, layer: nn.Module, x: Tensor, *, again: bool = False) -> Tensor:
-        mechanism = layer.get_submodule("mechanism")
+    def _apply(self, layer: nn.Module, x: Tensor) -> Tensor:
         clips_BTCHW = self.layout.clips(x, self.frames.value, self.name)
-        result = mechanism.forward(clips_BTCHW) if again else mechanism(clips_BTCHW)  # hooks see a pass once
-        return self.layout.features(result, x)
+        return self.layout.features(layer.get_submodule("mechanism")(clips_BTCHW), x)
+
+    def _again(self, mechanism: nn.Module, weights: Mapping[str, Tensor], frames: int, x: Tensor) -> Tensor:
+        """What `_apply` gave when these were the mechanism, its weights and the number of frames of a clip."""
+        clips_BTCHW = self.layout.clips(x, frames, self.name)
+        if all(weights[name] is now for name, now in mechanism.named_parameters()):
+            return self.layout.features(mechanism(clips_BTCHW), x)
+        # that pass was given others, by `torch.func.functional_call`
+        return self.layout.features(functional_call(mechanism, dict(weights), (clips_BTCHW,)), x)

@@ -91,15 +91,20 @@ def trace(model: nn.Module, *, num_frames: int = 8) -> Trace:
 
 
 def without_data(model: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose tensors hold nothing, so that none is copied, and that calls no hook."""
-    kept = (value for module in model.modules() for value in tree_leaves(list(vars(module).values())))  # caches, say
-    others = (value for value in kept if isinstance(value, Tensor))
-    empty = {id(tensor): _empty(tensor) for tensor in (*model.parameters(), *model.buffers(), *others)}
-    ghost = copy.deepcopy(model, empty)
+    """`empty_copy` that calls no hook."""
+    ghost = empty_copy(model)
     for module in ghost.modules():
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
-    return ghost.eval()
+    return ghost
+
+
+def empty_copy(model: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose tensors hold nothing, so that none is copied."""
+    kept = (value for module in model.modules() for value in tree_leaves(list(vars(module).values())))  # caches, say
+    others = (value for value in kept if isinstance(value, Tensor))
+    empty = {id(tensor): _empty(tensor) for tensor in (*model.parameters(), *model.buffers(), *others)}
+    return copy.deepcopy(model, empty).eval()
 
 
 def _empty(tensor: Tensor) -> Tensor:

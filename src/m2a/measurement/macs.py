@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from m2a.insertion import set_num_frames
 from m2a.insertion.insert import get_num_frames
+from m2a.insertion.trace import empty_copy
 from m2a.models import VideoClassifier, is_inflated
 
 
@@ -23,7 +22,7 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int
         model: a `VideoClassifier`, an image network that takes folded frames (T, 3, size, size), or one that
             `m2a.inflate` made 3D, which takes (1, 3, T, size, size).
     """
-    ghost = copy.deepcopy(model).to("meta").eval()
+    ghost = empty_copy(model).requires_grad_(False)
     if isinstance(ghost, VideoClassifier):
         ghost.num_frames = num_frames
         shape: tuple[int, ...] = (1, num_frames, 3, size, size)

@@ -8,8 +8,8 @@ costs more than the two convolutions. So
 - the backward pass makes it again from y, which has an eighth of its channels: nothing is kept but x, which the layer
   in front keeps anyway, and y.
 
-Where a graph is traced (`torch.compile`, `torch.export`) the plain operations are used, which compilers fuse. Both are
-the same function: `tests/mechanisms/test_gating.py`.
+Where a graph is traced (`torch.compile`, `torch.export`, `torch.jit.trace`) the plain operations are used, which
+compilers fuse and which fit other batches. Both are the same function: `tests/mechanisms/test_gating.py`.
 
 Shapes: N = B * T frames, C channels, c reduced ones, H, W. Any memory format.
 """
@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 _TILE = 4 * 2**20  # bytes of the gate that are made at once on a CPU, which its caches hold
 
@@ -36,7 +37,7 @@ def gate(
 ) -> Float[Tensor, "N C H W"]:
     """`x + span * x * (sigmoid(expand(y)) - centre)`, in the type of x; `expand` is a 1x1 convolution from c to C."""
     device_type = x_NCHW.device.type
-    if _is_watched(expand) or torch.compiler.is_compiling() or not torch.amp.is_autocast_available(device_type):
+    if _is_watched(expand) or is_traced() or not torch.amp.is_autocast_available(device_type):
         return plain_gate(x_NCHW, expand(y_NcHW), centre, span)
     if not torch.is_autocast_enabled(device_type):
         return _gate(x_NCHW, y_NcHW, expand.weight, expand.bias, centre, span)
@@ -45,6 +46,12 @@ def gate(
     bias = None if expand.bias is None else expand.bias.to(dtype)
     with torch.autocast(device_type, enabled=False):
         return _gate(x_NCHW, y, weight, bias, centre, span)
+
+
+def is_traced() -> bool:
+    """Whether operations are recorded, to be run on other batches: by `torch.compile`, `torch.export`, `make_fx` or
+    `torch.jit.trace`."""
+    return torch.compiler.is_compiling() or torch._C._is_tracing() or get_proxy_mode() is not None
 
 
 def _is_watched(expand: nn.Conv2d) -> bool:

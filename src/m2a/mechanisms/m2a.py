@@ -168,7 +168,7 @@ class MotionAttention(Gate):
         gram_BTT = torch.bmm(centred_BTD, centred_BTD.mT)  # bmm, not @: small matrices, whose calls are what costs
         inverse_sigma_BT = (gram_BTT.diagonal(dim1=-2, dim2=-1) / num_values + _EPS).rsqrt()
         if isinstance(self.motion, FrameDifference):
-            delta_TT = self.motion.matrix(gram_BTT.shape[-1], device=gram_BTT.device, dtype=gram_BTT.dtype)
+            delta_TT = self.motion.matrix(int(gram_BTT.shape[-1]), device=gram_BTT.device, dtype=gram_BTT.dtype)
             p_BTT = delta_TT * inverse_sigma_BT[:, None, :]
         else:
             p_BTT = torch.diag_embed(inverse_sigma_BT)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from m2a.errors import SpecError
 from m2a.mechanisms.catalogue import PartInfo, register_part
 from m2a.mechanisms.gate import check_clip
+from m2a.mechanisms.gating import is_traced
 
 PaddingMode = Literal["zeros", "replicate"]
 
@@ -55,7 +56,7 @@ class TemporalShift(nn.Module):
 
     def forward(self, x_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T C H W"]:
         check_clip(x_BTCHW, self.channels)
-        if torch.compiler.is_compiling() or self.padding_mode != "zeros":
+        if is_traced() or self.padding_mode != "zeros":
             return plain_shift(x_BTCHW, self.fold, self.padding_mode)
         return _Shift.apply(x_BTCHW, self.fold, 1)
 

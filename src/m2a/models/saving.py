@@ -27,9 +27,9 @@ _FORMAT = 1
 
 def save(model: VideoClassifier, folder: Path) -> None:
     """Writes `model.safetensors` and `config.json`. Raises ConfigError for a model that `create_model` did not make."""
-    content = describe(model)
+    text = _as_json(describe(model))
     write_tensors(model.state_dict(), folder / SAFETENSORS_SINGLE_FILE)
-    write_config(content, folder)
+    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
 
 
 def describe(model: VideoClassifier) -> dict[str, Any]:
@@ -59,8 +59,19 @@ def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def write_config(content: Mapping[str, Any], folder: Path) -> None:
-    """Writes `config.json`."""
-    (folder / CONFIG_NAME).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    """Writes `config.json`. Raises ConfigError for options that JSON has no form for."""
+    (folder / CONFIG_NAME).write_text(_as_json(content), encoding="utf-8")
+
+
+def _as_json(content: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(content, indent=2) + "\n"
+    except TypeError as error:
+        options = {name: value for name, value in content["model"].items() if name.endswith("options") and value}
+        raise ConfigError(
+            f"config.json cannot hold these options: {options} ({error}). Give them as text or numbers, or build the "
+            "network yourself and pass it to m2a.create_model as the backbone."
+        ) from error
 
 
 def load(
