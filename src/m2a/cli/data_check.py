@@ -62,9 +62,11 @@ def check(
 
     from m2a.cli.output import CONSOLE, error_console, print_json
     from m2a.data import check_clips, read_clips
+    from m2a.data.class_folders import refuse_inside
 
     clips = read_clips(path, format=format, missing=missing)
     folder = out or Path("runs") / f"check-{path.resolve().name}"
+    refuse_inside(clips, folder, "name one with --out")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = error_console()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
