@@ -145,6 +145,32 @@ def test_folder_in_use(m2a: Command, trained: Path, video_set: Path) -> None:
     assert sorted(trained.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("command", "out", "remedy"),
+    [
+        (("data", "check", "."), "runs/check-videos", "name one with --out."),
+        (("train", "--data", ".", *tiny()), "runs/videos-", "name one with --out."),
+        (("data", "shard", ".", "sh"), "sh", "name one as the second argument, OUT."),
+    ],
+)
+def test_results_among_the_class_folders(
+    m2a: Command,
+    own_videos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[object, ...],
+    out: str,
+    remedy: str,
+) -> None:
+    monkeypatch.chdir(own_videos)
+    before = sorted(own_videos.rglob("*"))
+    outcome = m2a(*command)
+    assert outcome.code == 1
+    assert f"{out}" in outcome.message
+    assert "lies in the data set, where it would be taken for a class. Start m2a from another" in outcome.message
+    assert remedy in outcome.message
+    assert sorted(own_videos.rglob("*")) == before
+
+
 def test_nothing_to_resume(m2a: Command, video_set: Path, tmp_path: Path) -> None:
     check_message(m2a("train", "--data", video_set, "--out", tmp_path / "new", *tiny(), "--resume"), "last.ckpt")
 

@@ -240,6 +240,10 @@ def test_what_sliding_does_with_the_other_options(
     assert scores[0] != scores[1]
     assert scores[0] == pytest.approx(scores[1], abs=0.05)
     assert "--num-crops and --workers out" in m2a("predict", video, *flags, "--workers", 2).message
+    folder = next((frames_set / "20bn-something-something-v1").iterdir())
+    both = json.loads(m2a("predict", video, folder, *flags, "--frame-rate", 5).out)
+    assert both[0] == plain  # a video keeps its own times
+    assert both[1]["frame_rate"] == 5
     message = m2a("predict", video, frames_set, *flags).message
     assert "does not say how many frames make a second. Give --frame-rate." in message
 

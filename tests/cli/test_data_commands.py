@@ -31,6 +31,11 @@ def test_a_sound_set(m2a: Command, frames_set: Path, tmp_path: Path) -> None:
     again = m2a("data", "check", frames_set, "--out", tmp_path / "check", "--quick")
     assert "15 clips are unchanged since an earlier check" in again.out
     assert "15 clips opened and counted" in again.out
+    (tmp_path / "check" / "skip.txt").write_text("# mine\n")
+    edited = m2a("data", "check", frames_set, "--out", tmp_path / "check", "--quick")
+    assert "check.jsonl, skip-new.txt" in edited.out
+    assert "skip.txt was edited since the last check and stays as it is" in edited.out
+    assert (tmp_path / "check" / "skip.txt").read_text() == "# mine\n"
 
 
 def test_check_then_train_and_evaluate_without_the_bad_clips(

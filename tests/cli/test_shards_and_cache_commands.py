@@ -36,6 +36,9 @@ def test_shard_train_and_evaluate(m2a: Command, video_set: Path, trained: Path, 
     assert ran.code == 0, ran.err
     assert f"{out}: shards, 3 classes, 9 train, 6 validation clips" in ran.message
     assert predictions(tmp_path / "run") == predictions(trained)
+    reported = m2a("report", tmp_path / "run")
+    assert (reported.code, "are gone" in reported.message) == (0, False)
+    assert "<img" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     measured = m2a("evaluate", trained / "model", "--data", out, "--out", tmp_path / "e", "--workers", 0)
     assert measured.code == 0, measured.err
     assert predictions(tmp_path / "e") == predictions(trained)
@@ -44,6 +47,9 @@ def test_shard_train_and_evaluate(m2a: Command, video_set: Path, trained: Path, 
     checked = m2a("data", "check", out, "--out", tmp_path / "check", "--workers", 1, "--num-frames", 2)
     assert checked.code == 0, checked.out
     assert "15 clips decoded to the last frame: 0 errors" in checked.out
+    for shard in out.glob("validation-*.tar"):
+        shard.write_bytes(shard.read_bytes()[:600])
+    assert "6 of the 6 clips that `m2a` was tested on are gone" in m2a("report", tmp_path / "run").message
 
 
 def test_a_bad_clip(m2a: Command, one_bad: tuple[Path, Path], tmp_path: Path) -> None:

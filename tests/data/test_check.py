@@ -141,6 +141,55 @@ def test_an_interrupted_check_keeps_what_it_had(tmp_path: Path) -> None:
     assert check_clips(clips, workers=1, out=tmp_path / "out").num_reused == 3
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipSet, Path]:
+    """A set and the folder of its check. Not to be changed."""
+    folder = tmp_path_factory.mktemp("sound")
+    clips = read_clips(two_classes(folder / "set"))
+    check_clips(clips, workers=1, out=folder / "check")
+    return clips, folder / "check"
+
+
+@pytest.mark.parametrize("name", ["check.json", "check.jsonl", "skip.txt", "skip-new.txt"])
+@pytest.mark.parametrize("content", ['{"mine": 1}\n', "[1]", "my notes"])
+def test_a_file_of_somebody_else_is_not_replaced(
+    name: str, content: str, sound: tuple[ClipSet, Path], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError, match=rf"{name} is there already .*; nothing is overwritten\. Name another folder"):
+        check_clips(sound[0], workers=1, out=tmp_path, resume=False)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, content)]
+
+
+def test_the_check_of_another_set_is_not_replaced(sound: tuple[ClipSet, Path], tmp_path: Path) -> None:
+    clips, out = sound[0], shutil.copytree(sound[1], tmp_path / "check")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    other = replace(clips, root=tmp_path)
+    with pytest.raises(ConfigError, match=f"holds the check of another set, {clips.root}; nothing is overwritten"):
+        check_clips(other, workers=1, out=out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    content = json.loads(before["check.json"])
+    del content["resolved_root"]  # as an earlier version left it
+    (out / "check.json").write_text(json.dumps(content))
+    assert check_clips(clips, workers=1, out=out).num_reused == 8
+    assert json.loads((out / "check.json").read_text())["resolved_root"] == str(clips.root.resolve())
+
+
+def test_an_edited_skip_list_stays(sound: tuple[ClipSet, Path], tmp_path: Path) -> None:
+    clips, out = sound[0], shutil.copytree(sound[1], tmp_path / "check")
+    written = (out / "skip.txt").read_text()
+    assert check_clips(clips, workers=1, out=out, num_frames=3).skip_file(out) == out / "skip.txt"
+    for edited in (written + "train/open/0.mp4\n", "train/open/0.mp4\n"):
+        (out / "skip.txt").write_text(edited)
+        for _ in range(2):
+            assert check_clips(clips, workers=1, out=out).skip_file(out) == out / "skip-new.txt"
+            assert (out / "skip.txt").read_text() == edited
+            assert (out / "skip-new.txt").read_text() == written
+    (out / "skip-new.txt").replace(out / "skip.txt")
+    check_clips(clips, workers=1, out=out)
+    assert not (out / "skip-new.txt").exists()
+
+
 def test_a_repaired_clip_is_checked_anew(tmp_path: Path) -> None:
     root = two_classes(tmp_path / "set")
     video = root / "train" / "open" / "0.mp4"

@@ -113,8 +113,10 @@ def test_a_video_shorter_than_the_window_is_one(video: Path, model: VideoClassif
 def test_what_cannot_be_slid_over(video: Path, model: VideoClassifier, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"There is no video .*gone\.mp4\."):
         predict_timeline(model, tmp_path / "gone.mp4")
-    with pytest.raises(ConfigError, match=r"window=0\.0 and step=1\.0 must be above 0"):
-        predict_timeline(model, video, window=0.0, step=1.0)
+    for name in ("window", "step", "frame_rate"):
+        for value in (0.0, -1.0, float("nan"), float("inf")):
+            with pytest.raises(ConfigError, match=f"{name}={value} must be a finite number above 0"):
+                predict_timeline(model, video, **{name: value})
     synthesize(
         tmp_path / "frames", classes=2, num_train=2, num_validation=2, size=24, num_frames=5, workers=1, progress=False
     )

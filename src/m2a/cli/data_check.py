@@ -34,7 +34,8 @@ def check(
 
     Clips that cannot be decoded, copies, clips on both sides of the split, classes without clips, and more. Writes
     check.json, check.jsonl (a line a clip, by which an interrupted check goes on) and skip.txt (the clips with errors,
-    for --skip-list of m2a train and m2a evaluate). Exits with 1 when there are errors.
+    for --skip-list of m2a train and m2a evaluate). A skip.txt that was edited stays as it is, and skip-new.txt is
+    written beside it. Exits with 1 when there are errors.
 
     Parameters
     ----------
@@ -61,9 +62,11 @@ def check(
 
     from m2a.cli.output import CONSOLE, error_console, print_json
     from m2a.data import check_clips, read_clips
+    from m2a.data.class_folders import refuse_inside
 
     clips = read_clips(path, format=format, missing=missing)
     folder = out or Path("runs") / f"check-{path.resolve().name}"
+    refuse_inside(clips, folder, "name one with --out")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = error_console()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -77,6 +80,7 @@ def check(
             resume=resume,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    skip_file = report.skip_file(folder)
     if json:
         print_json(report.to_dict())
     else:
@@ -84,7 +88,7 @@ def check(
         CONSOLE.print(_classes(report))
         if report.findings:
             CONSOLE.print(_findings(report))
-        CONSOLE.print(_verdict(report, folder), highlight=False, soft_wrap=True)
+        CONSOLE.print(_verdict(report, skip_file), highlight=False, soft_wrap=True)
     if report.has_errors:
         sys.exit(1)
 
@@ -133,14 +137,20 @@ def _findings(report: CheckReport) -> Table:
     return table
 
 
-def _verdict(report: CheckReport, folder: Path) -> str:
+def _verdict(report: CheckReport, skip_file: Path) -> str:
     from m2a.data.checking.report import SEVERITIES
 
     numbers = {severity: sum(f.severity == severity for f in report.findings) for severity in SEVERITIES}
     how = "opened and counted" if report.quick else "decoded to the last frame"
     errors, warnings = (f"{numbers[name]:,} {name}{'' if numbers[name] == 1 else 's'}" for name in ("error", "warning"))
     said = f"{errors}, {warnings}, {numbers['information']:,} for information"
-    lines = [f"{report.num_clips:,} clips {how}: {said}", f"written: {folder / 'check.json'}, check.jsonl, skip.txt"]
+    written = f"{skip_file.with_name('check.json')}, check.jsonl, {skip_file.name}"
+    lines = [f"{report.num_clips:,} clips {how}: {said}", f"written: {written}"]
+    if skip_file.name != "skip.txt":
+        edited = skip_file.with_name("skip.txt")
+        lines.append(
+            f"{edited} was edited since the last check and stays as it is; what this one found: {skip_file.name}"
+        )
     if report.has_errors:
-        lines.append(f"next: repair or replace these clips, or train without them: --skip-list {folder / 'skip.txt'}")
+        lines.append(f"next: repair or replace these clips, or train without them: --skip-list {skip_file}")
     return "\n".join(lines)

@@ -35,7 +35,7 @@ def shard(
     path:
         The data set.
     out:
-        A new folder.
+        A new folder, outside the data set.
     format:
         Layout of the data set.
     split:
@@ -57,10 +57,12 @@ def shard(
 
     from m2a.cli.output import CONSOLE, error_console, print_json
     from m2a.data import read_clips
+    from m2a.data.class_folders import refuse_inside
     from m2a.data.sharding import parse_size, write_shards
 
     size = parse_size(shard_size)
     clips = read_clips(path, format=format, missing=missing, split=split)
+    refuse_inside(clips, out, "name one as the second argument, OUT")
     console = error_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -49,6 +49,19 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
     return ClipSet(format=FORMAT, root=root, labels=tuple(labels), splits=splits, notes=tuple(notes))
 
 
+def refuse_inside(clips: ClipSet, out: Path, remedy: str) -> None:
+    """Raises ConfigError where results at `out` would make class folders unreadable, since they lie among them.
+    `remedy` says what else to do than to start m2a elsewhere."""
+    root, place = clips.root.resolve(), out.resolve()
+    if clips.format != FORMAT or (root / "split.csv").is_file() or place == root or not place.is_relative_to(root):
+        return
+    if not any(is_hidden(name) for name in place.relative_to(root).parts):
+        raise ConfigError(
+            f"{out} lies in the data set, where it would be taken for a class. Start m2a from another folder or "
+            f"{remedy}."
+        )
+
+
 def split_folders(root: Path) -> dict[str, Path]:
     """`train`, `validation` and `test` to the folders that hold their class folders; empty where there is no train."""
     found: dict[str, Path] = {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -115,22 +116,23 @@ def predict_timeline(
     Raises:
         NotFoundError: nothing is at `path`.
         UnreadableClipError: it cannot be decoded.
-        ConfigError: the model has no labels, a length is not above 0, or the frame rate is not known.
+        ConfigError: the model has no labels, a length or the frame rate is no number above 0, or the rate is not known.
     """
     step = window / 2 if step is None else step
     if model.labels is None:
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
-    if window <= 0 or step <= 0 or top_k < 1 or batch_size < 1:
-        raise ConfigError(
-            f"window={window} and step={step} must be above 0, top_k={top_k} and batch_size={batch_size} at least 1."
-        )
+    for name, value in (("window", window), ("step", step), ("frame_rate", frame_rate)):
+        if value is not None and not 0 < value < inf:
+            raise ConfigError(f"{name}={value} must be a finite number above 0, such as 2.")
+    if top_k < 1 or batch_size < 1:
+        raise ConfigError(f"top_k={top_k} and batch_size={batch_size} must be at least 1.")
     if not Path(path).exists():
         raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
     model.eval()
     with open_clip(path) as clip:
         rate, ticks = _evenly(clip, frame_rate)
-        length = min(max(round(window * rate), 1), len(ticks))
-        starts = _starts(len(ticks), length, max(round(step * rate), 1))
+        length, every = (max(round(min(seconds * rate, len(ticks))), 1) for seconds in (window, step))
+        starts = _starts(len(ticks), length, every)
         samples = [[ticks[start + index] for index in model.preprocessing.sample_test(length)] for start in starts]
         shown: dict[int, list[float]] = {}
         for tick in sorted({(2 * k + 1) * len(ticks) // (2 * _STRIP_FRAMES) for k in range(_STRIP_FRAMES)}):

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from m2a.data.annotations import read_clips
 from m2a.data.clipset import ClipFile, ClipSet
+from m2a.data.shards import find_in_shard
 from m2a.data.synthetic import LABELS, order_blind_ceiling, time_reversal_pairs
 from m2a.errors import DataError, M2AError, NotFoundError, UnreadableClipError
 from m2a.models import load
@@ -163,13 +164,20 @@ def _clips_of(run: Run, name: str, notes: list[str]) -> tuple[dict[str, ClipFile
         notes.append(f"No film strips of `{name}`: the clips it was tested on cannot be read any more. {first}")
         return {}, None
     known = {row.clip for row in run.predictions}
-    found = {clip.id: clip for clip in members if clip.id in known and clip.path.exists()}
+    found = {clip.id: clip for clip in members if clip.id in known and _is_there(clip.path)}
     if known and len(found) < len(known):
         notes.append(
             f"{len(known) - len(found):,} of the {len(known):,} clips that `{name}` was tested on are gone from "
             f"{clips.root}; they have no film strips."
         )
     return found, clips.root
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists() or find_in_shard(path) is not None
+    except UnreadableClipError:
+        return False  # the shard is cut off before it
 
 
 def _read(run: Run) -> ClipSet:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from m2a.data.annotations import read_clips
+from m2a.data.class_folders import refuse_inside
 from m2a.data.clipset import ClipSet
 from m2a.data.skip_list import LeftOut, leave_out
 from m2a.data.subset import first_of_each_class
@@ -48,10 +49,12 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
     """A whole run: reads the data, trains, keeps the best epoch's model, evaluates it, with `probes` in time if asked,
     writes the report.
 
-    Raises what `m2a.data.read_clips`, `m2a.training.fit` and `evaluate_model` raise.
+    Raises what `m2a.data.read_clips`, `m2a.training.fit` and `evaluate_model` raise, and ConfigError for a run's folder
+    that lies among the class folders.
     """
     console = console or Console(stderr=True)
     clips = read_set(config.data, config.format, config.missing, console, split=config.split)
+    refuse_inside(clips, config.run_folder, "name one with --out")
     clips, left_out = without_listed(clips, config.skip_list, console)
     clips = limited(clips, config, console)
     fitted = fit(config, clips, console=console)

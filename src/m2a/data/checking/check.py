@@ -15,13 +15,13 @@ from ..clipset import ClipSet
 from ..shards import find_in_shard
 from .duplicates import find_duplicates
 from .facts import ClipFacts, faulty, find_facts
+from .files import RECORDS, check_folder
 from .processes import in_processes
 from .records import Fingerprint, Records, fingerprint
 from .report import CheckReport, Finding
 from .rules import class_findings, clip_findings, group_findings, note_findings, unlisted, unusual
 
 WORTH_PROCESSES = 100  # below this many clips, starting processes takes longer than decoding
-RECORDS = "check.jsonl"
 
 Progress = Callable[[int, int], None]
 """Called with the number of clips done and the number there are."""
@@ -44,15 +44,19 @@ def check_clips(
         num_frames: clips with fewer frames are named.
         quick: only open the clips and count their frames: damage in the middle, still and black clips are not found.
         workers: processes; None chooses, 0 and 1 work in this process.
-        out: a folder. `check.jsonl` is written there clip by clip, then `check.json` and `skip.txt`.
+        out: a folder. `check.jsonl` is written there clip by clip, then `check.json` and `skip.txt`, or `skip-new.txt`
+            where `skip.txt` was edited since the last check.
         resume: do not look again at clips that an earlier check in `out` has seen and that are the same since.
         progress: called with the number of clips done and the number of all.
 
     Raises:
-        ConfigError: an argument that cannot work, or worker processes that cannot be started.
+        ConfigError: an argument that cannot work, worker processes that cannot be started, or an `out` that holds the
+            check of another set or files of somebody else.
     """
     if num_frames < 1 or (workers is not None and workers < 0):
         raise ConfigError(f"num_frames={num_frames} must be at least 1, workers={workers} at least 0")
+    if out is not None:
+        check_folder(Path(out), clips.root)
     paths = list(dict.fromkeys(clip.path for members in clips.splits.values() for clip in members))
     records = Records(Path(out) / RECORDS if out is not None else None, resume=resume)
     marks = {path: mark for path in paths if (mark := _mark(path)) is not None}

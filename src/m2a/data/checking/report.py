@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 from ..clipset import ClipFile, ClipSet
 from ..skip_list import listed_path
 from .facts import ClipFacts
+from .files import NEW_SKIP_LIST, SKIP_LIST, digest, write_files
 
 Severity = Literal["error", "warning", "information"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "information")
@@ -77,6 +77,7 @@ class CheckReport:
         return {
             "schema": 1,
             "root": str(self.clips.root),
+            "resolved_root": str(self.clips.root.resolve()),
             "format": self.clips.format,
             "quick": self.quick,
             "num_clips": self.num_clips,
@@ -86,6 +87,7 @@ class CheckReport:
             "kinds": {kind: len(found) for kind, found in self.by_kind().items()},
             "classes": self.class_counts(),
             "findings": [asdict(finding) for finding in self.findings],
+            "skip_list_sha256": digest(self._skip_bytes()),
         }
 
     def skip_list(self) -> str:
@@ -98,19 +100,25 @@ class CheckReport:
                 only_it = clip.window is not None and not self.facts[clip.path].fault  # others of the file are good
                 entry = clip.id if only_it else listed_path(clip, self.clips.root)
                 reasons.setdefault(entry, []).append(f"{finding.kind}: {finding.why}")
-        head = f"# Clips of {self.clips.root} with errors, for m2a train --skip-list and m2a evaluate --skip-list.\n\n"
+        root = " ".join(str(self.clips.root).splitlines())
+        head = f"# Clips of {root} with errors, for m2a train --skip-list and m2a evaluate --skip-list.\n\n"
         return head + "".join(
             "".join(f"# {' '.join(why.split())}\n" for why in dict.fromkeys(whys)) + f"{entry}\n"
             for entry, whys in sorted(reasons.items())
         )
 
     def write(self, folder: str | Path) -> None:
-        """Writes `check.json` and `skip.txt`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-        (folder / "check.json").write_text(content + "\n", encoding="utf-8", errors="surrogateescape")
-        (folder / "skip.txt").write_text(self.skip_list(), encoding="utf-8", errors="surrogateescape")
+        """Writes `check.json` and `skip.txt`; where `skip.txt` is no longer what the last check wrote, it stays as it
+        is, and `skip-new.txt` is written."""
+        write_files(Path(folder), self.to_dict(), self._skip_bytes())
+
+    def skip_file(self, folder: str | Path) -> Path:
+        """The file that `write` put the skip list into: `skip.txt`, or `skip-new.txt`."""
+        path = Path(folder) / SKIP_LIST
+        return path if path.read_bytes() == self._skip_bytes() else path.with_name(NEW_SKIP_LIST)
+
+    def _skip_bytes(self) -> bytes:
+        return self.skip_list().encode("utf-8", "surrogateescape")
 
 
 def finding_of(clip: ClipFile, kind: str, severity: Severity, why: str) -> Finding:
