@@ -17,6 +17,7 @@ import torch
 from command import Outcome, tiny
 
 from m2a.cli import main
+from m2a.cli.output import print_json
 from m2a.data.synthetic import synthesize
 
 Command = Callable[..., Outcome]
@@ -46,7 +47,19 @@ def test_truncated_mp4_to_predict(m2a: Command, trained: Path, own_videos: Path)
 def test_text_file_called_mp4(m2a: Command, trained: Path, tmp_path: Path) -> None:
     video = tmp_path / "not.mp4"
     video.write_text("hello")
-    check_message(m2a("predict", video, "--model", trained / "model"), video)
+    outcome = m2a("predict", video, "--model", trained / "model", "--json")
+    check_message(outcome, video)
+    assert [answer["path"] for answer in json.loads(outcome.out)] == [str(video)]
+    assert "not a video" in json.loads(outcome.out)[0]["error"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_json_of_names_that_stdout_cannot_print(encoding: str) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    with contextlib.redirect_stdout(out):
+        print_json(["caf\udce9", "caf\xe9"])
+    out.seek(0)
+    assert json.load(out) == ["caf\udce9", "caf\xe9"]
 
 
 def test_truncated_mp4_in_training_is_named_and_left_out(m2a: Command, own_videos: Path, tmp_path: Path) -> None:
