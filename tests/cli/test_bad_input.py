@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import torch
 from command import Outcome, tiny
 
 from m2a.cli import main
+from m2a.cli.output import print_json
 from m2a.data.synthetic import synthesize
 
 Command = Callable[..., Outcome]
@@ -44,7 +47,19 @@ def test_truncated_mp4_to_predict(m2a: Command, trained: Path, own_videos: Path)
 def test_text_file_called_mp4(m2a: Command, trained: Path, tmp_path: Path) -> None:
     video = tmp_path / "not.mp4"
     video.write_text("hello")
-    check_message(m2a("predict", video, "--model", trained / "model"), video)
+    outcome = m2a("predict", video, "--model", trained / "model", "--json")
+    check_message(outcome, video)
+    assert [answer["path"] for answer in json.loads(outcome.out)] == [str(video)]
+    assert "not a video" in json.loads(outcome.out)[0]["error"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_json_of_names_that_stdout_cannot_print(encoding: str) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    with contextlib.redirect_stdout(out):
+        print_json(["caf\udce9", "caf\xe9"])
+    out.seek(0)
+    assert json.load(out) == ["caf\udce9", "caf\xe9"]
 
 
 def test_truncated_mp4_in_training_is_named_and_left_out(m2a: Command, own_videos: Path, tmp_path: Path) -> None:
@@ -226,3 +241,30 @@ def test_videos_and_models_that_are_not_there(m2a: Command, trained: Path, video
     check_message(m2a("predict", video, "--model", tmp_path / "no"), tmp_path / "no", "RUN/model")
     check_message(m2a("evaluate", trained / "model", "--out", tmp_path / "out"), "--data")
     check_message(m2a("predict", "--model", trained / "model"), "Name at least one")
+
+
+def test_places_that_cannot_be_written(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    file = tmp_path / "afile"
+    file.touch()
+    cannot = f"cannot be written: {file} is not a folder"
+    check_message(m2a("data", "stats", video_set, "--out", file / "x.html"), file / "x.html", cannot, "--out")
+    evaluated = m2a("evaluate", trained / "model", "--data", video_set, "--out", file / "a" / "b", "--workers", 0)
+    check_message(evaluated, file / "a" / "b", cannot, "--out")
+    assert "evaluating" not in evaluated.err
+
+
+@pytest.mark.parametrize(
+    ("error", "parts"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), ["error: No space left on device. Name a place with room"]),
+        (OSError(errno.EROFS, "Read-only", "a.html"), ["a.html: Read-only. Name a place where you may read and write"]),
+    ],
+)
+def test_what_the_system_refuses(
+    m2a: Command, monkeypatch: pytest.MonkeyPatch, error: OSError, parts: list[str]
+) -> None:
+    def refused(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(sys.modules["m2a.cli.main"], "app", refused)  # m2a.cli.main is the function, too
+    check_message(m2a("doctor"), *parts)

@@ -73,6 +73,7 @@ def test_an_adapter_from_training_to_prediction(m2a: Command, video_set: Path, t
     outcome = m2a("predict", video, "--model", run / "adapter", "--json")
     assert outcome.code == 1
     assert "which is not here" in outcome.message
+    assert "--image-weights FILE" in outcome.message
     outcome = m2a("predict", video, "--model", run / "adapter", "--image-weights", tmp_path / "moved.pth", "--json")
     assert json.loads(outcome.out) == whole
     scores = m2a(
@@ -299,6 +300,7 @@ def test_backbones_are_listed_and_checked(m2a: Command, tmp_path: Path) -> None:
 def test_synthesize(m2a: Command, tmp_path: Path) -> None:
     arguments = ("data", "synthesize", tmp_path / "set", "--num-train", 4, "--num-validation", 4, "--num-classes", 4)
     first = json.loads(m2a(*arguments, "--size", 24, "--json").out)
+    assert f"m2a train --data {tmp_path / 'set'} --recipe scratch --size 64" in m2a(*arguments, "--size", 24).out
     assert first["counts"] == {"train": 4, "validation": 4}
     assert first["ceiling"] == 50.0
     assert json.loads(m2a(*arguments, "--size", 24, "--json").out)["reused"]

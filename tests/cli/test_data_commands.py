@@ -10,6 +10,9 @@ import pytest
 import yaml
 from command import LABELS, Outcome, tiny
 
+from m2a.data import read_clips
+from m2a.errors import DataError
+
 Command = Callable[..., Outcome]
 
 
@@ -85,6 +88,25 @@ def test_a_skip_list_with_a_clip_that_is_not_there(m2a: Command, video_set: Path
     assert not (tmp_path / "run").exists()
     missing = m2a("train", "--data", video_set, "--out", tmp_path / "run", *tiny(skip_list=tmp_path / "no.txt"))
     assert f"There is no skip list {tmp_path / 'no.txt'}" in missing.message
+
+
+def test_a_skip_list_that_empties_a_class(m2a: Command, video_set: Path, tmp_path: Path) -> None:
+    videos = (video_set / "train" / LABELS[0]).glob("*.mp4")
+    listed = tmp_path / "skip.txt"
+    listed.write_text("".join(f"{video.relative_to(video_set).as_posix()}\n" for video in videos))
+    outcome = m2a("train", "--data", video_set, "--out", tmp_path / "run", *tiny(), "--skip-list", listed)
+    assert outcome.code == 1
+    assert f"{listed} leaves" in outcome.message
+    assert f"{LABELS[0]} without a training clip" in outcome.message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("other", ["./a b.mp4", "x/../a b.mp4", "a b.mp4/"])
+def test_a_clip_spelled_in_two_ways_is_listed_twice(tmp_path: Path, other: str) -> None:
+    (tmp_path / "a b.mp4").touch()
+    (tmp_path / "clips.csv").write_text(f"path,label,split\na b.mp4,up,train\n{other},up,validation\n")
+    with pytest.raises(DataError, match=r"clip a b\.mp4 is listed already"):
+        read_clips(tmp_path)
 
 
 def test_stats(m2a: Command, video_set: Path, tmp_path: Path) -> None:

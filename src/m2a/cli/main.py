@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -42,9 +44,13 @@ app.command("m2a.cli.data:app", name="data", help="Check, describe, copy and dra
 app.command("m2a.cli.bench:app", name="bench", help="Measure speed, side by side in one run.")
 app.command("m2a.cli.doctor:doctor", name="doctor", help="Check that this installation can do its work.")
 
+_NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line. Exits with 1 and one message for an `M2AError`, with 130 when interrupted."""
+    """Runs the command line. Exits with 1 and one message for an `M2AError` or a path that the system refuses, with 130
+    when interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # names of files may be of another encoding
@@ -66,6 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of a pipe has enough
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if not (error.errno in _FULL or (error.errno in _NO_PLACE and error.filename is not None)):
+            raise
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        wanted = "with room left" if error.errno in _FULL else "where you may read and write"
+        fail(f"{where}{error.strerror}. Name a place {wanted}.")
     finally:
         app.config = ()
 

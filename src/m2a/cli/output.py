@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
@@ -23,8 +24,13 @@ def error_console() -> Console:
 
 
 def print_json(content: Any) -> None:
-    """One JSON document, without colours or wrapping."""
-    CONSOLE.print(json.dumps(content, indent=1, ensure_ascii=False), highlight=False, soft_wrap=True)
+    """One JSON document, without colours or wrapping; escaped where stdout could not print a name as it is."""
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(content, indent=1)
+    CONSOLE.print(text, highlight=False, soft_wrap=True)
 
 
 def write_json(path: Path, content: Any) -> None:

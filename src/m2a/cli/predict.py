@@ -105,9 +105,9 @@ def predict(
         _show(said, _print, json)
         return
     timelines = _slide(network, paths, window=window, step=step, frame_rate=frame_rate, **options)
+    _show(timelines, _print_timelines, json)  # ends where the one video of a picture is bad
     if picture is not None and not isinstance(timelines[0], BadClip):
         _draw(timelines[0], picture)
-    _show(timelines, _print_timelines, json)
 
 
 def _predict(
@@ -164,14 +164,14 @@ def _show(said: Sequence[_Answer | BadClip], print_answers: Callable[[Sequence[_
     from m2a.data import BadClip
 
     bad = [clip for clip in said if isinstance(clip, BadClip)]
-    if json and (len(said) > 1 or not bad):
+    if json:
         print_json(
             [
                 {"path": str(one.path), "error": one.reason} if isinstance(one, BadClip) else one.to_dict()
                 for one in said
             ]
         )
-    elif not json:
+    else:
         print_answers([one for one in said if not isinstance(one, BadClip)])
     if bad:
         many = f"{len(bad)} of {len(said)} videos cannot be decoded:\n  " if len(said) > 1 else ""

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from posixpath import normpath
 
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip
@@ -122,4 +123,4 @@ def _read_row(row: dict[str, str | None], base: Path, where: str, split: str, na
     if own.lower() not in SPLIT_NAMES:
         raise DataError(f"{where}: the split {own!r} is not one of: {', '.join(SPLIT_NAMES)}")
     group = (row.get("group") or "").strip()
-    return SPLIT_NAMES[own.lower()], ClipFile(id=path, path=base / path, label=label, group=group)
+    return SPLIT_NAMES[own.lower()], ClipFile(id=normpath(path), path=base / path, label=label, group=group)

@@ -69,7 +69,7 @@ def load(model: VideoClassifier, content: Mapping[str, Any], state: Mapping[str,
     if fingerprint(model.backbone) != content["adapter"]["image_network"]:
         raise CheckpointError(
             f"{source} was trained beside other image weights than these (by their SHA-256), and would be wrong here. "
-            "Give the file it was trained with as image_weights=."
+            "Give the file it was trained with as image_weights=, on the command line --image-weights."
         )
     missing = {key: value for key, value in model.state_dict().items() if key not in adapter_state(model)}
     load_whole(model, {**missing, **state}, source)

@@ -137,7 +137,7 @@ def _image_weights(model_id: str, config: ModelConfig) -> bool | str:
     )
     raise NotFoundError(
         f"{model_id} is an adapter, which needs the image weights it was trained beside. {known} Pass them on: "
-        "m2a.load(path, image_weights=FILE)."
+        "m2a.load(path, image_weights=FILE), on the command line --image-weights FILE."
     )
 
 

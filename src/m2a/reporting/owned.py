@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ _MARKS = (MARK.encode(), b"made by m2a explain")  # the second in pictures of be
 
 
 def check_ours(path: Path, flag: str = "--out") -> None:
-    """Raises ConfigError where something is at `path`, which `flag` names, that this library did not write."""
+    """Raises ConfigError where something is at `path`, which `flag` names, that this library did not write, or where
+    nothing can be written there."""
     _check(path, flag, lambda: any(mark in path.read_bytes() for mark in _MARKS))
 
 
@@ -25,14 +27,26 @@ def check_our_json(path: Path, flag: str = "--out") -> None:
 
 
 def _check(path: Path, flag: str, is_ours: Callable[[], bool]) -> None:
+    _check_place(path, f"Name another file with {flag}.")
     if path.is_dir() or (path.exists() and not is_ours()):
         what = "is a folder" if path.is_dir() else "is there already and was not written by m2a"
         raise ConfigError(f"{path} {what}; nothing is overwritten. Name another file with {flag}.")
 
 
+def _check_place(path: Path, way_out: str) -> None:
+    """Raises ConfigError where a file or folder at `path` could not be written or made: what is long to measure is
+    not to be lost for want of a place."""
+    nearest = next(place for place in (path, *path.absolute().parents) if os.path.exists(place))
+    if nearest != path and not nearest.is_dir():
+        raise ConfigError(f"{path} cannot be written: {nearest} is not a folder. {way_out}")
+    if not os.access(nearest, os.W_OK):
+        raise ConfigError(f"{path} cannot be written: you may not write {nearest}. {way_out}")
+
+
 def check_results(folder: Path) -> None:
     """Raises ConfigError for a folder that the results of an evaluation may not go to: one of a run, whose own they
-    would replace, or with a file of somebody else in their place."""
+    would replace, one with a file of somebody else in their place, or one that cannot be written."""
+    _check_place(folder, "Name another folder for the results with --out.")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; name a folder for the results with --out.")
     if (folder / "config.yaml").exists():

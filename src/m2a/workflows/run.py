@@ -16,10 +16,10 @@ from rich.text import Text
 
 from m2a.data.annotations import read_clips
 from m2a.data.class_folders import refuse_inside
-from m2a.data.clipset import ClipSet
+from m2a.data.clipset import ClipSet, first_few
 from m2a.data.skip_list import LeftOut, leave_out
 from m2a.data.subset import first_of_each_class
-from m2a.errors import ConfigError, NotFoundError
+from m2a.errors import ConfigError, DataError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate
 from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import VideoClassifier, load
@@ -56,6 +56,7 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
     clips = read_set(config.data, config.format, config.missing, console, split=config.split)
     refuse_inside(clips, config.run_folder, "name one with --out")
     clips, left_out = without_listed(clips, config.skip_list, console)
+    _refuse_emptied(clips, left_out["train"], config.skip_list)
     clips = limited(clips, config, console)
     fitted = fit(config, clips, console=console)
     folder = config.run_folder
@@ -207,6 +208,16 @@ def without_listed(
     counts = ", ".join(f"{len(members):,} {name}" for name, members in left_out.items())
     console.print(Text(f"  {skip_list} leaves out {counts} clips"), soft_wrap=True)
     return kept, left_out
+
+
+def _refuse_emptied(clips: ClipSet, left_out: Sequence[LeftOut], skip_list: str | Path | None) -> None:
+    """Raises DataError where the list takes the last training clip of a class: it could never be learned."""
+    lost = sorted({left.clip.label for left in left_out} - {clip.label for clip in clips.split("train")})
+    if lost:
+        raise DataError(
+            f"{skip_list} leaves {first_few(lost)} without a training clip. Add sound clips, take some out of the "
+            "list, or remove the class from the data set."
+        )
 
 
 def limited(clips: ClipSet, config: TrainConfig, console: Console) -> ClipSet:
