@@ -58,7 +58,7 @@ class Parameters:
             if self.total(split) < len(self.labels):
                 raise ConfigError(
                     f"num_{split}={self.total(split)}: every one of the {len(self.labels)} classes needs a clip. "
-                    f"Ask for at least {len(self.labels)}, or choose fewer `classes`."
+                    f"Ask for at least {len(self.labels)}, or choose fewer `classes` (--num-classes)."
                 )
         if self.seed < 0:
             raise ConfigError(f"seed={self.seed}: a seed is 0 or more.")
