@@ -62,7 +62,7 @@ def predict(
     step:
         Seconds from one window to the next; by default half a window.
     frame_rate:
-        Frames a second, of folders of frames, which do not say; videos keep their own times.
+        Frames a second, of what does not say, as folders of frames do not; videos keep their own times.
     picture:
         With --sliding and one video: a PNG to draw the timeline into.
     batch_size:
@@ -119,16 +119,14 @@ def _predict(
     return _followed(predict_all(network, paths, **how, **options), len(paths))
 
 
-def _slide(
-    network: VideoClassifier, paths: Sequence[Path], *, frame_rate: float | None, **options: Any
-) -> list[Timeline | BadClip]:
+def _slide(network: VideoClassifier, paths: Sequence[Path], **options: Any) -> list[Timeline | BadClip]:
     from m2a.data import BadClip
     from m2a.errors import UnreadableClipError
     from m2a.evaluation import predict_timeline
 
     def said(index: int, path: Path) -> Timeline | BadClip:
-        try:  # a video says itself when it shows its frames
-            return predict_timeline(network, path, frame_rate=frame_rate if path.is_dir() else None, **options)
+        try:
+            return predict_timeline(network, path, **options)
         except UnreadableClipError as error:
             return BadClip(path=path, reason=error.reason, index=index)
 

@@ -107,8 +107,7 @@ def predict_timeline(
         path: a video file, or a folder of JPEG frames.
         window: seconds that the model sees at once.
         step: seconds from one window to the next; half a window by default. The last window ends with the video.
-        frame_rate: frames a second; needed for a folder of frames, which does not say. Given for a video, it stands in
-            place of the file's times.
+        frame_rate: frames a second; of what does not say, as folders of frames do not. What says keeps its own times.
         top_k: labels of each window.
         batch_size: windows that go through the model together.
         bf16: compute in bfloat16 (autocast).
@@ -157,7 +156,7 @@ def predict_timeline(
 def _evenly(clip: ClipReader, given: float | None) -> tuple[float, Sequence[int]]:
     """Ticks a second, and the frame that is seen at each tick. As a rule these are the frames themselves; where they do
     not come evenly, as in films of screens and of some phones, a frame may be seen at several ticks or at none."""
-    rate, times = given or clip.frame_rate, None if given else clip.times()
+    rate, times = clip.frame_rate or given, clip.times()
     if times is not None and len(times) > 1:
         when, numbers = np.array(times), np.arange(len(times))
         for even in filter(None, (rate, (len(times) - 1) / times[-1])):

@@ -168,8 +168,9 @@ def draw(
     site_files = [_beside(out, one.name if len(shown) > 1 else "") for one, _ in shown] if out else []
     written = [path for path in (out, *site_files, animation) if path is not None]
     check_outputs(out, animation)
-    for path in written:
+    for path in site_files:
         check_ours(path)
+    for path in written:
         path.parent.mkdir(parents=True, exist_ok=True)
     if out is not None:
         _draw_heat(explained, out, frames)
