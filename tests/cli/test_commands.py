@@ -83,6 +83,14 @@ def test_an_adapter_from_training_to_prediction(m2a: Command, video_set: Path, t
     assert json.loads(scores.out)["top1"] == json.loads((run / "evaluation.json").read_text())["top1"]
 
 
+def test_beside_random_weights_there_is_no_adapter(m2a: Command, video_set: Path, tmp_path: Path) -> None:
+    outcome = m2a("train", "--data", video_set, "--out", tmp_path / "run", "--freeze-backbone", *tiny())
+    assert outcome.code == 0, outcome.err
+    assert "no adapter was saved" in outcome.message
+    assert not (tmp_path / "run" / "adapter").exists()
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+
+
 def test_training_on_something_something_layout(m2a: Command, frames_set: Path, tmp_path: Path) -> None:
     outcome = m2a("train", "--data", frames_set, "--out", tmp_path / "run", *tiny(mechanism="m2a+tsm"))
     assert outcome.code == 0, outcome.err
@@ -116,7 +124,7 @@ def test_evaluate_never_overwrites_the_runs_results(m2a: Command, trained: Path,
     outcome = m2a("evaluate", trained, "--split-number", 2)
     assert outcome.code == 1
     assert "--format and --split-number are for --data" in outcome.message
-    for flags in (("--data", video_set), ("--num-crops", 3)):
+    for flags in (("--data", video_set), ("--num-crops", 3), ("--skip-list", video_set / "no.txt")):
         outcome = m2a("evaluate", trained, *flags)
         assert outcome.code == 1
         assert "Name a folder for the results with --out" in outcome.message
@@ -144,6 +152,27 @@ def test_evaluate_replaces_nothing_of_anybody_else(
     for _ in range(2):  # its own results it replaces
         assert m2a("evaluate", trained, *flags, "--out", tmp_path / "again").code == 0
     assert m2a("evaluate", run, "--workers", 0, "--out", run).code == 0
+
+
+def test_evaluate_replaces_no_results_of_another_model_and_no_probes(
+    m2a: Command, trained: Path, video_set: Path, tmp_path: Path
+) -> None:
+    run, out = shutil.copytree(trained, tmp_path / "other"), tmp_path / "out"
+    flags = ("--data", video_set, "--out", out, "--workers", 0)
+    assert m2a("evaluate", run, *flags).code == 0
+    before = (out / "evaluation.json").read_bytes()
+    for model, more in ((trained, ()), (run, ("--split", "train")), (run, ("--num-crops", 3))):
+        refused = m2a("evaluate", model, *flags, *more)
+        assert refused.code == 1
+        assert f"{out / 'evaluation.json'} holds other results" in refused.message
+        assert (out / "evaluation.json").read_bytes() == before
+    for arguments, place in (((run, *flags), out), ((run, "--workers", 0), run)):
+        assert m2a("evaluate", *arguments, "--probes").code == 0
+        refused = m2a("evaluate", *arguments)
+        assert refused.code == 1
+        assert f"{place / 'evaluation.json'} holds probes in time" in refused.message
+        assert "probes" in json.loads((place / "evaluation.json").read_text())
+        assert m2a("evaluate", *arguments, "--probes").code == 0
 
 
 def test_predict_names_every_label(m2a: Command, trained: Path, video_set: Path, frames_set: Path) -> None:

@@ -119,6 +119,10 @@ def test_a_run_on_one_table_of_several(m2a: Command, own: Path, video_set: Path,
     assert outcome.code == 0, outcome.err
     assert "No film strips" not in outcome.message
     assert "<img" in (own / "report.html").read_text(encoding="utf-8")
+    other = tmp_path / "evaluated"
+    assert m2a("evaluate", own / "model", "--data", root / "b.csv", "--out", other, "--workers", 0).code == 0
+    assert "No film strips" not in m2a("report", other).message
+    assert "<img" in (other / "report.html").read_text(encoding="utf-8")
     moved = shutil.move(root / "validation" / LABELS[0], root / "others")
     video = next(Path(moved).glob("*.mp4"))
     rows = [row for row in rows if row.endswith(",train")] + [f"{video.relative_to(root)},{LABELS[0]},validation"]

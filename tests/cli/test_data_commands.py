@@ -59,14 +59,21 @@ def test_check_then_train_and_evaluate_without_the_bad_clips(
     assert f"{skip_list} leaves out 1 train, 1 validation clips" in trained.err
     assert "could not be decoded" not in trained.err
     assert yaml.safe_load((run / "config.yaml").read_text())["skip_list"] == str(skip_list)
-    for folder, arguments in ((run, ()), (tmp_path / "e", ("--data", data, "--skip-list", skip_list))):
+    listed = skip_list.read_bytes()
+    skip_list.write_text(f"{names[0]}\n")  # a run keeps its own copy
+    (tmp_path / "copy.txt").write_bytes(listed)
+    for folder, arguments in ((run, ()), (tmp_path / "e", ("--data", data, "--skip-list", tmp_path / "copy.txt"))):
         outcome = m2a("evaluate", run, *arguments, *(("--out", folder) if arguments else ()), "--workers", 0)
         assert outcome.code == 0, outcome.err
         assert "leaves out" in outcome.err
         evaluation = json.loads((folder / "evaluation.json").read_text())
         assert evaluation["num_clips"] == 5
         assert [entry["path"] for entry in evaluation["skipped"]] == [str(bad[1])]
-        assert "skip.txt: truncated: the file is cut off" in evaluation["skipped"][0]["reason"]
+        assert "truncated: the file is cut off" in evaluation["skipped"][0]["reason"]
+    skip_list.unlink()
+    resumed = m2a("train", "--data", data, "--out", run, *tiny(skip_list=run / "skip.txt", epochs=2), "--resume")
+    assert "Resume with the same" in resumed.message  # its options are read, and its list is where it was
+    assert (run / "skip.txt").read_bytes() == listed
 
 
 def test_the_check_as_json(m2a: Command, damaged: tuple[Path, list[Path]], tmp_path: Path) -> None:

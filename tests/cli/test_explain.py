@@ -106,6 +106,12 @@ def test_the_truth_is_what_is_known(m2a: Command, plain: Path, frames_set: Path,
     clip = frames_set / "20bn-something-something-v1" / number
     known = json.loads(m2a("explain", clip, "--model", plain, "--json").out)
     assert known["truth"] == label  # by the run's own data
+    other = clip.with_name(lines[1].split(";")[0])
+    away = other.rename(tmp_path / "away")
+    try:
+        assert json.loads(m2a("explain", clip, "--model", plain, "--json").out)["truth"] == label
+    finally:
+        away.rename(other)
     moved = clip.rename(tmp_path / number)
     try:
         unknown = json.loads(m2a("explain", moved, "--model", plain, "--json").out)

@@ -91,6 +91,13 @@ def test_a_picture_beside_videos_is_no_clip(tmp_path: Path) -> None:
     assert [path.name for path in find_clips(tmp_path / "train" / "a")] == ["1.mp4"]
 
 
+def test_links_to_folders_are_followed_where_they_lead_to_something_new(tmp_path: Path) -> None:
+    touch(tmp_path / "a" / "1.mp4")
+    (tmp_path / "a" / "back").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "other").symlink_to(tmp_path / "a", target_is_directory=True)
+    assert [path.relative_to(tmp_path).as_posix() for path in find_clips(tmp_path)] == ["a/1.mp4", "other/1.mp4"]
+
+
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     touch(*(tmp_path / label / f"{k}.mp4" for label in ("train", "boat") for k in range(2)))
     assert read_clips(tmp_path).labels == ("boat", "train")

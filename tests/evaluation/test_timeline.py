@@ -17,7 +17,7 @@ from m2a.data.synthetic import synthesize
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation import predict_timeline
 from m2a.evaluation.predict import Guess, likeliest
-from m2a.evaluation.timeline import Interval, Timeline, Window
+from m2a.evaluation.timeline import Interval, Timeline, Window, _evenly
 from m2a.models import VideoClassifier, create_model
 from m2a.reporting import write_timeline
 
@@ -145,6 +145,24 @@ def test_frames_that_do_not_come_evenly(suffix: str, codec: str, model: VideoCla
         assert guess.probability == pytest.approx(expected[LABELS.index(guess.label)].item(), abs=1e-4)
     assert len(timeline.frames) == 12
     assert all(b - a == pytest.approx(1 / 3, abs=0.05) for (a, _), (b, _) in pairwise(timeline.frames))
+
+
+@pytest.mark.parametrize(
+    ("times", "rate", "seen"),
+    [
+        ([0, 0, 0, 0, 0, 0.5, 1.0, 1.5], 2, [4, 5, 6, 7]),  # the step between frames is 0 in half of the cases
+        ([0, 0, 0], 5, [0, 1, 2]),  # no times at all
+    ],
+)
+def test_frames_at_one_and_the_same_time(
+    times: list[float], rate: float, seen: list[int], video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_clip(video) as clip:
+        monkeypatch.setattr(clip, "times", lambda: times)  # no file that we can write has such times
+        monkeypatch.setattr(clip, "frame_rate", None)
+        monkeypatch.setattr(clip, "num_frames", len(times))
+        found, ticks = _evenly(clip, 5.0)
+    assert (found, list(ticks)) == (rate, seen)
 
 
 def write_at(path: Path, codec: str, times: list[float]) -> Path:

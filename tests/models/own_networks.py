@@ -39,6 +39,20 @@ class Maps(Residual):
         return self.features(x)
 
 
+class MapsChannelsLast(Residual):
+    """Gives maps (N, H, W, 11)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.features(x).permute(0, 2, 3, 1)
+
+
+class NormedMapsChannelsLast(MapsChannelsLast):
+    """As Swin ends without its pooling."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.layer_norm(super().forward(x), (11,)) + 1
+
+
 class Tokens(Residual):
     """Gives tokens (N, L, 11)."""
 

@@ -135,6 +135,20 @@ def test_an_adapter_beside_a_network_of_ones_own(tmp_path: Path) -> None:
     again.load_state_dict(weights)
     x = clips()
     assert torch.equal(load(tmp_path, backbone=again)(x), model(x))
+    torch.save(weights, tmp_path / "image.pth")  # or from their file
+    found = load(tmp_path, backbone=own.Residual(), image_weights=tmp_path / "image.pth")
+    assert torch.equal(found(x), model(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_an_adapter_of_a_model_in_another_precision(tmp_path: Path, image_weights: Path, dtype: torch.dtype) -> None:
+    model = trained(pretrained=image_weights).to(dtype)
+    model.save_adapter(tmp_path / "adapter")
+    again = load(tmp_path / "adapter")
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+    assert all(torch.equal(value, again.state_dict()[key].to(value.dtype)) for key, value in model.state_dict().items())
+    x = clips()
+    assert torch.equal(again(x), model.float()(x))  # of the values that were saved, not of those of the image weights
 
 
 def test_a_backbone_that_is_trained_has_no_adapter(tmp_path: Path) -> None:

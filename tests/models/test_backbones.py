@@ -21,6 +21,8 @@ from m2a.models.frame_features import find_classifier, without_classifier
 OWN = {
     own.Residual: ("head", 11),
     own.Maps: ("", 11),
+    own.MapsChannelsLast: ("", 11),
+    own.NormedMapsChannelsLast: ("", 11),
     own.Tokens: ("", 11),
     own.Auxiliary: ("head", 11),
     own.InABag: ("head", 11),
@@ -54,13 +56,66 @@ def test_a_network_of_ones_own(kind: type[own.Residual], consensus: Any) -> None
     assert all(p.grad is not None for n, p in model.backbone.named_parameters() if "head" not in n)
 
 
-@pytest.mark.parametrize("kind", [own.Residual, own.Maps, own.Tokens, own.InABag])
+@pytest.mark.parametrize(
+    "kind",
+    [own.Residual, own.Maps, own.MapsChannelsLast, own.NormedMapsChannelsLast, own.Tokens, own.InABag],
+)
 def test_features_are_the_mean_over_maps_and_tokens(kind: type[own.Residual]) -> None:
     network = kind().eval()
     model = VideoClassifier(network, num_classes=5, num_frames=3).eval()
     x = clips()
-    expected = network.features(x.flatten(0, 1)).mean((2, 3)).view(2, 3, 11)
+    maps = network.features(x.flatten(0, 1))
+    if kind is own.NormedMapsChannelsLast:
+        maps = network(x.flatten(0, 1)).permute(0, 3, 1, 2)
+    expected = maps.mean((2, 3)).view(2, 3, 11)
     torch.testing.assert_close(model.frame_features(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        ("swin_tiny_patch4_window7_224", {"depths": (1, 1, 1, 1)}),  # maps with channels last
+        ("resnet10t", {"channels": (8, 8, 16, 16)}),  # maps with channels first
+        ("vit_tiny_patch16_224", {"depth": 1}),  # tokens
+    ],
+)
+def test_a_backbone_of_timms_without_its_pooling(backbone: str, options: dict[str, Any]) -> None:
+    network: Any = timm.create_model(backbone, global_pool="", **options)
+    model = VideoClassifier(network, num_classes=5, num_frames=1).eval()
+    assert model.head.in_features == network.num_features
+    x = torch.randn(2, 1, 3, 224, 224)
+    made = network.forward_features(x[:, 0])
+    axes = [axis for axis in range(1, made.ndim) if made.shape[axis] != network.num_features]
+    torch.testing.assert_close(model.frame_features(x)[:, 0], made.mean(axes))
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_a_network_is_left_as_it_was_where_no_model_can_be_made_of_it(tmp_path: Path, pretrained: bool) -> None:
+    network, others = own.Residual(), own.Residual()
+    seen: list[int] = []
+    hook = network.stem.register_forward_hook(lambda *_: seen.append(1))
+    weights, spelled = {key: value.clone() for key, value in network.state_dict().items()}, str(network)
+    torch.save(others.state_dict(), tmp_path / "image.pth")
+    given: dict[str, Any] = {"pretrained": tmp_path / "image.pth"} if pretrained else {}
+    with pytest.raises(ConfigError, match="2 labels were given for 5 classes"):
+        create_model(network, num_classes=5, num_frames=3, reduction=2, labels=("a", "b"), **given)
+    assert str(network) == spelled
+    assert network.state_dict().keys() == weights.keys()
+    assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+    network(torch.randn(1, 3, 32, 32))
+    hook.remove()
+    network(torch.randn(1, 3, 32, 32))
+    assert seen == [1]
+    assert create_model(network, num_classes=5, num_frames=3, reduction=2)(clips()).shape == (2, 5)
+
+
+def test_a_network_is_left_as_it_was_where_it_cannot_be_inflated_and_filled() -> None:
+    network = timm.create_model("resnet10t", channels=(8, 8, 16, 16))
+    spelled, kind = str(network), type(network)
+    with pytest.raises(ConfigError, match="2 labels were given for 5 classes"):
+        create_model(network, num_classes=5, num_frames=3, inflate=True, labels=("a", "b"))
+    assert (str(network), type(network)) == (spelled, kind)
+    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 1000)
 
 
 def test_a_hidden_layer_is_not_taken_for_a_classifier() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny import VISIBLE
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 import m2a
 from m2a.models import VideoClassifier, create_model, for_inference
@@ -117,6 +118,39 @@ def test_only_a_norm_that_alone_reads_a_convolution_is_folded() -> None:
     assert isinstance(copy.backbone.good, nn.Identity)
     assert norms(copy) == norms(model) - 1
     assert_near(scores(copy), scores(model), 1e-4)
+
+
+class LooksTwice(nn.Module):
+    """Takes a convolution's output, or its weights, where the autograd graph does not show it."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where = where
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 7, 3), nn.BatchNorm2d(7), nn.Linear(7, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.conv(x)
+        seen = {"output": made.detach(), "weight": self.conv.weight.mean((1, 2, 3))[None, :, None, None]}[self.where]
+        return self.fc((self.norm(made) * seen).mean((2, 3)))
+
+
+@pytest.mark.parametrize("where", ["output", "weight"])
+def test_nothing_is_folded_that_changes_scores(where: str) -> None:
+    model = stirred(VideoClassifier(LooksTwice(where), 4, num_frames=3))
+    model.preprocessing = m2a.models.default_preprocessing(model.backbone, num_frames=3, size=32)
+    copy = for_inference(model)
+    assert norms(copy) == norms(model)
+    assert_near(scores(copy), scores(model), 1e-4)
+
+
+def test_pruned_layers_stay() -> None:
+    model = stirred(create_model("resnet10t", num_classes=5, num_frames=3, size=32, backbone_options=VISIBLE))
+    prune.l1_unstructured(model.backbone.layer1[0].conv1, "weight", amount=0.5)
+    expected = scores(model)
+    copy = for_inference(model)
+    assert norms(copy) == 1
+    assert_near(scores(copy), expected, 1e-4)
+    assert torch.equal(scores(model), expected)
 
 
 def test_what_a_mechanism_puts_between_stays_between() -> None:

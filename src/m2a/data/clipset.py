@@ -102,17 +102,21 @@ def find_clips(path: Path) -> list[Path]:
         raise NotFoundError(f"There is no video {path}. Give a video file, a folder of .jpg frames, or one of videos.")
     if path.is_file() or is_clip(path):
         return [path]
-    found = _clips_below(path)
+    found = _clips_below(path, frozenset({path.resolve()}))
     if not found:
         raise DataError(f"{path}: there is no clip in this folder; {WHAT_A_CLIP_IS}.")
     return found
 
 
-def _clips_below(folder: Path) -> list[Path]:
-    names = sorted((name for name in names_in(folder) if not is_hidden(name)), key=natural_key)
-    children = [folder / name for name in names]
-    clips = [[child] if is_clip(child) else _clips_below(child) if child.is_dir() else [] for child in children]
-    return [clip for part in clips for clip in part]
+def _clips_below(folder: Path, above: frozenset[Path]) -> list[Path]:
+    """`above` are the folders that it is in, itself among them: a link to one of them leads to nothing new."""
+    clips = []
+    for child in (folder / name for name in sorted(names_in(folder), key=natural_key) if not is_hidden(name)):
+        if is_clip(child):
+            clips.append(child)
+        elif child.is_dir() and (place := child.resolve()) not in above:
+            clips += _clips_below(child, above | {place})
+    return clips
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -143,6 +143,10 @@ def evaluate(
     """
     if model.labels is None:
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
+    if len(model.labels) < 2:
+        raise ConfigError(
+            f"This model has one class, {model.labels[0]!r}, and is always right. It takes 2 to evaluate."
+        )
     if not clips:
         raise DataError("There are no clips to evaluate.")
     _check_labels(clips, model.labels)

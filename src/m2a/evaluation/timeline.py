@@ -157,12 +157,13 @@ def _evenly(clip: ClipReader, given: float | None) -> tuple[float, Sequence[int]
     """Ticks a second, and the frame that is seen at each tick. As a rule these are the frames themselves; where they do
     not come evenly, as in films of screens and of some phones, a frame may be seen at several ticks or at none."""
     rate, times = clip.frame_rate or given, clip.times()
-    if times is not None and len(times) > 1:
+    if times is not None and times and times[-1] > times[0]:
         when, numbers = np.array(times), np.arange(len(times))
         for even in filter(None, (rate, (len(times) - 1) / times[-1])):
             if np.abs(when - numbers / even).max() < 0.5 / even:
                 return even, range(len(times))
-        rate = 1 / float(np.median(np.diff(when)))
+        steps = np.diff(when)
+        rate = 1 / float(np.median(steps[steps > 0]))  # frames at one and the same time are no step
         edges = (np.arange(round(times[-1] * rate) + 1) + 0.5) / rate
         return rate, (np.searchsorted(when, edges, side="right") - 1).tolist()
     if rate is None or rate <= 0:

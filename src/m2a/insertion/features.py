@@ -93,6 +93,20 @@ def _permuted(step: Step, given: Step) -> bool:
     return False
 
 
+def ends_channels_last(made: Step) -> bool:
+    """Whether maps have their channels behind, from the last layer that worked on them and the exchanges of axes since;
+    first where there was none."""
+    step, exchanged = made, False
+    while step.operation not in _CHANNELS_FIRST | _CHANNELS_LAST:
+        if not step.sources:
+            return False
+        before = step.sources[0].shape
+        forth, back = (*before[:1], *before[2:], *before[1:2]), (*before[:1], *before[-1:], *before[1:-1])
+        exchanged ^= step.operation in ("permute", "transpose") and step.shape in (forth, back)
+        step = step.sources[0]
+    return exchanged if step.operation in _CHANNELS_FIRST else not exchanged
+
+
 def _spelled(shape: tuple[int, ...], batch: int) -> str:
     sides = ["N" if shape[:1] == (batch,) and index == 0 else str(side) for index, side in enumerate(shape)]
     return " x ".join(sides) or "a single number"

@@ -64,9 +64,11 @@ def save(model: VideoClassifier, folder: Path) -> None:
 
 
 def load(model: VideoClassifier, content: Mapping[str, Any], state: Mapping[str, Tensor], source: Path) -> None:
-    """Puts an adapter's tensors into a model on image weights. Raises CheckpointError when those are not the ones it
-    was trained with, or the tensors do not fit."""
-    if fingerprint(model.backbone) != content["adapter"]["image_network"]:
+    """Puts an adapter's tensors into a model on image weights, which are rounded to half precision where the adapter is
+    of a model in it. Raises CheckpointError when those are not the ones it was trained with, or the tensors do not
+    fit."""
+    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
+    if not _is_of(model.backbone, content["adapter"]["image_network"], dtype):
         raise CheckpointError(
             f"{source} was trained beside other image weights than these (by their SHA-256), and would be wrong here. "
             "Give the file it was trained with as image_weights=, on the command line --image-weights."
@@ -81,13 +83,27 @@ def adapter_state(model: VideoClassifier) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if not key.startswith("backbone.") or is_of_mechanism(key)}
 
 
-def fingerprint(backbone: nn.Module) -> str:
+def _is_of(backbone: nn.Module, expected: str, dtype: torch.dtype) -> bool:
+    """Whether an image network has the fingerprint `expected`, as it is, or once its values are rounded to `dtype`, and
+    rounds them then."""
+    if fingerprint(backbone) == expected:
+        return True
+    if fingerprint(backbone, dtype) != expected:
+        return False
+    for name, tensor in backbone.state_dict().items():
+        if tensor.is_floating_point() and not is_of_mechanism(name):
+            tensor.copy_(tensor.to(dtype))
+    return True
+
+
+def fingerprint(backbone: nn.Module, dtype: torch.dtype | None = None) -> str:
     """SHA-256 of the image network's names, shapes and values, mechanisms and counters left out: wherever it lies and
-    in whichever memory format."""
+    in whichever memory format; with `dtype`, as it were in that precision."""
     digest = hashlib.sha256()
     for name, tensor in sorted(backbone.state_dict().items()):
         if is_of_mechanism(name) or name.endswith("num_batches_tracked"):  # older files have no counters
             continue
+        tensor = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -101,6 +101,7 @@ class VideoClassifier(
         output = without_classifier(backbone)
         self.backbone: Any = backbone
         self._takes_clips = output.takes_clips
+        self._channels_last = output.channels_last
         num_frames = num_frames or get_num_frames(backbone) or 8
         self.preprocessing = preprocessing or default_preprocessing(backbone, num_frames=num_frames)
         self.num_frames = num_frames
@@ -145,9 +146,13 @@ class VideoClassifier(
         if is_inflated(self.backbone):
             return self.backbone.frame_features(clips_BTCHW.transpose(1, 2))
         if self._takes_clips:
-            return pooled(self.backbone(clips_BTCHW.transpose(1, 2)), clips_BTCHW.shape[0]).unsqueeze(1)
+            clips_BCTHW = clips_BTCHW.transpose(1, 2)
+            return self._pooled(self.backbone(clips_BCTHW), clips_BCTHW.shape[0]).unsqueeze(1)
         frames_NCHW = clips_BTCHW.flatten(0, 1)  # its shape, not its len: that would fix the batch of an exported model
-        return pooled(self.backbone(frames_NCHW), frames_NCHW.shape[0]).unflatten(0, clips_BTCHW.shape[:2])
+        return self._pooled(self.backbone(frames_NCHW), frames_NCHW.shape[0]).unflatten(0, clips_BTCHW.shape[:2])
+
+    def _pooled(self, output: Any, num_images: int) -> Tensor:
+        return pooled(output, num_images, channels_last=self._channels_last)
 
     def train(self, mode: bool = True) -> VideoClassifier:
         """As torch's; a frozen backbone stays in evaluation mode, but for the mechanisms inside."""

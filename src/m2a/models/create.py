@@ -17,6 +17,7 @@ from m2a.models.classifier import VideoClassifier, default_preprocessing
 from m2a.models.config import ModelConfig
 from m2a.models.consensus import Consensus
 from m2a.models.inflation import inflate as inflate_network
+from m2a.models.restoring import as_it_was_on_error
 from m2a.models.weights import load_image_weights
 
 
@@ -44,7 +45,8 @@ def create_model(
 
     Args:
         backbone: a timm model ("resnet18", "convnext_tiny", "vit_small_patch16_224"), one of torchvision
-            ("torchvision/resnet18"), or a network of your own, which is changed in place.
+            ("torchvision/resnet18"), or a network of your own, which is changed in place (on an error it is as it
+            was).
         mechanism: a spec (`m2a.list_mechanisms()`); "none" is the frame-averaging baseline.
         num_classes: K.
         num_frames: T.
@@ -104,11 +106,18 @@ def build(
     size: int | None = None,
     **extras: Any,
 ) -> VideoClassifier:
-    """The model a config describes, around `network` or a backbone by its name. `extras` go to VideoClassifier."""
+    """The model a config describes, around `network`, which stays as it is where there is an error, or a backbone by
+    its name. `extras` go to VideoClassifier."""
     if network is None:
         network = create_backbone(config.backbone, pretrained=pretrained, size=size, options=config.backbone_options)
-    elif pretrained:
-        load_image_weights(network, str(pretrained))
+        return _around(network, config, size, extras)
+    with as_it_was_on_error(network, values=bool(pretrained)):
+        if pretrained:
+            load_image_weights(network, str(pretrained))
+        return _around(network, config, size, extras)
+
+
+def _around(network: nn.Module, config: ModelConfig, size: int | None, extras: dict[str, Any]) -> VideoClassifier:
     extras.setdefault("preprocessing", default_preprocessing(network, num_frames=config.num_frames, size=size))
     if config.inflate:
         inflate_network(network)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from m2a.errors import ClipShapeError, ConfigError
+from m2a.insertion.features import ends_channels_last
 from m2a.insertion.trace import BATCH, Step, Trace, UntraceableError, first_tensor, trace
 
 # A classifier's scores pass through these, and nothing else, on their way out of a network.
@@ -30,6 +31,8 @@ class Output:
     num_features: int
     takes_clips: bool
     """Whether it is 3D, and given (B, C, T, H, W)."""
+    channels_last: bool
+    """Whether it gives maps with the channels behind, (N, H, W, C) or (B, T, H, W, C)."""
 
 
 def without_classifier(network: Any) -> Output:
@@ -58,8 +61,9 @@ def without_classifier(network: Any) -> Output:
             f"{type(network).__name__} takes clips (N, T, C, H, W) by itself, so it is a video model already. Use "
             "m2a.insert on it, without VideoClassifier."
         )
-    channels = made.shape[1] if len(made.shape) in (2, 4, 5) else made.shape[2]
-    return Output(num_features=channels, takes_clips=record.clips)
+    last = len(made.shape) in (4, 5) and ends_channels_last(made)
+    channels = made.shape[-1] if last or len(made.shape) == 3 else made.shape[1]
+    return Output(num_features=channels, takes_clips=record.clips, channels_last=last)
 
 
 def find_classifier(network: nn.Module) -> str:
@@ -94,9 +98,9 @@ def _traced(network: nn.Module) -> Trace:
         ) from error
 
 
-def pooled(output: Any, num_images: int) -> Tensor:
-    """(N, F) of what a network gives: features as they are; the mean over maps (N, C, H, W) or (N, C, T, H, W) and
-    over tokens (N, L, C); of a tuple, a dict or the like, its first tensor.
+def pooled(output: Any, num_images: int, *, channels_last: bool = False) -> Tensor:
+    """(N, F) of what a network gives: features as they are; the mean over maps (N, C, H, W) or (N, C, T, H, W), or with
+    their channels last, and over tokens (N, L, C); of a tuple, a dict or the like, its first tensor.
 
     Raises ClipShapeError when there is no row for each image.
     """
@@ -108,4 +112,6 @@ def pooled(output: Any, num_images: int) -> Tensor:
         )
     if first.ndim == 2:
         return first
-    return first.mean(1) if first.ndim == 3 else first.flatten(2).mean(-1)
+    if channels_last or first.ndim == 3:
+        return first.flatten(1, -2).mean(1)
+    return first.flatten(2).mean(-1)

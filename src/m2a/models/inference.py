@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.utils._pytree import tree_leaves
 
 from m2a.models.classifier import VideoClassifier
 from m2a.models.inflation import InflatedConv3d
@@ -24,21 +25,49 @@ def for_inference(model: VideoClassifier, *, bf16: bool = False) -> VideoClassif
     """A copy in evaluation mode that gives the same scores, to rounding, with fewer passes over memory.
 
     A batch norm that is all that takes a convolution's output becomes part of the convolution's weights. Which those
-    are is read off the autograd graph of one clip of noise, whatever the network's code looks like. Weights are laid
-    out channels last, in which convolutions are fastest.
+    are is read off the autograd graph of one clip of noise, whatever the network's code looks like; where the features
+    of that clip do not stay after all, as where a convolution's output is looked at detached, too, all norms stay.
+    Weights are laid out channels last, in which convolutions are fastest.
 
     Args:
         bf16: the copy is for use under autocast to bfloat16: the weights of these convolutions are kept in it.
     """
     with torch.inference_mode(False):  # in it there is no graph to read
-        folded = copy.deepcopy(model).eval()
-        if any(type(module) in _NORMS for module in folded.modules()):
-            trace = _Trace(folded)
-            with _autocast(folded, bf16):
-                trace.run(_noise(folded))
-            trace.fold(torch.bfloat16 if bf16 else None)
+        folded = _copy(model)
+        if any(type(module) in _NORMS for module in folded.modules()) and not _fold_all(folded, bf16):
+            folded = _copy(model)
         to_channels_last(folded)
     return folded
+
+
+def _fold_all(model: VideoClassifier, bf16: bool) -> bool:
+    """Folds norms, in place; whether features stay."""
+    trace, clip = _Trace(model), _noise(model)
+    expected = trace.run(clip)
+    if bf16:
+        trace = _Trace(model)
+        with torch.autocast(clip.device.type, torch.bfloat16):
+            trace.run(clip)
+    folded = trace.fold()
+    with torch.no_grad():
+        found = model.frame_features(clip)
+    for convolution in trace.low.intersection(folded):
+        for parameter in convolution.parameters(recurse=False):
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return _agree(found, expected)
+
+
+def _agree(found: Tensor, expected: Tensor) -> bool:
+    """Whether they are equal but for rounding; what is wrongly folded is far off."""
+    share = 1e-3 if expected.dtype in (torch.float32, torch.float64) else 0.1
+    return bool((found - expected).abs().max() <= share * expected.abs().max())
+
+
+def _copy(model: VideoClassifier) -> VideoClassifier:
+    """In evaluation mode. Tensors that are computed from parameters, as those of pruned layers, are computed anew."""
+    kept = (value for module in model.modules() for value in tree_leaves(list(vars(module).values())))
+    computed = (value for value in kept if isinstance(value, Tensor) and not value.is_leaf)
+    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed}).eval()
 
 
 class _Trace:
@@ -56,7 +85,8 @@ class _Trace:
         self.low: set[nn.Module] = set()
         """Convolutions that ran under autocast."""
 
-    def run(self, clip: Tensor) -> None:
+    def run(self, clip: Tensor) -> Tensor:
+        """Runs the backbone, and returns its features."""
         with ExitStack() as stack, torch.enable_grad():
             for module in self.model.modules():
                 if type(module) in _CONVOLUTIONS:
@@ -64,14 +94,16 @@ class _Trace:
                     stack.callback(module.register_forward_hook(self._after_convolution, prepend=True).remove)
                 elif type(module) in _NORMS:
                     stack.callback(module.register_forward_pre_hook(self._before_norm).remove)
-            scores = self.model(clip.requires_grad_())
-        found, open_nodes = {scores.grad_fn}, [scores.grad_fn]
+            features = self.model.frame_features(clip.requires_grad_())
+        found: set[Any] = {features.grad_fn}
+        open_nodes = list(found)
         while open_nodes:
             for node, _ in open_nodes.pop().next_functions:
                 self.uses[node] += 1
                 if node is not None and node not in found:
                     found.add(node)
                     open_nodes.append(node)
+        return features.detach()
 
     def _after_convolution(self, module: nn.Module, args: Any, output: Tensor) -> None:
         self.calls[module] += 1
@@ -83,17 +115,20 @@ class _Trace:
         self.calls[module] += 1
         self.taken[module] = args[0].grad_fn
 
-    def fold(self, dtype: torch.dtype | None) -> None:
-        """Makes one of each convolution and the batch norm behind it, where both ran once."""
+    def fold(self) -> list[nn.Module]:
+        """Makes one of each convolution and the batch norm behind it, where both ran once; gives these convolutions."""
         names = {module: name for name, module in self.model.named_modules()}
+        folded = []
         for norm, node in self.taken.items():
             convolution = self.made.get(node)
-            if convolution is None or self.uses[node] != 1 or not _is_plain(norm):
+            if convolution is None or self.uses[node] != 1 or not _is_plain(norm) or _is_reparametrized(convolution):
                 continue
             if self.calls[norm] == self.calls[convolution] == 1:
-                _fold(convolution, norm, dtype if convolution in self.low else None)
+                _fold(convolution, norm)
                 after = norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity()
                 self.model.set_submodule(names[norm], after)
+                folded.append(convolution)
+        return folded
 
 
 def _is_plain(norm: nn.Module) -> bool:
@@ -101,15 +136,17 @@ def _is_plain(norm: nn.Module) -> bool:
     return norm.running_mean is not None and not norm._forward_hooks and not norm._forward_pre_hooks
 
 
-def _fold(convolution: Any, norm: Any, dtype: torch.dtype | None) -> None:
+def _is_reparametrized(layer: nn.Module) -> bool:
+    """Whether its weights are computed from other parameters, as those of a pruned layer."""
+    own = dict(layer.named_parameters(recurse=False))
+    return any(name not in own and getattr(layer, name) is not None for name in ("weight", "bias"))
+
+
+def _fold(convolution: Any, norm: Any) -> None:
     weights = fuse_conv_bn_weights(
         convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )
-    convolution.weight, convolution.bias = (nn.Parameter(part.detach().to(dtype), False) for part in weights)
-
-
-def _autocast(model: VideoClassifier, bf16: bool) -> AbstractContextManager[object]:
-    return torch.autocast(model.head.weight.device.type, torch.bfloat16) if bf16 else nullcontext()
+    convolution.weight, convolution.bias = (nn.Parameter(part.detach(), False) for part in weights)
 
 
 def _noise(model: VideoClassifier) -> Tensor:

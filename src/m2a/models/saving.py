@@ -94,9 +94,9 @@ def load(
     weights_path = _locate(model_id, adapters.ADAPTER if is_adapter else SAFETENSORS_SINGLE_FILE, hub)
     _check_given(model_id, config, backbone, image_weights, is_adapter)
     preprocessing = Preprocessing.from_dict(content["clips"])
-    pretrained: bool | str | Path = False
-    if is_adapter and backbone is None:
-        pretrained = image_weights or _image_weights(model_id, config)
+    pretrained: bool | str | Path = image_weights or False  # a network of one's own may have its weights in it
+    if is_adapter and backbone is None and not pretrained:
+        pretrained = _image_weights(model_id, config)
     model = build(
         config,
         backbone,
@@ -124,8 +124,6 @@ def _check_given(
         raise ConfigError(f"{model_id} has the backbone {config.backbone!r}, which is built from its name.")
     if image_weights is not None and not is_adapter:
         raise ConfigError(f"{model_id} is a whole model, which has its image weights; leave image_weights out.")
-    if image_weights is not None and backbone is not None:
-        raise ConfigError("Give either a backbone with its weights in it, or image_weights.")
 
 
 def _image_weights(model_id: str, config: ModelConfig) -> bool | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,10 @@ def _check_place(path: Path, way_out: str) -> None:
         raise ConfigError(f"{path} cannot be written: you may not write {nearest}. {way_out}")
 
 
-def check_results(folder: Path) -> None:
+def check_results(folder: Path, of: Mapping[str, Any]) -> None:
     """Raises ConfigError for a folder that the results of an evaluation may not go to: one of a run, whose own they
-    would replace, one with a file of somebody else in their place, or one that cannot be written."""
+    would replace, one with a file of somebody else or with other results in their place, or one that cannot be written.
+    `of` is what `evaluation.json` would say under these names of what was measured: results may be measured anew."""
     _check_place(folder, "Name another folder for the results with --out.")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; name a folder for the results with --out.")
@@ -59,6 +60,22 @@ def check_results(folder: Path) -> None:
                 f"{folder / name} is there already and was not written by m2a; nothing is overwritten. Name another "
                 "folder with --out."
             )
+    there = _json_object(folder / "evaluation.json")
+    other = [f"{name} {there.get(name)}, not {value}" for name, value in of.items() if there.get(name) != value]
+    if there and other:
+        raise ConfigError(
+            f"{folder / 'evaluation.json'} holds other results ({'; '.join(other)}); nothing is overwritten. Name "
+            "another folder with --out."
+        )
+
+
+def check_probes_kept(folder: Path, probes: bool) -> None:
+    """Raises ConfigError where an evaluation without probes would replace one that has them."""
+    if not probes and _json_object(folder / "evaluation.json").get("probes"):
+        raise ConfigError(
+            f"{folder / 'evaluation.json'} holds probes in time, which an evaluation without them would take away. Add "
+            "--probes, or name another folder with --out."
+        )
 
 
 def _is_evaluation(path: Path) -> bool:

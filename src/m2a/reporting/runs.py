@@ -70,6 +70,8 @@ class Run:
     num_frames: int | None = None
     size: int | None = None
     data: str = ""
+    read_as: Mapping[str, Any] = field(default_factory=dict)
+    """How `data` was read, where it is not a run's own: arguments of `m2a.data.read_clips`."""
     split: str = "validation"
     num_clips: int
     top1: float | None
@@ -142,6 +144,7 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
         "num_frames": None if raw.get("num_frames") is None else int(raw["num_frames"]),
         "size": None if raw.get("size") is None else int(raw["size"]),
         "data": str(raw.get("data") or ""),
+        "read_as": _read_as(raw.get("read") or {}),
         "split": str(raw.get("split") or "validation"),
         "num_clips": int(raw["num_clips"]),
         **{key: _number(raw.get(key)) for key in ("top1", "top5", "macs", "parameters")},
@@ -156,6 +159,10 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
         "hardware": str(hardware),
         "versions": {str(key): str(value) for key, value in (raw.get("versions") or {}).items()},
     }
+
+
+def _read_as(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {"root": str(raw["path"]), "format": str(raw["format"]), "split": int(raw["split"])} if raw else {}
 
 
 def _probes(raw: Mapping[str, Any]) -> dict[str, Any]:

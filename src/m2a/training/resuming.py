@@ -22,6 +22,8 @@ from m2a.training.config import TrainConfig
 from m2a.training.task import ClassificationTask
 
 _DATA = "m2a_data"
+SKIP_LIST = "skip.txt"
+"""A run's copy of the skip list that it was trained with, in its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ def _is_in_use(folder: Path) -> bool:
 def _has_only_begun(folder: Path) -> bool:
     """Whether it holds what a run writes before its first checkpoint, and nothing else."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    written = {"config.yaml", "metrics.csv", "tensorboard", "checkpoints"}
+    written = {"config.yaml", SKIP_LIST, "metrics.csv", "tensorboard", "checkpoints"}
     return "config.yaml" in names and names <= written and not any((folder / "checkpoints").glob("*"))
 
 
@@ -152,7 +154,8 @@ def _read(checkpoint: Path) -> dict[str, Any]:
 
 
 class GoingOn(L.Callback):
-    """What a run needs to go on that Lightning does not see to. Writes `config.yaml` when training begins."""
+    """What a run needs to go on that Lightning does not see to. Writes `config.yaml`, and a copy of the skip list where
+    there is one, when training begins."""
 
     def __init__(self, config: TrainConfig, clips: ClipSet):
         self.config = config
@@ -174,6 +177,9 @@ class GoingOn(L.Callback):
         scheduler = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
         retune(trainer.optimizers[0], scheduler, pl_module.groups(), self.config)
         self.config.run_folder.mkdir(parents=True, exist_ok=True)
+        if self.config.skip_list is not None:
+            content = self.config.skip_list.read_bytes()  # it may be this very copy
+            (self.config.run_folder / SKIP_LIST).write_bytes(content)
         self.config.with_changes(resume=False).save(self.config.run_folder / "config.yaml")
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from m2a.data.annotations import read_clips
 from m2a.data.preprocessing import Preprocessing
-from m2a.errors import ConfigError
+from m2a.errors import ConfigError, M2AError
 from m2a.explanation import Explanation, SiteEvidence, explain, heat_overlay, heat_scale, whole_clip
 from m2a.models import VideoClassifier, load
 from m2a.models.device import pick_device
@@ -120,7 +120,10 @@ def known_truth(video: str | Path, model: VideoClassifier, name: str) -> str | N
     home = root if root.is_dir() else root.parent  # it may be a list
     if not root.exists() or not path.is_relative_to(home.resolve()):
         return None
-    clips = read_clips(root, format=run.format, missing=run.missing, split=run.split)
+    try:
+        clips = read_clips(root, format=run.format, missing="skip", split=run.split)
+    except M2AError:
+        return None  # the set has changed; the video itself is there all the same
     labels = {clip.label for split in clips.splits.values() for clip in split if clip.path.resolve() == path}
     return labels.pop() if len(labels) == 1 else None
 

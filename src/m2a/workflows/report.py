@@ -192,6 +192,8 @@ def _read(run: Run) -> ClipSet:
         else:
             if not run.data or Path(run.data) in (config.data, clips.root):  # the data may be one list of several
                 return clips
+    if run.read_as:
+        return read_clips(**run.read_as, missing="skip")
     if not run.data:
         raise DataError(f"{run.folder / 'evaluation.json'} does not say on which data")
     return read_clips(run.data, missing="skip")

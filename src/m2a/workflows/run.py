@@ -25,9 +25,10 @@ from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import VideoClassifier, load
 from m2a.models.device import pick_device
 from m2a.reporting import Run, write_report
-from m2a.reporting.owned import check_results
+from m2a.reporting.owned import check_probes_kept, check_results
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
+from m2a.training.resuming import SKIP_LIST
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
 
@@ -62,7 +63,13 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
     console.print(Text(f"epoch {fitted.best_epoch} was the best; its model is in {folder / 'model'}"))
-    if config.freeze_backbone:
+    if config.freeze_backbone and config.pretrained == "none":
+        console.print(
+            "no adapter was saved: it would need the random weights that it was trained beside, and those are in "
+            "model/ alone. Name image weights with --pretrained for one.",
+            style="yellow",
+        )
+    elif config.freeze_backbone:
         fitted.model.save_adapter(folder / "adapter")
         size = sum(file.stat().st_size for file in (folder / "adapter").iterdir()) / 1e3
         console.print(Text(f"the part that was trained is in {folder / 'adapter'} ({size:,.0f} kB)"))
@@ -106,12 +113,13 @@ def evaluate_model(
     out: Path,
     *,
     left_out: Sequence[LeftOut] = (),
+    about: Mapping[str, Any] | None = None,
     console: Console | None = None,
     **options: Any,
 ) -> RunResult:
     """Evaluates a model on one split and writes `evaluation.json` and `predictions.csv` into `out`. `left_out` are
-    clips of the split that a skip list took away: `evaluation.json` names them too. `options` go to
-    `m2a.evaluation.evaluate`, whose errors it raises."""
+    clips of the split that a skip list took away: `evaluation.json` names them too, and holds what `about` does.
+    `options` go to `m2a.evaluation.evaluate`, whose errors it raises."""
     evaluation = evaluate(model, clips.split(split), console=console, **options)
     out.mkdir(parents=True, exist_ok=True)
     size, num_frames = model.preprocessing.size, model.num_frames
@@ -126,6 +134,7 @@ def evaluate_model(
         "size": size,
         "data": str(clips.root),
         "split": split,
+        **(about or {}),
         "macs": macs,
         "parameters": parameters,
         **summary,
@@ -151,12 +160,12 @@ def evaluate_run(
     **options: Any,
 ) -> RunResult:
     """Evaluates a run's folder or a saved model. A run knows its data; a model alone needs `data`. Results go to `out`,
-    by default the run's folder for its own data and validation split. `format` and `split_number` say how `data` is
-    read (`m2a.data.read_clips`), `image_weights` is for an adapter. `skip_list` names clips to leave out, by default
-    for a run's own data those that the run left out.
+    by default the run's folder for its own data, validation split and skip list. `format` and `split_number` say how
+    `data` is read (`m2a.data.read_clips`), `image_weights` is for an adapter. `skip_list` names clips to leave out, by
+    default for a run's own data those that the run left out.
 
     Raises NotFoundError and ConfigError when the model or the data cannot be told, and ConfigError where `out` holds
-    the results of another run, or files that are not ours in their place.
+    other results, probes that would be lost, or files that are not ours in their place.
     """
     console = console or Console(stderr=True)
     path = Path(path)
@@ -164,10 +173,17 @@ def evaluate_run(
     run = TrainConfig.load(path / "config.yaml") if (path / "config.yaml").is_file() else None
     if run is not None and not (path / "model").is_dir():
         raise NotFoundError(f"{path} holds a run without a model; it did not finish. Go on with m2a train --resume.")
-    one_view = (options.get("num_clips", 1), options.get("num_crops", 1)) == (1, 1)
-    own = run is not None and data is None and split == "validation" and one_view
+    views = f"{options.get('num_clips', 1)} x {options.get('num_crops', 1)}"
+    own = run is not None and data is None and split == "validation" and views == "1 x 1" and skip_list is None
+    about: dict[str, Any] = {"model": str(path)}
+    if data is not None:
+        about["read"] = {"path": str(Path(data)), "format": format, "split": split_number}
+    if skip_list is not None:
+        about["skip_list"] = str(Path(skip_list))
     if out is not None and not (own and Path(out).resolve() == path.resolve()):
-        check_results(Path(out))
+        check_results(Path(out), of={"split": split, "views": views, **about})
+    if own or out is not None:
+        check_probes_kept(path if out is None else Path(out), options.get("probes", False))
     model = load(path / "model" if run is not None else path, image_weights=image_weights)
     if data is None and run is None:
         raise ConfigError(f"{path} is a model without a run, which does not know its data. Name it with --data.")
@@ -179,13 +195,20 @@ def evaluate_run(
     if data is None:
         assert run is not None
         clips = read_set(run.data, run.format, run.missing, console, split=run.split)
-        skip_list = run.skip_list if skip_list is None else skip_list
+        skip_list = _skip_list_of(path, run) if skip_list is None else skip_list
     else:
         clips = read_set(data, format, "error", console, split=split_number)
     clips, left_out = without_listed(clips, skip_list, console)
     if data is None and run is not None:
         clips = limited(clips, run, console)
-    return evaluate_model(model, clips, split, out, left_out=left_out.get(split, ()), console=console, **options)
+    left = left_out.get(split, ())
+    return evaluate_model(model, clips, split, out, left_out=left, about=about, console=console, **options)
+
+
+def _skip_list_of(folder: Path, run: TrainConfig) -> Path | None:
+    """The copy of its skip list that a run keeps; of a run that has none, the list itself."""
+    copy = folder / SKIP_LIST
+    return copy if run.skip_list is not None and copy.is_file() else run.skip_list
 
 
 def read_set(root: str | Path, format_: str, missing: str, console: Console, *, split: int = 1) -> ClipSet:
