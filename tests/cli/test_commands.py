@@ -161,8 +161,14 @@ def test_evaluate_replaces_no_results_of_another_model_and_no_probes(
     flags = ("--data", video_set, "--out", out, "--workers", 0)
     assert m2a("evaluate", run, *flags).code == 0
     before = (out / "evaluation.json").read_bytes()
-    for model, more in ((trained, ()), (run, ("--split", "train")), (run, ("--num-crops", 3))):
-        refused = m2a("evaluate", model, *flags, *more)
+    others = [
+        (trained, *flags),
+        (run, *flags, "--split", "train"),
+        (run, *flags, "--num-crops", 3),
+        (run, *flags[2:]),  # on its own data
+    ]
+    for arguments in others:
+        refused = m2a("evaluate", *arguments)
         assert refused.code == 1
         assert f"{out / 'evaluation.json'} holds other results" in refused.message
         assert (out / "evaluation.json").read_bytes() == before

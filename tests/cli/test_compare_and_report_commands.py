@@ -93,12 +93,13 @@ def test_a_report_of_several_runs(m2a: Command, trained: Path, other: Path, tmp_
 def test_the_papers_figures_stand_beside_runs_of_its_networks() -> None:
     unknown = {"folder": Path("run"), "num_clips": 0, "top1": None, "labels": (), "per_class": (), "confusion": ()}
     plain = Run(mechanism="m2a-motion", backbone="resnet18", **unknown)
-    inflated = Run(mechanism="m2a", backbone="resnet18", config={"inflate": "true"}, **unknown)
+    inflated = Run(mechanism="m2a", backbone="resnet18", inflate=True, **unknown)
     other = Run(mechanism="m2a", backbone="resnet10t", **unknown)
     assert paper_figures([plain, other]) == {
         "I/none (resnet18)": {"gmacs": 14.57, "top1": 13.9, "top5": 38.9},
         "I/m2a-motion (resnet18)": {"gmacs": 14.79, "top1": 28.9, "top5": 56.7},
     }
+    assert paper_figures([Run(mechanism="m2a-plus", backbone="resnet18", **unknown)]) == {}  # not the paper's
     assert list(paper_figures([inflated])) == [
         "III/none (resnet18 inflated (I3D))",
         "III/m2a (resnet18 inflated (I3D))",

@@ -110,7 +110,9 @@ def test_a_changed_model_is_set_beside_rows_as_they_are_and_changed_alike_in_eve
     assert set(cells) == {"I: m2a > none", "V: tsm > m2a"}
     assert cells["I: m2a > none"][named] == "+10.0 ± 2.5, holds"  # 10, 11, 9
     assert cells["I: m2a > none"][f"{named}, epochs=3"] == "+1.0 (one seed), open"
-    assert cells["I: m2a > none"][named.replace("m2a", "none", 1)] == "+9.0 (one seed), open"
+    uneven = cells["I: m2a > none"][named.replace("m2a", "none", 1)]
+    assert uneven == "+9.0 (one seed), open †"  # m2a takes the change too, and was run without
+    assert any(note.startswith("†: the row without the change takes it too") for note in table.notes)
     assert cells["I: m2a > none"][named.replace("m2a", "both", 1)] == "+59.0 (one seed), open"
     assert cells["V: tsm > m2a"][named] == "-54.0 (one seed), open"  # seed 2 alone
     content = changed_orderings_content(groups)
@@ -118,6 +120,7 @@ def test_a_changed_model_is_set_beside_rows_as_they_are_and_changed_alike_in_eve
         ("I/m2a", "I/none", "I/m2a", ""), ("I/m2a", "I/none", "I/m2a", "epochs=3"),
         ("I/m2a", "I/none", "I/none", ""), ("I/m2a", "I/none", "both", ""), ("V/tsm", "V/m2a", "I/m2a", ""),
     }  # fmt: skip
+    assert {one["changed"]["row"] for one in content if one["changed"]["uneven"]} == {"I/none"}
     assert {one["changed"]["to"] for one in content} == {"mechanism_options.inner_skip=none"}
     assert changed_orderings_table(group_results(runs("I/m2a", 1.0))) is None
 

@@ -84,7 +84,9 @@ def test_a_result_has_every_probe_there_is() -> None:
 
 def test_a_result_is_never_replaced_unasked(tmp_path: Path) -> None:
     path = put(tmp_path, made())
-    with pytest.raises(ConfigError, match=rf"a result already: {path}\. Replace it with --overwrite"):
+    with pytest.raises(
+        ConfigError, match=rf"a result already: {path}\. To keep it, .*; .* replace it with --overwrite"
+    ):
         check_free(path, overwrite=False)
     check_free(path, overwrite=True)
     check_free(path.with_name("other.json"), overwrite=False)

@@ -14,7 +14,7 @@ from run_folders import evaluation_of, write_guesses, write_run
 import m2a
 from m2a.errors import ConfigError, DataError, NotFoundError
 from m2a.reporting.comparison import Comparison, words, write_comparison
-from m2a.reporting.comparison.paired import Agreement
+from m2a.reporting.comparison.paired import Agreement, row_of
 from m2a.reporting.comparison.picture import ENDS, draw, named_parts
 
 LABELS = ["Moving something up", "Moving something down", "Holding something"]
@@ -108,10 +108,17 @@ def test_in_words(compared: Comparison) -> None:
 
 
 def test_a_tally_in_words() -> None:
-    rows = [{"difference": d, "low": d - 2.0, "high": d + 2.0} for d in (9.0, 1.0, 0.0, -1.0, -9.0)]
+    points = (9.0, 1.0, 0.0, -1.0, -9.0)
+    rows = [{"difference": d, "low": d - 2.0, "high": d + 2.0, "p_value": 1e-3} for d in points]
     assert words.tally(rows) == "2 of 5 classes gain (1 with an interval above zero), 2 lose (1 below), 1 stays."
     assert words.tally(rows[:1]) == "1 of 1 class gains (1 with an interval above zero), none loses."
     assert words.tally(rows[2:4]) == "0 of 2 classes gain (0 with an interval above zero), 1 loses (0 below), 1 stays."
+    few = Agreement.of(np.zeros(2, bool), np.ones(2, bool))  # both clips of a class: the interval has no width
+    rows.append(row_of(np.zeros(2, bool), np.ones(2, bool), np.random.default_rng(0), 100))
+    assert few.p_value() == rows[-1]["p_value"] == 0.5
+    assert words.tally(rows).startswith(
+        "3 of 6 classes gain (2 with an interval above zero, 1 of them of too few clips to rule out chance), 2 lose (1"
+    )
 
 
 def agreement(both: int, only_baseline: int, only_run: int, neither: int) -> Agreement:

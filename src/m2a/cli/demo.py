@@ -25,7 +25,7 @@ def demo(
     out:
         A new folder; by default runs/demo, or runs/demo-2, ... when that exists.
     mechanisms:
-        What to compare; differences are to the first.
+        What to compare; differences are to none, or where it is not among them to the first.
     num_train:
         Training clips to draw.
     num_validation:

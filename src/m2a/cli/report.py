@@ -9,12 +9,13 @@ def report(*runs: Path, out: Path | None = None, heat: bool = False, json: bool 
     """Write the page about a run again, or one about several side by side.
 
     A single file that needs neither network nor scripts: results, probes, curves, classes, confusion, and film strips
-    of some clips and of the surest mistakes. For several runs also what each class gains over the first run.
+    of some clips and of the surest mistakes. For several runs also what each class gains over the baseline.
 
     Parameters
     ----------
     runs:
-        A run's folder, or several; the first is the baseline.
+        A run's folder, or several. The baseline is the one without a mechanism (none), where there is
+        none the first.
     out:
         The file; by default report.html in the folder of a single run, comparison.html here for several.
     heat:

@@ -141,20 +141,12 @@ def evaluate(
             single frame.
         DataError: there are no clips, a label is not the model's, or a clip cannot be decoded.
     """
-    if model.labels is None:
-        raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
-    if len(model.labels) < 2:
-        raise ConfigError(
-            f"This model has one class, {model.labels[0]!r}, and is always right. It takes 2 to evaluate."
-        )
-    if not clips:
-        raise DataError("There are no clips to evaluate.")
-    _check_labels(clips, model.labels)
+    labels = _checked_labels(model, clips)
     device = pick_device(device)
     model.to(device).eval()
     dataset = ClipDataset(
         clips,
-        labels=model.labels,
+        labels=labels,
         preprocessing=model.preprocessing,
         train=False,
         num_clips=num_clips,
@@ -183,7 +175,7 @@ def evaluate(
         raise DataError(f"None of the {len(clips)} clips can be decoded; the first: {bad[0].path}: {bad[0].reason}")
     joined = {name: torch.cat(parts) for name, parts in said.items()}
     return Evaluation(
-        labels=model.labels,
+        labels=labels,
         clips=tuple(clips[index] for index in indices),
         targets=torch.cat(targets),
         probabilities=joined.pop(_WHOLE),
@@ -207,7 +199,15 @@ def _refusal(bad: BadClip) -> str:
     )
 
 
-def _check_labels(clips: Sequence[ClipFile], labels: Sequence[str]) -> None:
+def _checked_labels(model: VideoClassifier, clips: Sequence[ClipFile]) -> tuple[str, ...]:
+    """The model's. Raises what `evaluate` does for a model or clips that cannot be evaluated."""
+    labels = model.labels
+    if labels is None:
+        raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
+    if len(labels) < 2:
+        raise ConfigError(f"This model has one class, {labels[0]!r}, and is always right. It takes 2 to evaluate.")
+    if not clips:
+        raise DataError("There are no clips to evaluate.")
     unknown = sorted({clip.label for clip in clips} - set(labels))
     if unknown:
         raise DataError(
@@ -215,3 +215,4 @@ def _check_labels(clips: Sequence[ClipFile], labels: Sequence[str]) -> None:
             f"{', '.join(map(repr, unknown[:3]))}{', ...' if len(unknown) > 3 else ''}. Evaluate on data with its "
             f"labels ({', '.join(map(repr, list(labels)[:3]))}, ...)."
         )
+    return labels

@@ -65,8 +65,17 @@ def _infos(parsed: MechanismSpec) -> list[PartInfo]:
     return found
 
 
+def options_of(spec: str) -> frozenset[str]:
+    """The options that `create_mechanism` takes for a spec. Raises SpecError for one that is none."""
+    return _options(parse_spec(spec))
+
+
+def _options(parsed: MechanismSpec) -> frozenset[str]:
+    return frozenset().union(*(info.options for info in _infos(parsed)))
+
+
 def _check_options(parsed: MechanismSpec, options: dict[str, Any]) -> None:
-    allowed = set().union(*(info.options for info in _infos(parsed)))
+    allowed = _options(parsed)
     if unknown := sorted(set(options) - allowed):
         known = f"It takes: {', '.join(sorted(allowed))}." if allowed else "It takes none."
         raise SpecError(f"The mechanism '{parsed}' has no option {', '.join(map(repr, unknown))}. {known}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from m2a.mechanisms.create import options_of
 from m2a.recipes.groups import Group
 from m2a.recipes.orderings import LEGEND, ORDERINGS, Ordering, cell, ordering_content
 from m2a.recipes.paired import Gain, Setting, paired_gain, setting_of
@@ -15,6 +16,7 @@ from m2a.recipes.rows import find_row, twins
 from m2a.recipes.tables import NONE, TextTable
 
 BOTH = "both"
+UNEVEN = " †"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class Variant:
     """Those of the model, in a line."""
     setting: Setting
     """With the changes of training, which the rows that it is set beside have too."""
+    options: frozenset[str]
+    """Of the mechanism, that were changed."""
 
     def __str__(self) -> str:
         options = self.changes.replace("mechanism_options.", "")  # whose they are, the name before them says
@@ -41,7 +45,8 @@ def changed_orderings(groups: Sequence[Group]) -> dict[Variant, dict[Ordering, G
     for group in (group for group in groups if group.other_models):
         model = {option: value for option, value in group.changes.items() if option in MODEL_OPTIONS}
         unchanged = replace(group, changes={k: v for k, v in group.changes.items() if k not in MODEL_OPTIONS})
-        both = Variant(row=BOTH, changes=brief(model), setting=setting_of(unchanged))
+        options = frozenset(model.get("mechanism_options", ()))
+        both = Variant(row=BOTH, changes=brief(model), setting=setting_of(unchanged), options=options)
         for ordering in ORDERINGS:
             if gain := paired_gain(group.of(ordering.upper), group.of(ordering.lower)):
                 found.setdefault(both, {})[ordering] = gain
@@ -58,6 +63,15 @@ def changed_orderings(groups: Sequence[Group]) -> dict[Variant, dict[Ordering, G
     return found
 
 
+def is_uneven(variant: Variant, ordering: Ordering) -> bool:
+    """Whether the row that was left as it is takes the change too, so that a difference may be that of the change."""
+    if variant.row == BOTH:
+        return False
+    same = {variant.row, *(twin.name for twin in twins(find_row(variant.row)))}
+    other = ordering.lower if ordering.upper in same else ordering.upper
+    return bool(variant.options & options_of(find_row(other).mechanism))
+
+
 def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
     """None where no changed model was run beside another one."""
     measured = changed_orderings(groups)
@@ -71,19 +85,25 @@ def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
             (
                 str(ordering),
                 NONE if ordering.paper is None else f"{ordering.paper:+.1f}",
-                *(cell(ordering, gains.get(ordering)) for gains in measured.values()),
+                *(
+                    cell(ordering, gains.get(ordering)) + UNEVEN * (ordering in gains and is_uneven(variant, ordering))
+                    for variant, gains in measured.items()
+                ),
             )
             for ordering in shown
         ),
         notes=(f"The row that the column names was run with that change, the other one without. {LEGEND}",)
-        + ("both: both rows were run with it.",) * any(variant.row == BOTH for variant in measured),
+        + ("both: both rows were run with it.",) * any(variant.row == BOTH for variant in measured)
+        + (f"{UNEVEN.strip()}: the row without the change takes it too, so that the difference may be the change's.",)
+        * any(is_uneven(variant, ordering) for variant, gains in measured.items() for ordering in gains),
     )
 
 
 def changed_orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """The same as plain values, as those of the orderings, with what was changed."""
     return [
-        ordering_content(ordering, variant.setting, gain) | {"changed": {"row": variant.row, "to": variant.changes}}
+        ordering_content(ordering, variant.setting, gain)
+        | {"changed": {"row": variant.row, "to": variant.changes, "uneven": is_uneven(variant, ordering)}}
         for variant, gains in changed_orderings(groups).items()
         for ordering, gain in gains.items()
     ]

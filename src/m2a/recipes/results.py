@@ -165,8 +165,8 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     """Raises ConfigError when a result is there already and may not be replaced."""
     if path.exists() and not overwrite:
         raise ConfigError(
-            f"There is a result already: {path}. Replace it with --overwrite, run another --seed, or name another "
-            "folder with --results."
+            f"There is a result already: {path}. To keep it, name another folder with --results, such as "
+            "runs/paper/results, here and to m2a paper table; else run another --seed, or replace it with --overwrite."
         )
 
 

@@ -48,11 +48,13 @@ def results_table(runs: Sequence[Run | str | Path], ceiling: float | int | None 
     """The table of results as plain data, a dict per run; the last is the order-blind ceiling where one is given.
 
     Keys: `kind` ("run" or "ceiling"), `name`, `mechanism`, `backbone`, `gmacs`, `parameters_m`, `top1`, `top1_low` and
-    `top1_high` (95% interval), `top5`, and `difference` in top-1 points to the first run. What is unknown is None.
+    `top1_high` (95% interval), `top5`, and `difference` in top-1 points to `none`, where it is not among
+    them to the first. What is unknown is None.
     """
-    loaded = [run if isinstance(run, Run) else Run.load(run) for run in runs]
+    shown = entries([run if isinstance(run, Run) else Run.load(run) for run in runs])
+    baseline = (baseline_and_lead(shown)[0] or shown[0]).run
     rows: list[dict[str, Any]] = []
-    for entry in entries(loaded):
+    for entry in shown:
         run = entry.run
         low, high = interval(run.top1, run.num_clips)
         rows.append(
@@ -67,7 +69,7 @@ def results_table(runs: Sequence[Run | str | Path], ceiling: float | int | None 
                 "top1_low": low,
                 "top1_high": high,
                 "top5": run.top5,
-                "difference": difference(run.top1, loaded[0].top1) if run is not loaded[0] else None,
+                "difference": difference(run.top1, baseline.top1) if run is not baseline else None,
             }
         )
     if (limit := finite(ceiling)) is not None:
@@ -77,7 +79,7 @@ def results_table(runs: Sequence[Run | str | Path], ceiling: float | int | None 
                 "kind": "ceiling",
                 "name": "order-blind ceiling",
                 "top1": limit,
-                "difference": difference(limit, loaded[0].top1),
+                "difference": difference(limit, baseline.top1),
             }
         )
     return rows

@@ -61,12 +61,18 @@ def check_results(folder: Path, of: Mapping[str, Any]) -> None:
                 "folder with --out."
             )
     there = _json_object(folder / "evaluation.json")
-    other = [f"{name} {there.get(name)}, not {value}" for name, value in of.items() if there.get(name) != value]
+    other = [
+        f"{name} {_told(there.get(name))}, not {_told(value)}" for name, value in of.items() if there.get(name) != value
+    ]
     if there and other:
         raise ConfigError(
             f"{folder / 'evaluation.json'} holds other results ({'; '.join(other)}); nothing is overwritten. Name "
             "another folder with --out."
         )
+
+
+def _told(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def check_probes_kept(folder: Path, probes: bool) -> None:

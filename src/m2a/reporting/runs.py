@@ -67,6 +67,8 @@ class Run:
     folder: Path
     mechanism: str
     backbone: str = ""
+    inflate: bool = False
+    """Whether it is a 3D network."""
     num_frames: int | None = None
     size: int | None = None
     data: str = ""
@@ -98,10 +100,12 @@ class Run:
         folder = Path(path)
         if not folder.is_dir():
             raise NotFoundError(f"{folder}: no such folder. Name the folder of a run, as `m2a train` leaves it.")
+        evaluation, config = _evaluation(folder), _config(folder / "config.yaml")
+        evaluation["inflate"] |= config.get("inflate") == "true"  # evaluations of earlier versions do not say
         return cls(
             folder=folder,
-            **_evaluation(folder),
-            config=_config(folder / "config.yaml"),
+            **evaluation,
+            config=config,
             epochs=_metrics(folder / "metrics.csv"),
             predictions=_predictions(folder / "predictions.csv"),
         )
@@ -141,6 +145,7 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "mechanism": str(raw["mechanism"]),
         "backbone": str(raw.get("backbone") or ""),
+        "inflate": raw.get("inflate") is True,
         "num_frames": None if raw.get("num_frames") is None else int(raw["num_frames"]),
         "size": None if raw.get("size") is None else int(raw["size"]),
         "data": str(raw.get("data") or ""),

@@ -162,8 +162,9 @@ class TrainConfig:
     """Go on from the last checkpoint in the run's folder."""
 
     def __post_init__(self) -> None:
-        self.mechanism_options = {key: _parsed(value) for key, value in self.mechanism_options.items()}
-        self.backbone_options = {key: _parsed(value) for key, value in self.backbone_options.items()}
+        for name in ("mechanism_options", "backbone_options"):
+            given = getattr(self, name)
+            setattr(self, name, {key: _parsed(value, f"{name}.{key}") for key, value in given.items()})
         _validate(self)
 
     @property
@@ -260,11 +261,17 @@ def _as_declared(name: str, value: Any, kind: Any) -> Any:
     raise ConfigError(f"{name} must be {_KINDS[origin]}; got {value!r}.{quoted}")
 
 
-def _parsed(value: Any) -> Any:
+def _parsed(value: Any, name: str) -> Any:
     """A value that came as text from the command line, read as YAML: "0.1" is a number, "[32, 64]" a list."""
     if isinstance(value, list | tuple):
-        return [_parsed(item) for item in value]
-    return yaml.safe_load(value) if isinstance(value, str) else value
+        return [_parsed(item, name) for item in value]
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{name} is {value!r}, which cannot be read as a word, a number or a list such as [32, 64]. Put text with "
+            f"marks in quotes of its own: '\"{value}\"'."
+        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from m2a.data.shards import find_in_shard
 from m2a.data.synthetic import LABELS, order_blind_ceiling, time_reversal_pairs
 from m2a.errors import DataError, M2AError, NotFoundError, UnreadableClipError
 from m2a.models import load
-from m2a.recipes.rows import PaperRow, find_row, list_recipes
+from m2a.recipes.rows import TABLES, PaperRow, find_row, list_recipes
 from m2a.reporting import FilmStrip, Run, write_report
 from m2a.reporting.analysis import mistakes
 from m2a.reporting.entries import baseline_and_lead, entries
@@ -37,7 +37,7 @@ def report(
     surest mistakes. Where the clips are gone from disk the page says so, and has no strips.
 
     Args:
-        runs: folders of runs; differences are to the first.
+        runs: folders of runs; differences are to the one without a mechanism, or where there is none to the first.
         out: the file, or a folder; by default `report.html` in the folder of a single run, and `comparison.html` here
             for several.
         heat: show under each strip where in the frames the model found what speaks for the class that it named
@@ -95,11 +95,10 @@ def pairs_and_ceiling(root: Path | None, labels: Sequence[str]) -> dict[str, Any
 
 def paper_figures(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     """What the paper reports of these runs' networks and mechanisms, and of the same networks without one."""
-    rows = [find_row(name) for name in list_recipes()]
+    rows = [find_row(name) for table in TABLES for name in list_recipes(table)]
     chosen: list[PaperRow] = []
     for run in runs:
-        inflated = run.config.get("inflate") == "true"
-        same = [row for row in rows if (row.network.backbone, row.network.inflate) == (run.backbone, inflated)]
+        same = [row for row in rows if (row.network.backbone, row.network.inflate) == (run.backbone, run.inflate)]
         own = next((row for row in same if row.mechanism == run.mechanism), None)
         if own is not None:
             base = next(row for row in same if row.mechanism == "none")

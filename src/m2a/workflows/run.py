@@ -130,6 +130,7 @@ def evaluate_model(
         "schema": 1,
         "mechanism": model.config.mechanism if model.config else None,
         "backbone": model.config.backbone if model.config else type(model.backbone).__name__,
+        "inflate": model.config.inflate if model.config else False,
         "num_frames": num_frames,
         "size": size,
         "data": str(clips.root),
@@ -181,7 +182,7 @@ def evaluate_run(
     if skip_list is not None:
         about["skip_list"] = str(Path(skip_list))
     if out is not None and not (own and Path(out).resolve() == path.resolve()):
-        check_results(Path(out), of={"split": split, "views": views, **about})
+        check_results(Path(out), of={"split": split, "views": views, "read": None, "skip_list": None, **about})
     if own or out is not None:
         check_probes_kept(path if out is None else Path(out), options.get("probes", False))
     model = load(path / "model" if run is not None else path, image_weights=image_weights)

@@ -76,4 +76,5 @@ def row_of(baseline: Hits, run: Hits, rng: np.random.Generator, resamples: int) 
         "difference": counts.difference,
         "low": low,
         "high": high,
+        "p_value": counts.p_value(),
     }

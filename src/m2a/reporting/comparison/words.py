@@ -46,18 +46,25 @@ def left_out(comparison: Comparison) -> str:
 
 
 def tally(rows: list[dict[str, Any]]) -> str:
-    """How many classes gain and lose, and how many of them by more than their interval."""
+    """How many classes gain and lose, and how many of them by more than their interval; and how many of these have so
+    few clips that McNemar's test does not rule out chance, as the interval of two clips that both change sides does."""
     up = [row for row in rows if row["difference"] > 0]
     down = [row for row in rows if row["difference"] < 0]
-    sure_up, sure_down = sum(row["low"] > 0 for row in up), sum(row["high"] < 0 for row in down)
+    sure_up, sure_down = [row for row in up if row["low"] > 0], [row for row in down if row["high"] < 0]
     same = len(rows) - len(up) - len(down)
     total = count(len(rows), "class", "classes")
     parts = [
-        f"{len(up)} of {total} {_verb('gain', len(rows))} ({sure_up} with an interval above zero)",
-        f"{len(down)} {_verb('lose', len(down))} ({sure_down} below)" if down else "none loses",
+        f"{len(up)} of {total} {_verb('gain', len(rows))} "
+        f"({len(sure_up)} with an interval above zero{_doubt(sure_up)})",
+        f"{len(down)} {_verb('lose', len(down))} ({len(sure_down)} below{_doubt(sure_down)})" if down else "none loses",
         *([f"{same} {_verb('stay', same)}"] if same else []),
     ]
     return ", ".join(parts) + "."
+
+
+def _doubt(sure: list[dict[str, Any]]) -> str:
+    few = sum(row["p_value"] > 0.05 for row in sure)
+    return f", {few} of them of too few clips to rule out chance" if few else ""
 
 
 def _verb(verb: str, number: int) -> str:
