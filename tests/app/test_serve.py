@@ -41,6 +41,7 @@ def test_it_ends_in_order_with_a_clip_on_its_way(models: list[Path], tmp_path: P
     [
         (("/nowhere/model",), "error: There is no folder /nowhere/model."),
         (("a/b", "a/b"), "error: A model is named twice; name each once with --model."),
+        (("runs/a b",), "error: There is no folder runs/a b, and no model on the hub can be called so."),
     ],
 )
 def test_models_that_are_not_there(

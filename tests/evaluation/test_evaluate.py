@@ -233,7 +233,7 @@ def test_a_prediction_of_frames_and_of_a_video(clips: ClipSet, model: VideoClass
     assert [guess.probability for guess in guesses] == pytest.approx(sorted(expected, reverse=True)[:3], abs=1e-5)
     assert guesses[0].label == clips.labels[expected.index(max(expected))]
     of_video = predict(model.train(), str(video))
-    assert not model.training
+    assert all(module.training for module in model.modules())  # as it was
     assert of_video.path == video
     assert {guess.label for guess in of_video.guesses} == set(clips.labels)  # 4 of the 5 asked for
     assert sum(guess.probability for guess in of_video.guesses) == pytest.approx(1, abs=1e-5)
@@ -241,6 +241,7 @@ def test_a_prediction_of_frames_and_of_a_video(clips: ClipSet, model: VideoClass
     assert plain["path"] == str(video)
     assert plain["top"][0] == {"label": of_video.guesses[0].label, "probability": of_video.guesses[0].probability}
     assert load_clip(model, video).shape == (3, 3, 32, 32)
+    assert predict(model.eval(), str(video)) == of_video
 
 
 @pytest.mark.parametrize("how", [{}, {"workers": 1}, {"threads": 3}])

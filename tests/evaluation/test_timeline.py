@@ -140,7 +140,7 @@ def test_frames_that_do_not_come_evenly(suffix: str, codec: str, model: VideoCla
         assert clip.times() == pytest.approx(times)
         still, fast = (clip.read(frames) for frames in ([9, 9, 9], [14, 22, 30]))
     for number, frames in ((1, still), (3, fast)):
-        expected = model.predict_probabilities(model.preprocessing.test_transform(frames)[None])[0]
+        expected = model.eval().predict_probabilities(model.preprocessing.test_transform(frames)[None])[0]
         guess = timeline.windows[number].guesses[0]
         assert guess.probability == pytest.approx(expected[LABELS.index(guess.label)].item(), abs=1e-4)
     assert len(timeline.frames) == 12

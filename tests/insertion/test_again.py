@@ -52,7 +52,7 @@ def test_gradients_are_those_of_keeping_it(spec: str, bf16: bool, monkeypatch: p
         insert(model, spec, num_frames=3, reduction=2)
         with monkeypatch.context() as patch, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             if keep:
-                patch.setattr("m2a.insertion.fold.can_be_made_again", lambda *_: False)
+                patch.setattr("m2a.insertion.fold.Trial.can_be_repeated", lambda *_: False)
             out = model(x)
         out.float().square().sum().backward()
         found.append([parameter.grad for parameter in model.parameters()] + list(model.buffers()))
@@ -169,7 +169,7 @@ def test_a_site_that_changes_what_it_is_given_in_place(spec: str, where: str, mo
         insert(model, spec, num_frames=3, reduction=2, where=[where])
         with monkeypatch.context() as patch:
             if not again:
-                patch.setattr("m2a.insertion.fold.can_be_made_again", lambda *_: False)
+                patch.setattr("m2a.insertion.fold.Trial.can_be_repeated", lambda *_: False)
             model(torch.ones(3, 3, 7, 5).cumsum(-1)).square().sum().backward()
         found.append([parameter.grad for parameter in model.parameters()])
     for one, other in zip(*found, strict=True):
@@ -234,6 +234,11 @@ def gradients_of(disturb: str) -> list[Tensor]:
     weights = dict(net.named_parameters())
     if disturb == "a hook on the mechanism":
         net.conv.mechanism.register_forward_hook(lambda _, __, out: 3 * out)
+    if disturb == "a hook inside of the mechanism":
+        passes: list[int] = []
+        net.conv.mechanism.reduce.register_forward_hook(lambda _, __, out: passes.append(1) or len(passes) * out)
+    if disturb == "random numbers":
+        net.conv.mechanism = nn.Sequential(net.conv.mechanism, nn.Dropout(0.5))
     if disturb == "other weights for one pass":
         weights = {name: (p.detach() + 0.1 * torch.randn_like(p)).requires_grad_() for name, p in weights.items()}
     out = torch.func.functional_call(net, weights, (x,)) if disturb == "other weights for one pass" else net(x)
@@ -247,12 +252,13 @@ def gradients_of(disturb: str) -> list[Tensor]:
 @pytest.mark.parametrize(
     "disturb",
     [
-        "a hook on the mechanism", "other weights for one pass", "another number of frames", "the mechanism removed",
+        "a hook on the mechanism", "a hook inside of the mechanism", "random numbers", "other weights for one pass",
+        "another number of frames", "the mechanism removed",
     ],
 )  # fmt: skip
 def test_what_is_made_again_is_what_the_pass_had(disturb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = gradients_of(disturb)
-    monkeypatch.setattr("m2a.insertion.fold.can_be_made_again", lambda *_: False)
+    monkeypatch.setattr("m2a.insertion.fold.Trial.can_be_repeated", lambda *_: False)
     for one, other in zip(found, gradients_of(disturb), strict=True):
         torch.testing.assert_close(one, other)
 
@@ -268,3 +274,27 @@ def test_a_traced_network_takes_larger_batches(spec: str, monkeypatch: pytest.Mo
     torch.testing.assert_close(traced(x), net(x))
     graph = torch.fx.experimental.proxy_tensor.make_fx(net)(x)
     torch.testing.assert_close(graph(x), net(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")  # torch's own
+@pytest.mark.parametrize("spec", [name for name in list_mechanisms() if name != "none"])
+def test_functional_transforms(spec: str) -> None:
+    """Gradients of each sample, and forward derivatives, as autograd has them."""
+    torch.manual_seed(0)
+    net, x = Two().double().eval(), torch.randn(2, 4, 3, 7, 5, dtype=torch.float64)
+    insert(net, spec, num_frames=4, where=["conv"])
+    weights = {name: parameter.detach() for name, parameter in net.named_parameters()}
+
+    def loss(given: dict[str, Tensor], clip: Tensor) -> Tensor:
+        return torch.func.functional_call(net, given, (clip,)).square().sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weights, x)
+    for index, clip in enumerate(x):
+        net.zero_grad()
+        net(clip).square().sum().backward()
+        for name, parameter in net.named_parameters():
+            torch.testing.assert_close(each[name][index], parameter.grad)
+    clip, way = x[0], torch.randn_like(x[0])
+    _, slope = torch.func.jvp(lambda one: net(one).square().sum(), (clip,), (way,))
+    (gradient,) = torch.autograd.grad(net(clip.requires_grad_()).square().sum(), clip)
+    torch.testing.assert_close(slope, (gradient * way).sum())

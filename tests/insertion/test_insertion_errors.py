@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import DenseNet
 from toy_nets import TOYS, PlainNet
 
@@ -39,6 +39,20 @@ def test_nothing_to_insert_at() -> None:
         r"for you\. Name them with where=, a regular expression or a list of module names\. Its convolutions are '0'; "
         r"for instance where=\['0'\]\.",
     )
+
+
+def test_layers_that_are_given_their_input_by_keyword_are_left_out() -> None:
+    class Chain(nn.Module):
+        def __init__(self, every: bool) -> None:
+            super().__init__()
+            self.every, self.a, self.b, self.c = every, *(nn.Conv2d(n, 8, 3) for n in (3, 8, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.b(input=self.a(x))
+            return self.c(input=x) if self.every else self.c(x)
+
+    assert insert(Chain(every=False), "tsm", num_frames=3).sites == ["c"]
+    assert_refused(Chain(every=True), NoSitesError, "has neither residual branches nor a convolution behind its first")
 
 
 def test_a_model_that_takes_no_images() -> None:

@@ -139,6 +139,11 @@ def test_probabilities_of_decoded_clips() -> None:
         (SpecError, {"mechanism": "m2b"}, r"There is no mechanism called 'm2b'"),
         (NoSitesError, {"where": "nothing"}, r"found nothing: it matches no module"),
         (ConfigError, {"num_frames": 1}, r"num_frames must be at least 2"),
+        (ConfigError, {"size": 0}, r"size must be at least 1 pixel; got 0\."),
+        (ConfigError, {"dropout": 2.0}, r"dropout must lie in 0 to 1; got 2\.0\."),
+        (ConfigError, {"labels": ("a", "b", "c", "d", "a")}, r"labels has 'a' more than once"),
+        (ConfigError, {"backbone": "hf-hub:a b/c"}, r"timm cannot make 'hf-hub:a b/c' \(HFValidationError"),
+        (ConfigError, {"backbone": "foo:bar"}, r"timm cannot make 'foo:bar'"),
         (ConfigError, {"position": "behind"}, r"position must be \"before\" or \"after\""),
     ],
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub.errors
+import own_networks
 import pytest
 import safetensors.torch
 import torch
@@ -133,6 +135,9 @@ def test_a_classifier_put_together_by_hand_cannot_be_saved_without_a_config(tmp_
             {"model": {"backbone": "resnet18", "num_classes": 5, "wings": 2}},
             r"The model's config has keys this version of m2a does not know: wings\. Update m2a\.",
         ),
+        ({"format": "1"}, r"config\.json is damaged: format is '1', which is no number\."),
+        ({"model": None}, r"its config\.json is damaged \(Type(Check)?Error"),
+        ({"clips": {"num_frames": "8"}}, r"its config\.json is damaged \(Type(Check)?Error"),
     ],
 )
 def test_configs_of_other_versions(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -156,6 +161,22 @@ def test_configs_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     (folder / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match=message):
         load(folder)
+
+
+def test_views_of_one_tensor_are_saved(tmp_path: Path) -> None:
+    class Overlapping(own_networks.Residual):
+        def __init__(self) -> None:
+            super().__init__()
+            table = torch.arange(12.0)
+            self.register_buffer("table", table)
+            self.register_buffer("part", table[2:6])
+
+    model = create_model(Overlapping(), num_classes=5, num_frames=3, reduction=2).eval()
+    model.save_pretrained(tmp_path)
+    again = load(tmp_path, backbone=Overlapping())
+    assert torch.equal(again.backbone.part, torch.arange(2.0, 6.0))
+    x = clips()
+    assert torch.equal(again(x), model(x))
 
 
 def test_weights_of_another_mechanism(tmp_path: Path) -> None:
@@ -184,6 +205,9 @@ def test_folders_that_are_no_model(tmp_path: Path) -> None:
         load(tmp_path / "gone")
     with pytest.raises(NotFoundError, match=r"There is no folder gone\. Give a folder"):
         load("gone")
+    for name in ("runs/my run", "runs/a--b", "runs/clips-resnet18-m2a+tsm", "~/model"):
+        with pytest.raises(NotFoundError, match=f"There is no folder {re.escape(name)}, and no model on the hub"):
+            load(name)
     with pytest.raises(NotFoundError, match=r"holds no config\.json, so it is not a saved model\.$"):
         load(tmp_path)
     model, folder = saved(tmp_path / "run")

@@ -60,7 +60,8 @@ def serve(
         app = create_app(models, max_megabytes=max_megabytes, max_seconds=max_seconds)
         local = is_loopback(host)
         if local:  # no other site may send this browser here under a name of its own
-            app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", "[::1]", host])
+            hosts = ["localhost", "127.0.0.1", "[::1]", "[", host]  # "[" is what older ones see of [::1]:7860
+            app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         if not local:
             console.print(

@@ -16,7 +16,7 @@ def explain(
     video: Path,
     /,
     *,
-    model: list[str],
+    model: Annotated[list[str], Parameter(consume_multiple=False)],
     label: str | None = None,
     truth: str | None = None,
     layer: str | None = None,
@@ -35,7 +35,7 @@ def explain(
     video:
         A video file of any kind that FFmpeg opens, or a folder of .jpg frames.
     model:
-        A folder that m2a train wrote (RUN, RUN/model, RUN/adapter), or owner/name on the hub; several to compare.
+        A folder that m2a train wrote (RUN, RUN/model, RUN/adapter), or owner/name on the hub. Repeat it to compare.
     label:
         Explain this label; by default what each model says.
     truth:

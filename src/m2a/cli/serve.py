@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,6 +15,7 @@ def serve(
     port: int | None = None,
     max_megabytes: float = 50,
     max_seconds: float = 60,
+    image_weights: Path | None = None,
     device: str | None = None,
 ) -> None:
     """Try models on a page in the browser: drop a clip, or record one with the camera.
@@ -33,6 +35,8 @@ def serve(
         Largest clip that is taken.
     max_seconds:
         Longest clip that is taken.
+    image_weights:
+        For an adapter: the image checkpoint it was trained beside, when it is not where it was.
     device:
         cpu, cuda, ...; by default cuda where there is one.
     """
@@ -44,10 +48,11 @@ def serve(
     require_extra()  # before the models are read
     if len(set(model)) < len(model):
         raise ConfigError("A model is named twice; name each once with --model.")
-    from m2a.models import load
+    from m2a.models import load_several
     from m2a.models.device import pick_device
 
     place = pick_device(device)
     CONSOLE.print("Reading the models ...")
-    networks = {name: load(name).to(place) for name in model}
+    loaded = load_several(model, image_weights=image_weights)
+    networks = {name: one.to(place) for name, one in zip(model, loaded, strict=True)}
     serve_page(networks, host=host, port=port, max_megabytes=max_megabytes, max_seconds=max_seconds, console=CONSOLE)

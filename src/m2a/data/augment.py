@@ -77,7 +77,7 @@ class Augmenter:
             clip, label = clip.flip(0), backwards
         if self._transforms:
             with torch.random.fork_rng(devices=[]):  # torchvision draws from the global state
-                torch.manual_seed(int(rng.integers(2**62)))
+                torch.default_generator.manual_seed(int(rng.integers(2**62)))  # and not those of GPUs
                 for transform in self._transforms:
                     clip = transform(clip)
         return clip, label

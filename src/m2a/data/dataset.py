@@ -322,7 +322,8 @@ def _validate(clips: Sequence[ClipFile], labels: Sequence[str], seed: int) -> No
     if len(set(labels)) < len(labels):
         twice = sorted({label for label in labels if list(labels).count(label) > 1})
         raise DataError(f"labels are there twice: {first_few(twice)}; each may appear once")
-    unknown = [clip for clip in clips if clip.label not in set(labels)]
+    known = set(labels)
+    unknown = [clip for clip in clips if clip.label not in known]
     if unknown:
         raise DataError(
             f"{len(unknown)} of {len(clips)} clips have a label that is not among the {len(labels)} given, "

@@ -22,6 +22,8 @@ from ..errors import ConfigError
 from .clip_reader import Box
 from .sampling import Sampling, check_sampling, drawn_indices, view_indices
 
+_LONGEST = 8
+"""Times its short side a frame may have for its long side to be scaled whole."""
 _INTERPOLATIONS = ("bilinear", "bicubic", "nearest-exact")
 
 
@@ -81,16 +83,19 @@ class Preprocessing:
         centre; 3 are its start, its middle and its end. Raises ConfigError for fewer than 1."""
         if num_crops < 1:
             raise ConfigError(f"num_crops is {num_crops}; it must be at least 1")
+        if max(clip.shape[-2:]) > _LONGEST * min(clip.shape[-2:]):  # it could be scaled to any number of pixels
+            parts = [_part(clip, index, num_crops) for index in range(num_crops)]
+            return [self._crop(self._resize(part, [self.short_side]), k, num_crops) for k, part in enumerate(parts)]
         resized = self._resize(clip, [self.short_side])
+        return [self._crop(resized, index, num_crops) for index in range(num_crops)]
+
+    def _crop(self, resized: UInt8[Tensor, "T 3 H W"], index: int, num_crops: int) -> UInt8[Tensor, "T 3 S S"]:
         if num_crops == 1:
-            return [F.center_crop(resized, [self.size, self.size])]
+            return F.center_crop(resized, [self.size, self.size])
         height, width = resized.shape[-2:]
-        crops = []
-        for index in range(num_crops):
-            top = _spread(height - self.size, index, num_crops) if height > width else (height - self.size) // 2
-            left = (width - self.size) // 2 if height > width else _spread(width - self.size, index, num_crops)
-            crops.append(resized[..., top : top + self.size, left : left + self.size])
-        return crops
+        top = _spread(height - self.size, index, num_crops) if height > width else (height - self.size) // 2
+        left = (width - self.size) // 2 if height > width else _spread(width - self.size, index, num_crops)
+        return resized[..., top : top + self.size, left : left + self.size]
 
     def train_transform(self, clip: UInt8[Tensor, "T 3 H W"], rng: np.random.Generator) -> UInt8[Tensor, "T 3 S S"]:
         """One of TSN's multi-scale crops, the same for all frames, at `size` x `size`."""
@@ -139,6 +144,13 @@ class Preprocessing:
 
     def _resize(self, clip: UInt8[Tensor, "*V T 3 H W"], shape: Sequence[int]) -> UInt8[Tensor, "*V T 3 H2 W2"]:
         return F.resize(clip, list(shape), interpolation=InterpolationMode(self.interpolation), antialias=True)
+
+
+def _part(clip: UInt8[Tensor, "T 3 H W"], index: int, count: int) -> UInt8[Tensor, "T 3 h w"]:
+    """Of a long frame the part that the `index`th of `count` crops lies in, in the same place of it."""
+    short, axis = min(clip.shape[-2:]), -2 if clip.shape[-2] > clip.shape[-1] else -1
+    room = clip.shape[axis] - _LONGEST * short
+    return clip.narrow(axis, _spread(room, index, count) if count > 1 else room // 2, _LONGEST * short)
 
 
 def _spread(room: int, index: int, count: int) -> int:

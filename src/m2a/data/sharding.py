@@ -9,7 +9,9 @@ import os
 import random
 import re
 import shutil
+import sys
 import tarfile
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -53,8 +55,9 @@ class ShardSummary:
 class _Media:
     """What of a clip goes into a shard."""
 
-    files: tuple[Path, ...] = ()
-    sizes: tuple[int, ...] = ()
+    files: tuple[str, ...] = ()
+    """Names of frames in the clip's folder; of a video none."""
+    sizes: Sequence[int] = ()
     kind: str = ""
     reason: str = ""
     """Why it cannot be opened."""
@@ -163,11 +166,11 @@ def _look_at(clip: ClipFile) -> _Media:
         with open_clip(clip.path, window=clip.window):
             pass
         if not clip.path.is_dir():
-            return _Media((clip.path,), (clip.path.stat().st_size,), clip.path.suffix.lower() or ".video")
+            return _Media((), (clip.path.stat().st_size,), clip.path.suffix.lower() or ".video")
         start, count = clip.window or (0, None)
         names = frame_names(clip.path)[start : None if count is None else start + count]
-        files = tuple(clip.path / name for name in names)
-        return _Media(files, tuple(file.stat().st_size for file in files), FRAMES)
+        sizes = array("Q", ((clip.path / name).stat().st_size for name in names))  # a set has millions
+        return _Media(tuple(map(sys.intern, names)), sizes, FRAMES)
     except UnreadableClipError as error:
         return _Media(reason=error.reason)
     except OSError as error:
@@ -256,7 +259,9 @@ def _write_shard(out: Path, job: tuple[str, list[_Member]]) -> dict[str, int]:
 def _add(tar: tarfile.TarFile, member: _Member) -> int:
     """Adds a clip's members in the order of their names; returns where its video or first frame begins."""
     contents: list[tuple[str, Path | bytes, int]] = []
-    for number, (file, size) in enumerate(zip(member.media.files, member.media.sizes, strict=True), start=1):
+    path = member.clip.path
+    files = [path / name for name in member.media.files] or [path]
+    for number, (file, size) in enumerate(zip(files, member.media.sizes, strict=True), start=1):
         name = frame_name(member.key, number) if member.media.kind == FRAMES else member.key + member.media.kind
         contents.append((name, file, size))
     contents.append((f"{member.key}.json", member.description, len(member.description)))

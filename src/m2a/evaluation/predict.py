@@ -19,6 +19,7 @@ from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.evaluate import predict_views
 from m2a.evaluation.threads import in_threads
 from m2a.models import VideoClassifier, for_inference
+from m2a.models.modes import evaluating
 
 _ENOUGH = 8  # videos from which on a copy of the model made for predicting pays
 
@@ -46,7 +47,7 @@ def predict(
     model: VideoClassifier, path: str | Path, *, top_k: int = 5, num_clips: int = 1, num_crops: int = 1
 ) -> Prediction:
     """The `top_k` likeliest labels of a video file or a folder of JPEG frames, by the model's own preprocessing; of
-    several views, `num_clips` in time and `num_crops` in space, the mean.
+    several views, `num_clips` in time and `num_crops` in space, the mean. The model is in evaluation mode meanwhile.
 
     Raises:
         NotFoundError: nothing is at `path`.
@@ -58,8 +59,8 @@ def predict(
     if top_k < 1:
         raise ConfigError(f"top_k must be at least 1; got {top_k}.")
     clip = load_clip(model, path, num_clips=num_clips, num_crops=num_crops)
-    model.eval()
-    scores = predict_views(model, clip[None])[0].cpu()
+    with evaluating(model):
+        scores = predict_views(model, clip[None])[0].cpu()
     return Prediction(path=Path(path), guesses=likeliest(scores, model.labels, top_k))
 
 
@@ -75,7 +76,8 @@ def predict_all(
     threads: int = 1,
     bf16: bool = False,
 ) -> Iterator[Prediction | BadClip]:
-    """What `predict` says of each video, in their order; a `BadClip` in place of one that cannot be decoded.
+    """What `predict` says of each video, in their order; a `BadClip` in place of one that cannot be decoded. The model
+    is set to evaluation mode, and stays in it.
 
     On a processor, `threads` as many as its cores are fastest; for a GPU, `workers` and a large `batch_size`.
 

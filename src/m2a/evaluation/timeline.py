@@ -21,6 +21,7 @@ from m2a.data.readers import ClipReader, open_clip
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.predict import Guess, likeliest
 from m2a.models import VideoClassifier
+from m2a.models.modes import evaluating
 
 _STRIP_FRAMES = 12
 
@@ -100,7 +101,7 @@ def predict_timeline(
     """Slides a window over a video and says what is in each place of it.
 
     The video is decoded once, and only the frames of a few windows are held. Times are those at which the file shows
-    its frames, also where they do not come evenly.
+    its frames, also where they do not come evenly. The model is in evaluation mode meanwhile.
 
     Args:
         model: with labels; each window is sampled and cropped by its preprocessing.
@@ -127,8 +128,7 @@ def predict_timeline(
         raise ConfigError(f"top_k={top_k} and batch_size={batch_size} must be at least 1.")
     if not Path(path).exists():
         raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
-    model.eval()
-    with open_clip(path) as clip:
+    with evaluating(model), open_clip(path) as clip:
         rate, ticks = _evenly(clip, frame_rate)
         length, every = (max(round(min(seconds * rate, len(ticks))), 1) for seconds in (window, step))
         starts = _starts(len(ticks), length, every)

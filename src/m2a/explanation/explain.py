@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from m2a.data.readers import open_clip
 from m2a.errors import ConfigError, NotFoundError
@@ -21,6 +20,7 @@ from m2a.explanation.evidence import SiteEvidence, evidence, observed, summary
 from m2a.explanation.gradcam import grad_cam, on_frames
 from m2a.explanation.stages import choose_stage
 from m2a.models import VideoClassifier
+from m2a.models.modes import evaluating
 
 _TOP = 5
 
@@ -114,18 +114,6 @@ def explain(
         heat=on_frames(heat, len(indices), (pixels.shape[-2], pixels.shape[-1])),
         sites=found,
     )
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and then each module as it was."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _check(model: VideoClassifier, label: str | None) -> None:

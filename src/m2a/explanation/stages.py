@@ -18,7 +18,7 @@ from m2a.errors import ConfigError
 from m2a.insertion.features import NoFeaturesError, features_at
 from m2a.insertion.layout import Layout
 from m2a.insertion.residuals import find_blocks
-from m2a.insertion.trace import Trace, trace
+from m2a.insertion.trace import Trace, UntraceableError, trace
 
 _PAPERS_STRIDE = 8  # of the second stage of a ResNet
 _MOST_NAMED = 6
@@ -73,7 +73,13 @@ def _followed(backbone: nn.Module, num_frames: int) -> Trace:
             f"{type(backbone).__name__} keeps its tokens in an order of its own (Hiera's mask units), not row by row, "
             "so its features cannot be laid over the frames. Explain a model with another backbone."
         )
-    return trace(backbone, num_frames=num_frames)
+    try:
+        return trace(backbone, num_frames=num_frames)
+    except UntraceableError as error:
+        raise ConfigError(
+            f"{type(backbone).__name__} could not be followed from its input to its output ({error}), which is how its "
+            "stages are found: with a batch of images (N, C, H, W), or of clips, alone."
+        ) from error
 
 
 def _octaves(stride: float) -> float:

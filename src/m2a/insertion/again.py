@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import get_device_states
 
 from m2a.mechanisms.gating import is_traced
 
@@ -26,13 +27,34 @@ class Again:
         self.make = make
 
 
-def can_be_made_again(mechanism: nn.Module, result: Tensor) -> bool:
-    """Whether it gives the same result twice and changes nothing by it; and whether anything is kept at all."""
-    if is_traced() or not torch.is_grad_enabled():
+class Trial:
+    """A pass of a mechanism, begun when this is made: whether another one would give the same result and change
+    nothing, and whether anything is kept of it at all."""
+
+    def __init__(self, mechanism: nn.Module, features: Tensor) -> None:
+        self.features = features
+        self._is_plain = torch.is_grad_enabled() and not is_traced() and _is_plain(mechanism, features)
+        self._random = _random_state(features) if self._is_plain else []
+
+    def can_be_repeated(self, result: Tensor) -> bool:
+        if not (self._is_plain and result.requires_grad):
+            return False
+        return all(map(torch.equal, self._random, _random_state(self.features)))  # else it drew, as dropout does
+
+
+def _is_plain(mechanism: nn.Module, features: Tensor) -> bool:
+    """Without hooks, which see a pass once and may change its result, and without buffers, as norms that count batches
+    have; and not where a graph of CUDA is captured, in which the state of random numbers cannot be read."""
+    if any(part._forward_hooks or part._forward_pre_hooks for part in mechanism.modules()):
         return False
-    if mechanism._forward_hooks or mechanism._forward_pre_hooks:  # they see a pass once, and may change its result
+    if features.is_cuda and torch.cuda.is_current_stream_capturing():
         return False
-    return result.requires_grad and not any(True for _ in mechanism.buffers())  # norms that count batches have buffers
+    return not any(True for _ in mechanism.buffers())
+
+
+def _random_state(features: Tensor) -> list[Tensor]:
+    """Of the generators that operations on the features draw from."""
+    return [torch.get_rng_state(), *get_device_states(features)[1]]
 
 
 def keeping_no(result: Tensor, apply: Callable[[Tensor], Tensor], features: Tensor) -> saved_tensors_hooks:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
-from m2a.insertion.again import can_be_made_again, keeping_no
+from m2a.insertion.again import Trial, keeping_no
 from m2a.insertion.layout import Layout
 from m2a.insertion.sites import Position
 
@@ -44,8 +44,9 @@ class SiteHook:
     def before(self, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.leave()  # torch does not call it when a pass is interrupted from the keyboard
         features, mechanism, frames = args[0], layer.get_submodule("mechanism"), self.frames.value
+        trial = Trial(mechanism, features)
         result = self._apply(layer, features)
-        if can_be_made_again(mechanism, result):
+        if trial.can_be_repeated(result):
             weights = dict(mechanism.named_parameters())
             context = keeping_no(result, partial(self._again, mechanism, weights, frames), features)
             context.__enter__()

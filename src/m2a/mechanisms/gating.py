@@ -49,9 +49,11 @@ def gate(
 
 
 def is_traced() -> bool:
-    """Whether operations are recorded, to be run on other batches: by `torch.compile`, `torch.export`, `make_fx` or
-    `torch.jit.trace`."""
-    return torch.compiler.is_compiling() or torch._C._is_tracing() or get_proxy_mode() is not None
+    """Whether operations are recorded, to be run on other batches, by `torch.compile`, `torch.export`, `make_fx` or
+    `torch.jit.trace`; or transformed, by `torch.func`, which takes no autograd functions like ours."""
+    if torch.compiler.is_compiling() or torch._C._is_tracing() or get_proxy_mode() is not None:
+        return True
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _is_watched(expand: nn.Conv2d) -> bool:

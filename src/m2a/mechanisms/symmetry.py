@@ -36,7 +36,7 @@ def time_symmetry(spec: str, **options: Any) -> TimeSymmetry:
     ('reversal', 'none')
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # and not those of GPUs
         mechanism = create_mechanism(spec, channels=16, num_frames=_FRAMES, **options).double().eval()
         for weight in mechanism.parameters():
             weight.copy_(torch.randn_like(weight))  # some start at zero, as if there were no mechanism

@@ -1,9 +1,11 @@
 """Whole models: create, save, load."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
+from m2a.errors import ConfigError
 from m2a.models.backbones import list_torchvision as list_torchvision
 from m2a.models.classifier import VideoClassifier as VideoClassifier
 from m2a.models.classifier import default_preprocessing as default_preprocessing
@@ -27,6 +29,7 @@ __all__ = [
     "list_torchvision",
     "load",
     "load_image_weights",
+    "load_several",
     "parameter_groups",
     "read_state_dict",
 ]
@@ -50,3 +53,16 @@ def load(
     from m2a.models import saving
 
     return saving.load(str(path_or_hub_name), backbone=backbone, image_weights=image_weights)
+
+
+def load_several(names: Sequence[str | Path], *, image_weights: str | Path | None = None) -> list[VideoClassifier]:
+    """`load` of each; `image_weights` are for those that are adapters. Raises ConfigError where none is."""
+    from m2a.models import saving
+
+    adapters = [image_weights is not None and saving.is_adapter(str(name)) for name in names]
+    if image_weights is not None and not any(adapters):
+        raise ConfigError(
+            f"image_weights are for adapters, and {', '.join(map(str, names))} {'is' if len(names) == 1 else 'are'} "
+            "whole; leave them out."
+        )
+    return [load(name, image_weights=image_weights if one else None) for name, one in zip(names, adapters, strict=True)]

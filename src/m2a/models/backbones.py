@@ -82,6 +82,13 @@ def _of_timm(name: str, pretrained: bool, options: dict[str, Any]) -> Any:
         raise ConfigError(f"timm cannot give weights for {name!r}: {error}") from error
     except OSError as error:
         raise _unavailable(name, error) from error
+    except (ValueError, KeyError) as error:  # huggingface_hub's and timm's own of names with a colon
+        if ":" not in name:
+            raise
+        raise ConfigError(
+            f"timm cannot make {name!r} ({type(error).__name__}: {error}). Names with a colon are "
+            "hf-hub:owner/name and local-dir:FOLDER, of a folder with timm's config.json."
+        ) from error
 
 
 def _of_torchvision(name: str, pretrained: bool, options: dict[str, Any]) -> Any:

@@ -73,8 +73,8 @@ class VideoClassifier(
         config: how to build this model again; without it the model cannot be saved by `save_pretrained`.
 
     Raises:
-        ConfigError: labels and num_classes disagree, the consensus is unknown, or the backbone gives no row of features
-            for each image.
+        ConfigError: labels and num_classes disagree, a label is there twice, dropout is not in 0 to 1, the consensus is
+            unknown, or the backbone gives no row of features for each image.
     """
 
     def __init__(
@@ -93,6 +93,10 @@ class VideoClassifier(
         super().__init__()
         if num_classes < 1:
             raise ConfigError(f"num_classes must be at least 1; got {num_classes}.")
+        if not 0 <= dropout <= 1:
+            raise ConfigError(f"dropout must lie in 0 to 1; got {dropout}.")
+        if twice := sorted({label for label in labels or () if list(labels or ()).count(label) > 1}):
+            raise ConfigError(f"labels has {twice[0]!r} more than once; each class needs a name of its own.")
         if labels is not None and len(labels) != num_classes:
             raise ConfigError(f"{len(labels)} labels were given for {num_classes} classes; they must be as many.")
         self.config = config

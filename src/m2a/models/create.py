@@ -67,6 +67,8 @@ def create_model(
         CheckpointError, NotFoundError: the checkpoint does not fit, or is not there.
         SpecError, NoSitesError, WrappedModelError: see `m2a.insert`.
     """
+    if size is not None and size < 1:
+        raise ConfigError(f"size must be at least 1 pixel; got {size}. Leave it out for the backbone's own.")
     own = backbone if isinstance(backbone, nn.Module) else None
     if own is not None and (pretrained is True or backbone_options):
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
+from huggingface_hub.errors import HFValidationError
 from torch import Tensor, nn
 
 from m2a.data.preprocessing import Preprocessing
@@ -49,12 +50,14 @@ def describe(model: VideoClassifier) -> dict[str, Any]:
 
 
 def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
-    """Writes safetensors, which have no shared memory: tied weights are written under each of their names."""
+    """Writes safetensors, which have no shared memory: tied weights, and views of one tensor, are written under each
+    of their names."""
     seen: set[int] = set()
     tensors = {}
     for key, value in state.items():
-        tensors[key] = value.contiguous().clone() if value.data_ptr() in seen else value.contiguous()
-        seen.add(value.data_ptr())
+        storage = value.untyped_storage().data_ptr()
+        tensors[key] = value.contiguous().clone() if storage in seen else value.contiguous()
+        seen.add(storage)
     path.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))  # save_file's only the owner can read
 
 
@@ -89,13 +92,12 @@ def load(
 
     model_id = _inside_run(model_id)
     content = _read_config(_locate(model_id, CONFIG_NAME, hub))
-    config = ModelConfig.from_dict(content["model"])
-    is_adapter = "adapter" in content
-    weights_path = _locate(model_id, adapters.ADAPTER if is_adapter else SAFETENSORS_SINGLE_FILE, hub)
-    _check_given(model_id, config, backbone, image_weights, is_adapter)
-    preprocessing = Preprocessing.from_dict(content["clips"])
+    config, preprocessing = _parsed(content, model_id)
+    of_adapter = "adapter" in content
+    weights_path = _locate(model_id, adapters.ADAPTER if of_adapter else SAFETENSORS_SINGLE_FILE, hub)
+    _check_given(model_id, config, backbone, image_weights, of_adapter)
     pretrained: bool | str | Path = image_weights or False  # a network of one's own may have its weights in it
-    if is_adapter and backbone is None and not pretrained:
+    if of_adapter and backbone is None and not pretrained:
         pretrained = _image_weights(model_id, config)
     model = build(
         config,
@@ -105,15 +107,28 @@ def load(
         labels=content["class_names"],
         preprocessing=preprocessing,
     )
-    if is_adapter:
+    if of_adapter:
         adapters.load(model, content, read_state_dict(weights_path), weights_path)
     else:
         load_whole(model, read_state_dict(weights_path), weights_path)
     return model.eval()
 
 
+def is_adapter(model_id: str) -> bool:
+    """Whether a saved model is an adapter. Raises what `load` does where there is none."""
+    return "adapter" in _read_config(_locate(_inside_run(model_id), CONFIG_NAME, {}))
+
+
+def _parsed(content: Mapping[str, Any], model_id: str) -> tuple[ModelConfig, Preprocessing]:
+    """Raises CheckpointError for values of a kind that they cannot be."""
+    try:
+        return ModelConfig.from_dict(content["model"]), Preprocessing.from_dict(content["clips"])
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{model_id}: its {CONFIG_NAME} is damaged ({type(error).__name__}: {error}).") from error
+
+
 def _check_given(
-    model_id: str, config: ModelConfig, backbone: nn.Module | None, image_weights: object, is_adapter: bool
+    model_id: str, config: ModelConfig, backbone: nn.Module | None, image_weights: object, of_adapter: bool
 ) -> None:
     if config.own_backbone and backbone is None:
         raise ConfigError(
@@ -122,7 +137,7 @@ def _check_given(
         )
     if backbone is not None and not config.own_backbone:
         raise ConfigError(f"{model_id} has the backbone {config.backbone!r}, which is built from its name.")
-    if image_weights is not None and not is_adapter:
+    if image_weights is not None and not of_adapter:
         raise ConfigError(f"{model_id} is a whole model, which has its image weights; leave image_weights out.")
 
 
@@ -146,6 +161,8 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict) or not {"format", "model", "class_names", "clips"} <= set(content):
         raise CheckpointError(f"{path} was not written by m2a: it lacks format, model, class_names or clips.")
+    if not isinstance(content["format"], int):
+        raise CheckpointError(f"{path} is damaged: format is {content['format']!r}, which is no number.")
     if content["format"] > _FORMAT:
         raise CheckpointError(
             f"{path} is of format {content['format']}; this version reads up to {_FORMAT}. Update m2a."
@@ -174,6 +191,8 @@ def _locate(model_id: str, name: str, hub: Mapping[str, Any]) -> Path:
     known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
     try:
         return Path(hf_hub_download(model_id, name, **{key: hub[key] for key in known if key in hub}))
+    except HFValidationError as error:
+        raise NotFoundError(f"There is no folder {model_id}, and no model on the hub can be called so.") from error
     except OSError as error:
         raise WeightsUnavailableError(
             f"There is no folder {model_id} here, and {name} of a model by that name could not be fetched from the hub "

@@ -17,7 +17,7 @@ from m2a.data.annotations import read_clips
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ConfigError, M2AError
 from m2a.explanation import Explanation, SiteEvidence, explain, heat_overlay, heat_scale, whole_clip
-from m2a.models import VideoClassifier, load
+from m2a.models import VideoClassifier, load_several
 from m2a.models.device import pick_device
 from m2a.reporting.animation import FORMATS, write_animation
 from m2a.reporting.heat import HeatRow, write_heat
@@ -77,8 +77,7 @@ def explain_video(
     """
     place = None if device is None else pick_device(device)
     found: list[tuple[str, VideoClassifier, Explanation]] = []
-    for name in models:
-        model = load(name, image_weights=image_weights)
+    for name, model in zip(models, load_several(models, image_weights=image_weights), strict=True):
         if place is not None:
             model.to(place)
         if truth is not None:
@@ -168,7 +167,7 @@ def draw(
         raise ConfigError(f"frames must be at least 1, or all; got {frames}.")
     chosen = [(one, _chosen(one, sites)) for one in explained.by] if sites else []
     shown = [(one, found) for one, found in chosen if found]
-    site_files = [_beside(out, one.name if len(shown) > 1 else "") for one, _ in shown] if out else []
+    site_files = _site_files(out, [one.name if len(shown) > 1 else "" for one, _ in shown]) if out else []
     written = [path for path in (out, *site_files, animation) if path is not None]
     check_outputs(out, animation)
     for path in site_files:
@@ -302,6 +301,8 @@ def _numbers_at(site: SiteEvidence, indices: Sequence[int]) -> list[int]:
     return [indices[place * len(indices) // left] for place in range(left)]
 
 
-def _beside(out: Path, name: str) -> Path:
-    words = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-    return out.with_name("-".join(part for part in (out.stem, "sites", words) if part) + out.suffix)
+def _site_files(out: Path, names: Sequence[str]) -> list[Path]:
+    """Beside `out`, one for each name; names that are alike in a file's name are numbered."""
+    words = [re.sub(r"[\W_]+", "-", name).strip("-") for name in names]
+    words = [f"{word}-{k}" if words.count(word) > 1 else word for k, word in enumerate(words, 1)]
+    return [out.with_name("-".join(part for part in (out.stem, "sites", word) if part) + out.suffix) for word in words]

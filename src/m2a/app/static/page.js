@@ -12,6 +12,7 @@ let addresses = []; // of the videos that are shown
 
 function predict(blob, name, truth = null) {
   if (request) request.abort();
+  request = null;
   if (blob.size > maxBytes) return fail(`${name} has ${(blob.size / 1e6).toFixed(1)} MB. ${allowed}`);
   if (blob.size === 0) return fail(`${name} is empty (0 bytes). ${allowed}`);
   show("status");
