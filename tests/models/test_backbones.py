@@ -212,9 +212,12 @@ def test_a_backbone_that_gives_another_number_of_rows() -> None:
 def test_torchvisions_networks(tmp_path: Path, name: str, size: int, features: int) -> None:
     model = create_model(f"torchvision/{name}", num_classes=5, num_frames=3, size=size)
     assert model.head.in_features == features
-    model.train()(clips(size=size)).square().sum().backward()
-    model.eval().save_pretrained(tmp_path)
     x = clips(size=size)
+    if name == "vit_b_32":  # of 350 MB
+        assert model.eval()(x).shape == (2, 5)
+        return
+    model.train()(x).square().sum().backward()
+    model.eval().save_pretrained(tmp_path)
     assert torch.equal(load(tmp_path)(x), model(x))
 
 

@@ -27,24 +27,13 @@ class Again:
         self.make = make
 
 
-class Trial:
-    """A pass of a mechanism, begun when this is made: whether another one would give the same result and change
-    nothing, and whether anything is kept of it at all."""
+def can_be_repeated(mechanism: nn.Module, features: Tensor) -> bool:
+    """Whether a second pass would change nothing and might give the same result, and whether anything is kept at all.
 
-    def __init__(self, mechanism: nn.Module, features: Tensor) -> None:
-        self.features = features
-        self._is_plain = torch.is_grad_enabled() and not is_traced() and _is_plain(mechanism, features)
-        self._random = _random_state(features) if self._is_plain else []
-
-    def can_be_repeated(self, result: Tensor) -> bool:
-        if not (self._is_plain and result.requires_grad):
-            return False
-        return all(map(torch.equal, self._random, _random_state(self.features)))  # else it drew, as dropout does
-
-
-def _is_plain(mechanism: nn.Module, features: Tensor) -> bool:
-    """Without hooks, which see a pass once and may change its result, and without buffers, as norms that count batches
-    have; and not where a graph of CUDA is captured, in which the state of random numbers cannot be read."""
+    Hooks see a pass once and may change its result; buffers are what norms count batches in; and where a graph of CUDA
+    is captured the state of random numbers cannot be read."""
+    if is_traced() or not torch.is_grad_enabled():
+        return False
     if any(part._forward_hooks or part._forward_pre_hooks for part in mechanism.modules()):
         return False
     if features.is_cuda and torch.cuda.is_current_stream_capturing():
@@ -52,8 +41,9 @@ def _is_plain(mechanism: nn.Module, features: Tensor) -> bool:
     return not any(True for _ in mechanism.buffers())
 
 
-def _random_state(features: Tensor) -> list[Tensor]:
-    """Of the generators that operations on the features draw from."""
+def random_state(features: Tensor) -> list[Tensor]:
+    """Of the generators that operations on the features draw from. A mechanism that moves it, as dropout does, gives
+    another result the second time."""
     return [torch.get_rng_state(), *get_device_states(features)[1]]
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
-from m2a.insertion.again import Trial, keeping_no
+from m2a.insertion.again import can_be_repeated, keeping_no, random_state
 from m2a.insertion.layout import Layout
 from m2a.insertion.sites import Position
 
@@ -44,9 +45,9 @@ class SiteHook:
     def before(self, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.leave()  # torch does not call it when a pass is interrupted from the keyboard
         features, mechanism, frames = args[0], layer.get_submodule("mechanism"), self.frames.value
-        trial = Trial(mechanism, features)
+        random = random_state(features) if can_be_repeated(mechanism, features) else None
         result = self._apply(layer, features)
-        if trial.can_be_repeated(result):
+        if random is not None and result.requires_grad and all(map(torch.equal, random, random_state(features))):
             weights = dict(mechanism.named_parameters())
             context = keeping_no(result, partial(self._again, mechanism, weights, frames), features)
             context.__enter__()
