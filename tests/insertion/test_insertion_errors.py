@@ -123,6 +123,18 @@ def test_options_that_cannot_work(kind: type[M2AError], options: dict[str, Any],
 
 
 @pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("spec", ["tea", "tdn:m2a", "m2a:patch8", "tsm+tea"])
+def test_tokens_that_do_not_come_row_by_row(spec: str) -> None:
+    with torch.device("meta"):
+        net = timm.create_model("hiera_tiny_224", stages=(1, 1, 1, 1))
+        with pytest.raises(
+            SiteTypeError, match=r"Hiera keeps its tokens in an order of its own .*, and '.*' looks at wh"
+        ):
+            insert(net, spec, num_frames=3)
+        assert get_num_frames(net) is None
+        assert insert(net, "m2a+tsm", num_frames=3).layouts
+
+
 def test_too_few_channels_to_shift_at_one_site() -> None:
     assert_refused(
         PlainNet(), SpecError, r"with 3 channels shift_div must lie in 2\.\.3, got 8\.", "tsm", where=r"stem\.0"

@@ -18,6 +18,7 @@ from m2a.errors import ConfigError
 from m2a.insertion.features import NoFeaturesError, features_at
 from m2a.insertion.layout import Layout
 from m2a.insertion.residuals import find_blocks
+from m2a.insertion.sites import keeps_tokens_out_of_order
 from m2a.insertion.trace import Trace, UntraceableError, trace
 
 _PAPERS_STRIDE = 8  # of the second stage of a ResNet
@@ -68,7 +69,7 @@ def choose_stage(backbone: nn.Module, layer: str | None = None, *, num_frames: i
 
 
 def _followed(backbone: nn.Module, num_frames: int) -> Trace:
-    if any(type(module).__name__ == "Unroll" for module in backbone.modules()):
+    if keeps_tokens_out_of_order(backbone):
         raise ConfigError(
             f"{type(backbone).__name__} keeps its tokens in an order of its own (Hiera's mask units), not row by row, "
             "so its features cannot be laid over the frames. Explain a model with another backbone."

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError
+from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError, SiteTypeError
 from m2a.insertion.fold import FrameCount, SiteHook
 from m2a.insertion.report import InsertionReport
-from m2a.insertion.sites import Position, find_sites
+from m2a.insertion.sites import Position, find_sites, keeps_tokens_out_of_order
 from m2a.insertion.wrapped import check_plain
 from m2a.mechanisms import TemporalAdaptive, create_mechanism, parse_spec
+from m2a.mechanisms.create import sees_neighbours
 from m2a.mechanisms.identity import Init
 
 MECHANISM = "mechanism"
@@ -60,7 +61,8 @@ def insert(
     Raises:
         SpecError: the mechanism or an option is unknown.
         NoSitesError: no layer matched.
-        SiteTypeError: a named layer cannot carry a mechanism.
+        SiteTypeError: a named layer cannot carry a mechanism, or the network's tokens are in no order that this one
+            could use.
         AlreadyInsertedError: the model carries mechanisms already.
         WrappedModelError: the model is compiled, scripted or wrapped (DDP, FSDP, DataParallel), or has lazy layers.
         ConfigError: num_frames or position makes no sense.
@@ -77,6 +79,11 @@ def insert(
             'm2a.remove(model) first; to use two together stack them in one spec, such as "m2a+tsm".'
         )
     found = find_sites(model, where, position, num_frames=num_frames)
+    if sees_neighbours(spec) and keeps_tokens_out_of_order(model):
+        raise SiteTypeError(
+            f"{type(model).__name__} keeps its tokens in an order of its own (Hiera's mask units), not row by row, and "
+            f"{spec!r} looks at what is beside each place. Use a mechanism that does not, such as m2a, tsm or tam."
+        )
     before = sum(p.numel() for p in model.parameters())
     with torch.random.fork_rng(devices=[]):  # building on the CPU: other devices' states are not touched
         mechanisms = [

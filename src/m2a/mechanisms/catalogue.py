@@ -34,6 +34,8 @@ class PartInfo:
     None."""
     fixes_num_frames: bool = False
     """Whether T is in the shape of its weights."""
+    sees_neighbours: bool = False
+    """Whether what it makes of a place depends on the places around it, so that it needs maps with rows and columns."""
 
 
 @dataclass(frozen=True, kw_only=True)

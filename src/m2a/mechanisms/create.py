@@ -70,6 +70,12 @@ def options_of(spec: str) -> frozenset[str]:
     return _options(parse_spec(spec))
 
 
+def sees_neighbours(spec: str) -> bool:
+    """Whether what a mechanism makes of a place depends on the places around it, as with TEA's and TDN's convolutions
+    and with patches. Raises SpecError for a spec that is none."""
+    return any(info.sees_neighbours for info in _infos(parse_spec(spec)))
+
+
 def _options(parsed: MechanismSpec) -> frozenset[str]:
     return frozenset().union(*(info.options for info in _infos(parsed)))
 

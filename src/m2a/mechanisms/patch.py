@@ -98,5 +98,6 @@ for _patch in (4, 8):
             paper="Bertasius et al.: TimeSformer, section 3; M2A, Table IV",
             build=partial(_build, patch=_patch),
             gate=PatchGate,
+            sees_neighbours=True,
         )
     )

@@ -100,6 +100,7 @@ register_part(
         paper="Wang et al.: TDN, section 3.3",
         build=_build,
         options=frozenset({"released_backward"}),
+        sees_neighbours=True,
     )
 )
 register_shorthand(

@@ -55,6 +55,7 @@ register_part(
         summary="TEA's motion excitation: the next frame, convolved, minus the frame.",
         paper="Li et al.: TEA, section 3.1",
         build=_build,
+        sees_neighbours=True,
     )
 )
 register_shorthand(
