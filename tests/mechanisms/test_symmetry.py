@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from m2a.errors import SpecError
-from m2a.mechanisms import list_mechanisms
+from m2a.mechanisms import create_mechanism, list_mechanisms
+from m2a.mechanisms.create import sees_neighbours
 from m2a.mechanisms.symmetry import time_symmetry
 
 KNOWN = {
@@ -64,3 +65,20 @@ def test_random_numbers_go_on_as_before() -> None:
 def test_errors_are_those_of_building_it() -> None:
     with pytest.raises(SpecError, match="no option 'speed'"):
         time_symmetry("tdn", speed=2)
+
+
+@pytest.mark.parametrize("spec", [*KNOWN, "m2a:patch4", "tea:tam"])
+def test_whether_it_looks_at_neighbours(spec: str) -> None:
+    """If not, it commutes with any order of the places of a map, the same in all frames."""
+    torch.manual_seed(0)
+    mechanism = create_mechanism(spec, channels=16, num_frames=5, reduction=2).double().eval()
+    for weight in mechanism.parameters():
+        torch.nn.init.normal_(weight)
+    clip, order = torch.randn(2, 5, 16, 8 * 4, dtype=torch.float64), torch.randperm(8 * 4)
+
+    def over_maps(x: torch.Tensor) -> torch.Tensor:
+        return mechanism(x.unflatten(-1, (8, 4))).flatten(-2)
+
+    with torch.no_grad():
+        moved, expected = over_maps(clip[..., order]), over_maps(clip)[..., order]
+    assert torch.allclose(moved, expected, rtol=0, atol=1e-9 * float(expected.abs().max())) != sees_neighbours(spec)
