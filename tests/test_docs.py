@@ -72,7 +72,7 @@ def test_every_public_name_is_documented(public: str) -> None:
     assert re.search(rf"\bm2a\.{public}\b", text), f"m2a.{public} is on no page; docs/index.md lists the names"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", WITH_README, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in _LINK.findall(prose(page)):
         if _OUTSIDE.match(link):
@@ -167,3 +167,19 @@ def test_a_wrong_command_is_noticed() -> None:
     assert "--data requires" in str(complaint("m2a train"))
     assert "Unknown option: --epoch" in str(complaint("m2a train --epoch 3", whole=False))
     assert "Unknown command" in str(complaint("m2a trian"))
+
+
+def test_the_readmes_multiply_adds_are_counted() -> None:
+    """Of a ResNet-18 on 8 frames of 224 pixels with 174 classes."""
+    table = re.findall(
+        r"^\| (`[^|]*`) \|[^|]*\| ([0-9., ]+) \|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    shown = {
+        name: float(figure)
+        for names, figures in table
+        for name, figure in zip(re.findall(r"`([^`]+)`", names), figures.split(","), strict=True)
+    }
+    assert {"none", "m2a", "m2a-plus", "tdn", "m2a:patch8"} <= set(shown)
+    for name, figure in shown.items():
+        model = m2a.create_model("resnet18", mechanism=name, num_classes=174, num_frames=8)
+        assert f"{m2a.count_macs(model) / 1e9:.3f}" == f"{figure:.3f}", name

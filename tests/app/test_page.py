@@ -196,6 +196,17 @@ def test_twenty_at_once(server: Server, clip: Path) -> None:
     assert server.get("/queue")[2] == b'{"waiting":0}'
 
 
+@pytest.mark.parametrize(
+    ("asked", "part"), [("bytes=0-1", slice(0, 2)), ("bytes=5-", slice(5, None)), ("bytes=-7", slice(-7, None))]
+)
+def test_examples_come_in_parts(server: Server, asked: str, part: slice) -> None:
+    """Safari plays no video that it cannot have so."""
+    whole = server.get("/examples/0.mp4")[2]
+    status, _, body = server.get("/examples/0.mp4", Range=asked)
+    assert (status, body) == (206, whole[part])
+    assert server.get("/examples/0.mp4", Range=f"bytes={len(whole)}-")[0] == 416
+
+
 def test_what_a_program_gets(server: Server, clip: Path) -> None:
     status, answer = server.predict(clip.read_bytes(), r"C:\films\a.mp4")
     assert status == 200

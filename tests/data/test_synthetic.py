@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 from PIL import Image
 
 from m2a.data.synthetic import encode, order_blind_ceiling, render_clip, synthesize, time_reversal_pairs, write
-from m2a.data.synthetic.classes import CLASSES
+from m2a.data.synthetic.classes import BY_LABEL, CLASSES
+from m2a.data.synthetic.stage import Stage
 from m2a.errors import ConfigError, DataError
 
 PAIRS = time_reversal_pairs()
@@ -135,6 +137,46 @@ def test_the_picture_moves_against_the_camera(way: str, axis: int, sign: int) ->
     assert sum(d > 1 for d in drifts) >= 10, drifts
 
 
+def laid_out(label: str, seed: int) -> Stage:
+    c = BY_LABEL[label]
+    stage = Stage(np.random.default_rng(seed), 24, 12, 0.0)
+    c.scene(stage)
+    assert not c.backwards
+    return stage
+
+
+def rise(stage: Stage, axis: str) -> list[float]:
+    """By how much each thing on the stage goes right or down, in frame heights."""
+    return [float(getattr(item, axis)[-1] - getattr(item, axis)[0]) for item in stage.items]
+
+
+SHOWN: dict[str, Callable[[Stage], bool]] = {
+    "Pushing something from left to right": lambda s: max(rise(s, "x")) > 0.4 and min(rise(s, "x")) > -0.1,
+    "Moving something up": lambda s: max(rise(s, "y")) < -0.4,
+    "Putting something on a surface": lambda s: rise(s, "y")[1] > 0.2,
+    "Putting something into something": lambda s: rise(s, "y")[2] > 0.15 and rise(s, "y")[3] < 0,  # and the hand goes
+    "Putting something behind something": lambda s: rise(s, "x")[0] > 0.5 and rise(s, "x")[-1] == 0,
+    "Moving something closer to something": lambda s: (
+        s.items[0].x[0] - s.items[2].x[0] > s.items[0].x[-1] - s.items[2].x[-1] > 0
+    ),
+    "Moving something and something closer to each other": lambda s: (
+        s.items[-1].x[0] - s.items[0].x[0] > s.items[-1].x[-1] - s.items[0].x[-1] + 0.4
+    ),
+    "Moving something towards the camera": lambda s: all(
+        item.scale is not None and item.scale[-1] > 2 * item.scale[0] for item in s.items
+    ),
+    "Covering something with something": lambda s: abs(s.items[2].x[-1] - s.items[0].x[-1]) < 0.05 < rise(s, "x")[2],
+    "Approaching something with your camera": lambda s: s.zoom[-1] > 1.5 * s.zoom[0],
+    "Turning the camera upwards while filming something": lambda s: s.cy[-1] < s.cy[0] - 0.3,
+}
+
+
+@pytest.mark.parametrize("label", SHOWN)
+def test_a_clip_shows_what_its_label_says(label: str) -> None:
+    for seed in range(5):
+        assert SHOWN[label](laid_out(label, seed)), seed
+
+
 @pytest.mark.parametrize("values", [{"size": 33}, {"size": 8}, {"num_frames": 1}, {"difficulty": 1.5}])
 def test_render_refuses(values: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(values))):
@@ -227,6 +269,17 @@ def test_reuses_the_same_set_and_refuses_others(tmp_path: Path) -> None:
     next((root / "20bn-something-something-v1").glob("*")).rename(tmp_path / "lost")
     with pytest.raises(DataError, match="lacks 1"):
         synthesize(root, **values)
+
+
+@pytest.mark.parametrize(
+    ("gone", "told"), [("*/*/00002.jpg", "lacks 1 of its clips or parts"), ("*labels.csv", "lacks")]
+)
+def test_a_set_that_lacks_something_is_not_the_same(tmp_path: Path, gone: str, told: str) -> None:
+    values = {"classes": 2, "num_train": 2, "num_validation": 2, **SMALL}
+    synthesize(tmp_path / "set", **values)
+    next((tmp_path / "set").glob(gone)).unlink()
+    with pytest.raises(DataError, match=told):
+        synthesize(tmp_path / "set", **values)
 
 
 def test_a_folder_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

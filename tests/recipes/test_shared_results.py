@@ -188,7 +188,7 @@ def test_a_table_alone_is_read_without_torch(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from m2a.recipes import list_recipes, read_results; list_recipes(); "
         f"assert len(read_results(Path({str(tmp_path)!r}), 'I')) == 1; print('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=180)
     assert done.stdout.split() == ["False"]
 
 

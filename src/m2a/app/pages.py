@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -80,7 +81,7 @@ class Desk:
         number = request.path_params["number"]
         if number >= len(self.examples):
             return _refusal(request, 404, f"There are {len(self.examples)} examples, numbered from 0.")
-        return Response(self.examples[number].video, media_type="video/mp4")
+        return _video(request, self.examples[number].video)
 
     async def queue(self, request: Request) -> Response:
         return JSONResponse({"waiting": self.waiting})
@@ -128,6 +129,22 @@ def application(desk: Desk) -> Starlette:
         ],
         middleware=[Middleware(_WithHeaders)],
     )
+
+
+def _video(request: Request, content: bytes) -> Response:
+    """The video, or the bytes of it that are asked for: some browsers play none that they cannot have in parts."""
+    headers, size = {"Accept-Ranges": "bytes"}, len(content)
+    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+    if asked is None or asked.groups() == ("", ""):
+        return Response(content, media_type="video/mp4", headers=headers)
+    if asked[1]:
+        first, last = int(asked[1]), min(int(asked[2] or size), size - 1)
+    else:
+        first, last = max(0, size - int(asked[2])), size - 1
+    if first > last:
+        return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+    return Response(content[first : last + 1], status_code=206, media_type="video/mp4", headers=headers)
 
 
 def is_from_elsewhere(request: Request) -> bool:

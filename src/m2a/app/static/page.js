@@ -6,11 +6,13 @@ const allowed = document.body.dataset.allowed;
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const SECONDS = 3; // of a recording
 let request = null; // the clip that is on its way
+let turn = 0; // counts what was given: whatever is ready later than something newer is dropped
 let addresses = []; // of the videos that are shown
 
 // One clip: hand it in, say how it goes, show what comes back.
 
 function predict(blob, name, truth = null) {
+  turn += 1;
   if (request) request.abort();
   request = null;
   if (blob.size > maxBytes) return fail(`${name} has ${(blob.size / 1e6).toFixed(1)} MB. ${allowed}`);
@@ -58,6 +60,7 @@ async function watchLine(mine, name) {
 }
 
 function show(id) {
+  byId("spoken").textContent = "";
   for (const other of ["status", "error", "result"]) byId(other).hidden = other !== id;
   if (id === "status") byId("outcome").scrollIntoView({ block: "nearest" });
 }
@@ -79,8 +82,13 @@ function showAnalysis(analysis, truth) {
   const columns = [clipColumn(analysis), ...analysis.answers.map((answer) => answerColumn(answer, truth))];
   byId("columns").replaceChildren(...columns);
   show("result");
+  byId("spoken").textContent = analysis.answers.map((answer) => `${answer.title}: ${spoken(answer.guesses[0])}`).join("; ");
   setPlaying(!calm);
   byId("outcome").scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+}
+
+function spoken({ label, probability }) {
+  return `${label}, ${(100 * probability).toFixed(0)}%`;
 }
 
 function column(title, details, video, caption) {
@@ -165,7 +173,9 @@ for (const [name, over] of [["dragenter", true], ["dragover", true], ["dragleave
   drop.addEventListener(name, () => drop.classList.toggle("over", over));
 }
 window.addEventListener("drop", (event) => {
-  const { files } = event.dataTransfer;
+  const { files, items } = event.dataTransfer;
+  const entry = items.length && items[0].webkitGetAsEntry ? items[0].webkitGetAsEntry() : null;
+  if (entry && entry.isDirectory) return fail("A folder was dropped. Give one clip, as a file.");
   if (files.length === 1) take(files[0]);
   else if (files.length > 1) fail(`${files.length} files were dropped. Give one clip at a time.`);
 });
@@ -191,9 +201,10 @@ for (const example of document.querySelectorAll(".example")) {
   example.addEventListener("blur", stop);
   example.addEventListener("click", async () => {
     press(example);
+    const mine = ++turn;
     try {
       const clip = await (await fetch(example.dataset.address)).blob();
-      predict(clip, "The example", example.dataset.label);
+      if (mine === turn) predict(clip, "The example", example.dataset.label);
     } catch {
       fail("The page's server does not answer. Is it still running? Start m2a serve again, and try once more.");
     }
@@ -203,28 +214,44 @@ for (const example of document.querySelectorAll(".example")) {
 // The camera.
 
 let stream = null;
+let recording = null; // with what it is dropped by, where the camera is closed before its end
 
 byId("camera-open").addEventListener("click", async () => {
+  const button = byId("camera-open");
   if (!navigator.mediaDevices || !window.MediaRecorder) {
     return fail("This browser gives the page no camera: it does so only on the machine that runs the page, or over https.");
   }
+  button.disabled = true; // a second click would open the camera twice
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, height: { ideal: 480 } } });
   } catch (error) {
     const reason = error.name === "NotAllowedError" ? "it was not allowed" : "there is none, or another program uses it";
     return fail(`The camera cannot be used: ${reason}. A video file does as well.`);
+  } finally {
+    button.disabled = false;
   }
+  for (const track of stream.getTracks()) track.addEventListener("ended", loseCamera); // not by being closed here
   byId("error").hidden = true;
   const preview = byId("preview");
   preview.srcObject = stream;
   preview.play().catch(() => {});
   byId("camera-open").hidden = true;
   byId("camera-live").hidden = false;
+  byId("record").focus();
 });
 
-byId("camera-close").addEventListener("click", closeCamera);
+byId("camera-close").addEventListener("click", () => {
+  closeCamera();
+  byId("camera-open").focus();
+});
+
+function loseCamera() {
+  closeCamera();
+  fail("The camera gives no picture any more. Open it again, or give a video file.");
+}
 
 function closeCamera() {
+  if (recording) recording.dropped = true;
   for (const track of stream ? stream.getTracks() : []) track.stop();
   stream = null;
   byId("preview").srcObject = null;
@@ -235,9 +262,16 @@ function closeCamera() {
 byId("record").addEventListener("click", () => {
   const kinds = ["video/webm;codecs=vp9", "video/webm", "video/mp4"];
   const mimeType = kinds.find((kind) => MediaRecorder.isTypeSupported(kind));
-  const recorder = new MediaRecorder(stream, mimeType ? { mimeType } : {});
+  let recorder = null;
+  try {
+    recorder = new MediaRecorder(stream, mimeType ? { mimeType } : {});
+    recorder.start();
+  } catch {
+    return loseCamera();
+  }
   byId("error").hidden = true;
   const pieces = [];
+  const mine = (recording = { dropped: false });
   const button = byId("record");
   let left = SECONDS;
   const count = () => (button.textContent = `Recording, ${left} s left`);
@@ -248,11 +282,12 @@ byId("record").addEventListener("click", () => {
     button.disabled = false;
     button.textContent = `Record ${SECONDS} seconds`;
     byId("camera").classList.remove("recording");
+    if (recording === mine) recording = null;
+    if (mine.dropped) return;
     press(null);
     predict(new Blob(pieces, { type: recorder.mimeType }), "Your recording");
   };
   button.disabled = true;
   byId("camera").classList.add("recording");
   count();
-  recorder.start();
 });

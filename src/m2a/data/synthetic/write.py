@@ -67,7 +67,8 @@ def synthesize(
 ) -> SyntheticSummary:
     """Draw the set "somethings": clips of objects, hands and a moving camera under Something-Something V1's labels.
 
-    The same arguments give the same bytes, whatever the number of workers. Nothing is left under `root` if the run
+    The same arguments give the same bytes on the same machine, whatever the number of workers; an edition everywhere.
+    Nothing is left under `root` if the run
     is interrupted. A folder that holds the very same set is reused. What is None is as said below.
 
     Args:
@@ -148,12 +149,30 @@ def _is_there(root: Path, p: Parameters) -> bool:
             f"{root} holds a synthetic set with other parameters: {'; '.join(other)}. "
             "Name another folder, or delete this one."
         )
-    lost = [str(job.target) for job in jobs(p) if not (root / job.target).exists()]
+    lost = [str(job.target) for job in jobs(p) if not _is_whole(root / job.target, p.num_frames)]
     if lost:
-        raise DataError(f"{root} lacks {len(lost)} of its clips, for example {lost[0]}. Delete it and draw it again.")
+        raise DataError(
+            f"{root} lacks {len(lost)} of its clips or parts of them, for example {lost[0]}. Delete it and draw it "
+            "again."
+        )
+    gone = [name for name in _list_names() if p.layout == "something-something-v1" and not (root / name).is_file()]
+    if gone:
+        raise DataError(f"{root} lacks {', '.join(gone)}. Delete it and draw it again.")
     if p.edition is not None:
         check_set(find_edition(p.edition), root, f"The files in {root}", "Delete it and draw it again.")
     return True
+
+
+def _is_whole(clip: Path, num_frames: int | tuple[int, int]) -> bool:
+    """Whether a video is there, or a folder with as many frames as it must have; those of an edition are compared
+    byte for byte."""
+    if not clip.is_dir():
+        return clip.is_file() and clip.stat().st_size > 0
+    return not isinstance(num_frames, int) or sum(name.endswith(".jpg") for name in os.listdir(clip)) == num_frames
+
+
+def _list_names() -> list[str]:
+    return [f"something-something-v1-{which}.csv" for which in ("labels", *SPLITS)]
 
 
 def _build(root: Path, p: Parameters, workers: int, progress: bool) -> bool:
