@@ -56,7 +56,7 @@ def test_both_transforms_give_squares_of_bytes(height: int, width: int) -> None:
 
 @pytest.mark.parametrize("num_crops", [1, 2, 3, 5])
 @pytest.mark.parametrize("upright", [False, True])
-def test_long_frames_are_not_scaled_whole(num_crops: int, upright: bool) -> None:
+def test_long_frames_are_not_scaled_whole(num_crops: int, upright: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of some kilobytes may hold frames of 2 x 65535 pixels, which would be gigabytes."""
     shape = (2, 3, 700, 7)
     clip = noise(*shape) if upright else noise(*shape).mT
@@ -66,8 +66,13 @@ def test_long_frames_are_not_scaled_whole(num_crops: int, upright: bool) -> None
     found = [given._crop(whole, index, num_crops) for index in range(num_crops)]
     for one, other in zip(crops, found, strict=True):
         assert (one.float() - other.float()).abs().mean() < 20  # a pixel further at most, in noise 7 pixels wide
-    huge = torch.zeros((1, 3, 2, 65535), dtype=torch.uint8)
-    assert Preprocessing(size=224).test_transform(huge).shape == (1, 3, 224, 224)
+    for one, other in itertools.pairwise(found):
+        assert (one.float() - other.float()).abs().mean() > 30  # other places are told apart
+    scaled: list[int] = []
+    resize = Preprocessing._resize
+    monkeypatch.setattr(Preprocessing, "_resize", lambda *given: scaled.append(max(given[1].shape)) or resize(*given))
+    given.test_crops(clip, num_crops)
+    assert scaled == [8 * 7] * num_crops
 
 
 def test_testing_takes_the_centre() -> None:

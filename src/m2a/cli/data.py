@@ -35,8 +35,7 @@ def synthesize(
     """Draw clips of objects, hands and a moving camera, under Something-Something V1's labels.
 
     Most classes come in pairs that are exact time reversals of each other, so that a model blind to the order of frames
-    can name at most about half of them. The same options give the same bytes on the same machine;
-    an edition everywhere.
+    can name at most about half of them. The same options give the same bytes on one machine; an edition everywhere.
 
     Parameters
     ----------

@@ -101,10 +101,14 @@ def without_data(model: nn.Module) -> nn.Module:
 
 def empty_copy(model: nn.Module) -> nn.Module:
     """A copy in evaluation mode whose tensors hold nothing, so that none is copied."""
-    kept = (value for module in model.modules() for value in tree_leaves(list(vars(module).values())))  # caches, say
-    others = (value for value in kept if isinstance(value, Tensor))
-    empty = {id(tensor): _empty(tensor) for tensor in (*model.parameters(), *model.buffers(), *others)}
-    return copy.deepcopy(model, empty).eval()
+    tensors = (*model.parameters(), *model.buffers(), *other_tensors(model))
+    return copy.deepcopy(model, {id(tensor): _empty(tensor) for tensor in tensors}).eval()
+
+
+def other_tensors(model: nn.Module) -> Iterator[Tensor]:
+    """Those that modules hold besides parameters and buffers: caches, or weights that pruning computes."""
+    kept = (value for module in model.modules() for value in tree_leaves(list(vars(module).values())))
+    return (value for value in kept if isinstance(value, Tensor))
 
 
 def _empty(tensor: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Shapes: B clips, T frames, N = B * T folded frames, K classes; S frames that are
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -95,7 +96,7 @@ class VideoClassifier(
             raise ConfigError(f"num_classes must be at least 1; got {num_classes}.")
         if not 0 <= dropout <= 1:
             raise ConfigError(f"dropout must lie in 0 to 1; got {dropout}.")
-        if twice := sorted({label for label in labels or () if list(labels or ()).count(label) > 1}):
+        if twice := [label for label, times in Counter(labels or ()).items() if times > 1]:
             raise ConfigError(f"labels has {twice[0]!r} more than once; each class needs a name of its own.")
         if labels is not None and len(labels) != num_classes:
             raise ConfigError(f"{len(labels)} labels were given for {num_classes} classes; they must be as many.")

@@ -11,8 +11,8 @@ import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
-from torch.utils._pytree import tree_leaves
 
+from m2a.insertion.trace import other_tensors
 from m2a.models.classifier import VideoClassifier
 from m2a.models.inflation import InflatedConv3d
 from m2a.models.layout import to_channels_last
@@ -65,9 +65,8 @@ def _agree(found: Tensor, expected: Tensor) -> bool:
 
 def _copy(model: VideoClassifier) -> VideoClassifier:
     """In evaluation mode. Tensors that are computed from parameters, as those of pruned layers, are computed anew."""
-    kept = (value for module in model.modules() for value in tree_leaves(list(vars(module).values())))
-    computed = (value for value in kept if isinstance(value, Tensor) and not value.is_leaf)
-    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed}).eval()
+    computed = {id(tensor): tensor.detach().clone() for tensor in other_tensors(model) if not tensor.is_leaf}
+    return copy.deepcopy(model, computed).eval()
 
 
 class _Trace:

@@ -54,7 +54,7 @@ def changed_orderings(groups: Sequence[Group]) -> dict[Variant, dict[Ordering, G
             if measured is None or row.name not in measured.run_as:
                 continue
             variant = replace(both, row=row.name)
-            ours, same = group.of(row.name), {row.name, *(twin.name for twin in twins(row))}
+            ours, same = group.of(row.name), _same_model(row.name)
             for ordering in ORDERINGS:
                 upper = ours if ordering.upper in same else _as_it_is(groups, unchanged, ordering.upper)
                 lower = ours if ordering.lower in same else _as_it_is(groups, unchanged, ordering.lower)
@@ -67,8 +67,7 @@ def is_uneven(variant: Variant, ordering: Ordering) -> bool:
     """Whether the row that was left as it is takes the change too, so that a difference may be that of the change."""
     if variant.row == BOTH:
         return False
-    same = {variant.row, *(twin.name for twin in twins(find_row(variant.row)))}
-    other = ordering.lower if ordering.upper in same else ordering.upper
+    other = ordering.lower if ordering.upper in _same_model(variant.row) else ordering.upper
     return bool(variant.options & options_of(find_row(other).mechanism))
 
 
@@ -107,6 +106,11 @@ def changed_orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
         for variant, gains in changed_orderings(groups).items()
         for ordering, gain in gains.items()
     ]
+
+
+def _same_model(row: str) -> set[str]:
+    """The row and those of other tables that are the same model."""
+    return {row, *(twin.name for twin in twins(find_row(row)))}
 
 
 def _head(variant: Variant) -> str:

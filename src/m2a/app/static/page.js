@@ -206,7 +206,7 @@ for (const example of document.querySelectorAll(".example")) {
       const clip = await (await fetch(example.dataset.address)).blob();
       if (mine === turn) predict(clip, "The example", example.dataset.label);
     } catch {
-      fail("The page's server does not answer. Is it still running? Start m2a serve again, and try once more.");
+      if (mine === turn) fail("The page's server does not answer. Is it still running? Start m2a serve again, and try once more.");
     }
   });
 }

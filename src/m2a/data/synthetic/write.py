@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from m2a.errors import ConfigError, DataError
 
+from ..something_something import V1
 from .checksum import check, check_set, checksum
 from .classes import order_blind_ceiling, time_reversal_pairs
 from .editions import FIRST_CLIPS, Edition, find_edition, render_edition_clip
@@ -68,8 +69,8 @@ def synthesize(
     """Draw the set "somethings": clips of objects, hands and a moving camera under Something-Something V1's labels.
 
     The same arguments give the same bytes on the same machine, whatever the number of workers; an edition everywhere.
-    Nothing is left under `root` if the run
-    is interrupted. A folder that holds the very same set is reused. What is None is as said below.
+    Nothing is left under `root` if the run is interrupted. A folder that holds the very same set is reused. What is
+    None is as said below.
 
     Args:
         root: where to write; must not exist, be empty, or hold the same set.
@@ -155,8 +156,8 @@ def _is_there(root: Path, p: Parameters) -> bool:
             f"{root} lacks {len(lost)} of its clips or parts of them, for example {lost[0]}. Delete it and draw it "
             "again."
         )
-    gone = [name for name in _list_names() if p.layout == "something-something-v1" and not (root / name).is_file()]
-    if gone:
+    lists = [V1.csv_path(root, which) for which in ("labels", *SPLITS)] if p.layout == V1.format else []
+    if gone := [path.name for path in lists if not path.is_file()]:
         raise DataError(f"{root} lacks {', '.join(gone)}. Delete it and draw it again.")
     if p.edition is not None:
         check_set(find_edition(p.edition), root, f"The files in {root}", "Delete it and draw it again.")
@@ -169,10 +170,6 @@ def _is_whole(clip: Path, num_frames: int | tuple[int, int]) -> bool:
     if not clip.is_dir():
         return clip.is_file() and clip.stat().st_size > 0
     return not isinstance(num_frames, int) or sum(name.endswith(".jpg") for name in os.listdir(clip)) == num_frames
-
-
-def _list_names() -> list[str]:
-    return [f"something-something-v1-{which}.csv" for which in ("labels", *SPLITS)]
 
 
 def _build(root: Path, p: Parameters, workers: int, progress: bool) -> bool:
@@ -243,11 +240,10 @@ def _draw_first(root: Path, p: Parameters, first: list[Job], edition: Edition) -
 
 def _write_lists(root: Path, p: Parameters, todo: list[Job]) -> None:
     """The three csv files of Something-Something V1."""
-    name = "something-something-v1-{}.csv"
     lists = {"labels": [f"{label}\n" for label in sorted(p.labels)]}
     lists |= {split: [f"{job.clip_id};{job.label}\n" for job in todo if job.split == split] for split in SPLITS}
     for which, lines in lists.items():
-        (root / name.format(which)).write_text("".join(lines), encoding="utf-8", newline="\n")
+        V1.csv_path(root, which).write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def _draw_all(root: Path, p: Parameters, todo: list[Job], workers: int, progress: bool) -> None:
