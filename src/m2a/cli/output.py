@@ -49,7 +49,7 @@ def show_table(shown: TextTable, format: Literal["text", "markdown"] = "text") -
 
     table = Table(title=shown.title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, head in enumerate(shown.head):
-        table.add_column(head, justify="left" if number < shown.words else "right", no_wrap=True)
+        table.add_column(head, justify="left" if shown.of_words(number) else "right", no_wrap=True)
     for row in shown.rows:
         table.add_row(*row)
     needed = Console(width=1000, **_AS_IT_IS).measure(table).maximum

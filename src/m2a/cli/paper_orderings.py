@@ -21,9 +21,9 @@ def orderings(
     """Say which of the paper's orderings of its rows hold in the results, seed by seed.
 
     Each claim of the paper (m2a above m2a-motion, tsm above m2a, ...) beside the difference of the same two rows here,
-    with its 95% interval, for each combination of scale, clips, weights and changes of the training. Where a changed
-    model was run (--mechanism-options), a second table sets it beside the other rows as they are, and beside those that
-    were run with the same change.
+    with its 95% interval, in a line for each combination of clips, scale, weights and changes of the training. Where a
+    changed model was run (--mechanism-options), a second table sets it beside the other rows as they are, and beside
+    those that were run with the same change.
 
     Parameters
     ----------

@@ -8,12 +8,12 @@ from typing import Any
 
 from m2a.mechanisms.create import options_of
 from m2a.recipes.groups import Group
-from m2a.recipes.orderings import LEGEND, ORDERINGS, Ordering, cell, ordering_content
+from m2a.recipes.orderings import CLAIM_HEAD, LEGEND, ORDERINGS, Ordering, claim_cells, here_of, ordering_content
 from m2a.recipes.paired import Gain, Setting, paired_gain, setting_of
 from m2a.recipes.paper import MODEL_OPTIONS, brief
 from m2a.recipes.results import Result
 from m2a.recipes.rows import find_row, twins
-from m2a.recipes.tables import NONE, TextTable
+from m2a.recipes.tables import TextTable
 
 BOTH = "both"
 UNEVEN = " †"
@@ -32,10 +32,11 @@ class Variant:
     options: frozenset[str]
     """Of the mechanism, that were changed."""
 
-    def __str__(self) -> str:
+    @property
+    def changed(self) -> str:
+        """In a line: which model, and how."""
         options = self.changes.replace("mechanism_options.", "")  # whose they are, the name before them says
-        changed = BOTH if self.row == BOTH else find_row(self.row).mechanism
-        return f"{changed} with {options}, {self.setting}"
+        return f"{BOTH if self.row == BOTH else find_row(self.row).mechanism} with {options}"
 
 
 def changed_orderings(groups: Sequence[Group]) -> dict[Variant, dict[Ordering, Gain]]:
@@ -76,22 +77,22 @@ def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
     measured = changed_orderings(groups)
     if not measured:
         return None
-    shown = [ordering for ordering in ORDERINGS if any(ordering in gains for gains in measured.values())]
     return TextTable(
         title="The same with a model changed",
-        head=("table: rows", "paper", *map(_head, measured)),
+        head=(*CLAIM_HEAD, "here", "changed", "run on"),
         rows=tuple(
             (
-                str(ordering),
-                NONE if ordering.paper is None else f"{ordering.paper:+.1f}",
-                *(
-                    cell(ordering, gains.get(ordering)) + UNEVEN * (ordering in gains and is_uneven(variant, ordering))
-                    for variant, gains in measured.items()
-                ),
+                *claim_cells(ordering),
+                here_of(ordering, gains[ordering]) + UNEVEN * is_uneven(variant, ordering),
+                variant.changed,
+                str(variant.setting),
             )
-            for ordering in shown
+            for ordering in ORDERINGS
+            for variant, gains in measured.items()
+            if ordering in gains
         ),
-        notes=(f"The row that the column names was run with that change, the other one without. {LEGEND}",)
+        words_right=2,
+        notes=(f"The row that is named under changed was run with that change, the other one without. {LEGEND}",)
         + ("both: both rows were run with it.",) * any(variant.row == BOTH for variant in measured)
         + (f"{UNEVEN.strip()}: the row without the change takes it too, so that the difference may be the change's.",)
         * any(is_uneven(variant, ordering) for variant, gains in measured.items() for ordering in gains),
@@ -111,10 +112,6 @@ def changed_orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
 def _same_model(row: str) -> set[str]:
     """The row and those of other tables that are the same model."""
     return {row, *(twin.name for twin in twins(find_row(row)))}
-
-
-def _head(variant: Variant) -> str:
-    return str(variant).replace(" with ", "\nwith ").replace(", ", ",\n")
 
 
 def _as_it_is(groups: Sequence[Group], like: Group, row: str) -> list[Result]:

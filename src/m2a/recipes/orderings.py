@@ -14,6 +14,7 @@ from m2a.recipes.tables import NONE, TextTable
 TIE = 1.0
 """Points of top-1 that the paper's own rows must differ by for it to say which is above."""
 Verdict = Literal["holds", "reversed", "open", "above", "below"]
+CLAIM_HEAD = ("table: rows", "paper")
 LEGEND = (
     "Top-1 of the first row less that of the second, in points: the mean over the seeds that both were run with, each "
     "seed's difference taken by itself, ± its 95% interval (Student's t)."
@@ -90,17 +91,17 @@ def measured_orderings(groups: Sequence[Group]) -> dict[Setting, dict[Ordering, 
 
 
 def orderings_table(groups: Sequence[Group]) -> TextTable:
-    """Each claim, the paper's difference, and that of each setting with its verdict."""
+    """Each claim, the paper's difference, and in a line for each setting that here with its verdict."""
     measured = measured_orderings(groups)
     rows = []
     for ordering in ORDERINGS:
-        cells = [cell(ordering, gains.get(ordering)) for gains in measured.values()]
-        paper = NONE if ordering.paper is None else f"{ordering.paper:+.1f}"
-        rows.append((str(ordering), paper, *cells))
+        here = [(here_of(ordering, gains[ordering]), str(on)) for on, gains in measured.items() if ordering in gains]
+        rows += [(*claim_cells(ordering), *cells) for cells in here or [("not run", NONE)]]
     return TextTable(
         title="The paper's orderings, and whether they hold",
-        head=("table: rows", "paper", *(str(setting).replace(", ", ",\n") for setting in measured)),
+        head=(*CLAIM_HEAD, "here", "run on"),
         rows=tuple(rows),
+        words_right=1,
         notes=(
             f"{LEGEND} holds: the whole interval is on the paper's side of zero; reversed: on the other; open: zero "
             "is in it, or there is one seed. Of twenty such intervals one misses by chance.",
@@ -135,6 +136,11 @@ def ordering_content(ordering: Ordering, setting: Setting, gain: Gain) -> dict[s
     }
 
 
-def cell(ordering: Ordering, gain: Gain | None) -> str:
-    """The difference and the verdict, or "-" where there is none."""
-    return NONE if gain is None else f"{gain}, {verdict(ordering, gain)}"
+def claim_cells(ordering: Ordering) -> tuple[str, str]:
+    """What the paper says, under `CLAIM_HEAD`."""
+    return str(ordering), NONE if ordering.paper is None else f"{ordering.paper:+.1f}"
+
+
+def here_of(ordering: Ordering, gain: Gain) -> str:
+    """The difference and the verdict."""
+    return f"{gain}, {verdict(ordering, gain)}"

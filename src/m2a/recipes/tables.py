@@ -33,8 +33,13 @@ class TextTable:
     """May be broken into lines."""
     rows: tuple[tuple[str, ...], ...]
     words: int = 1
-    """How many columns hold words, not figures."""
+    """How many columns on the left hold words, not figures."""
+    words_right: int = 0
+    """How many on the right do."""
     notes: tuple[str, ...] = ()
+
+    def of_words(self, column: int) -> bool:
+        return column < self.words or column >= len(self.head) - self.words_right
 
     def markdown(self) -> str:
         """In markdown, with the title above and the notes below."""
@@ -44,7 +49,7 @@ class TextTable:
         """The table alone, in markdown."""
         lines = [
             (head.replace("\n", " ") for head in self.head),
-            (*("---",) * self.words, *("---:",) * (len(self.head) - self.words)),
+            ("---" if self.of_words(column) else "---:" for column in range(len(self.head))),
             *self.rows,
         ]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
