@@ -257,7 +257,7 @@ def _fastest_goal(result: Result, task: str) -> tuple[str, str] | None:
     measured = f"{row['ratio']:.3f}; fastest other: {nearest['mechanism']}, {nearest['ratio']:.3f}"
     faster = [other for other in others if other["ratio"] < row["ratio"]]
     if not faster:
-        return measured, "met"
+        return measured, "; ".join(["met", *_chance(result, task, nearest["ratio"] - row["ratio"], "by")])
     names = ", ".join(other["mechanism"] for other in sorted(faster, key=lambda other: other["ratio"]))
     distance = row["ratio"] - nearest["ratio"]
     return measured, "; ".join(
@@ -265,14 +265,14 @@ def _fastest_goal(result: Result, task: str) -> tuple[str, str] | None:
     )
 
 
-def _chance(result: Result, task: str, distance: float) -> list[str]:
+def _chance(result: Result, task: str, distance: float, missed: str = "a miss of") -> list[str]:
     """Whether two copies of the bare network differ as much."""
     row = _row(result, "none", task)
     if row is None:
         return []
     low, high = row["ratio_quartiles"]
     apart = f"two copies of the bare network measured {_with_quartiles(row)}"
-    return [f"not more than chance: {apart}"] if distance <= max(1 - low, high - 1) else []
+    return [f"{missed} no more than chance: {apart}"] if distance <= max(1 - low, high - 1) else []
 
 
 def _found(results: Mapping[str, Result], backbone: str, *, gpu: bool) -> dict[str, Result]:

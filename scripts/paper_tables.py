@@ -1,5 +1,5 @@
-"""Puts paper/results/<table>/*.json, which `m2a paper run` writes, into docs/evidence.md, and draws the paper's
-Figure 5 from them into docs/images.
+"""Puts paper/results/<table>/*.json, which `m2a paper run` writes, into docs/evidence.md and README.md, and draws the
+paper's Figure 5 from them into docs/images.
 
 python scripts/paper_tables.py [--check]
 """
@@ -8,28 +8,78 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from m2a.recipes.class_gains import class_gains
+from m2a.recipes.estimate import estimate
 from m2a.recipes.evidence import evidence, orderings, picture_name, read_groups
 from m2a.recipes.groups import Group
+from m2a.recipes.tables import NONE, TextTable
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "paper" / "results"
-PAGE = ROOT / "docs" / "evidence.md"
 PICTURES = ROOT / "docs" / "images"
-BLOCKS = {"orderings": orderings, "results": evidence}
+IMAGE, RANDOM = "imagenet", "random"
+SETTINGS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
+    ("30 drawn actions, each with its reverse", "edition-1", "medium", IMAGE, {}),
+    ("the same, fewer clips", "edition-1", "small", IMAGE, {"train_clips_per_class": 150}),
+    ("12 words of one speaker (real)", "grid_s1_words", "small", IMAGE, {}),
+    ("the same, all clips", "grid_s1_words", "small", IMAGE, {"train_clips_per_class": 200}),
+    ("the same, random weights", "grid_s1_words", "small", RANDOM, {"epochs": 12}),
+    ("17 gestures, drawn as skeletons (real)", "nv_hand_skeleton", "small", IMAGE, {}),
+    ("6 easy drawn actions, random weights", "synthetic", "small", RANDOM, {}),
+)
+"""Rows of the overview: what it says of the clips, their name, the scale, the start, changes of the training."""
+ZERO = {"mechanism_options": {"boundary": "zero"}}
+MODELS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("averaging", "I/none", {}),
+    ("M2A", "I/m2a", {}),
+    ("M2A, zeros", "I/m2a", ZERO),
+    ("TSM", "V/tsm", {}),
+    ("m2a-plus", "R18/m2a-plus", {}),
+)
+"""Its columns: the row of the paper's tables, and what was changed in its model."""
+
+
+def overview(groups: Sequence[Group]) -> str:
+    """Top-1 of the most important models on every set of clips."""
+    rows = []
+    for clips, data, scale, start, changes in SETTINGS:
+        measured = [
+            [
+                result
+                for group in groups
+                if (group.data.name, group.scale, group.weights.kind) == (data, scale, start)
+                and group.changes == changes | change
+                for result in group.of(row)
+                if result.run_as == result.recipe
+            ]
+            for _, row, change in MODELS
+        ]
+        sizes = {(result.num_train, result.config["size"]) for results in measured for result in results}
+        named = "".join(f": {clips_used:,} clips, {pixels} pixels" for clips_used, pixels in sizes)
+        cells = (str(estimate([result.top1 for result in results])) if results else NONE for results in measured)
+        rows.append((f"{clips}{named}", *cells))
+    return TextTable(title="", head=("top-1, %", *(name for name, _, _ in MODELS)), rows=tuple(rows)).grid() + "\n"
+
+
+BLOCKS: Mapping[str, Callable[[Sequence[Group]], str]] = {"orderings": orderings, "results": evidence}
 """What makes the text between the marks of each name."""
+PAGES: Mapping[Path, Mapping[str, Callable[[Sequence[Group]], str]]] = {
+    ROOT / "docs" / "evidence.md": {"overview": overview, **BLOCKS},
+    ROOT / "README.md": {"overview": overview},
+}
 
 
-def render(page: str, groups: Sequence[Group]) -> str:
+def render(page: str, groups: Sequence[Group], blocks: Mapping[str, Callable[[Sequence[Group]], str]] = BLOCKS) -> str:
     """The page with what is between its marks made anew."""
-    for name, write in BLOCKS.items():
+    for name, write in blocks.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
         parts = re.split(f"{begin}.*?{end}", page, flags=re.DOTALL)
         if len(parts) != 2:
-            sys.exit(f"{PAGE.name} must have the marks {begin.strip()} and {end} once.")
+            sys.exit(f"The page must have the marks {begin.strip()} and {end} once.")
         page = f"{begin}\n{write(groups)}\n{end}".join(parts)
     return page
 
@@ -54,13 +104,16 @@ def draw(groups: Sequence[Group], folder: Path = PICTURES) -> None:
 
 
 def main() -> None:
-    groups, before = read_groups(RESULTS), PAGE.read_text(encoding="utf-8")
-    after = render(before, groups)
+    groups = read_groups(RESULTS)
+    before = {path: path.read_text(encoding="utf-8") for path in PAGES}
+    after = {path: render(before[path], groups, blocks) for path, blocks in PAGES.items()}
     if "--check" in sys.argv[1:]:
-        if before != after or stale_pictures(groups):
-            sys.exit(f"{PAGE.name} or its pictures do not show the results; run python scripts/paper_tables.py")
+        stale = [path.name for path in PAGES if before[path] != after[path]]
+        if stale := stale + stale_pictures(groups):
+            sys.exit(f"{', '.join(stale)}: not what the results show; run python scripts/paper_tables.py")
         return
-    PAGE.write_text(after, encoding="utf-8")
+    for path, page in after.items():
+        path.write_text(page, encoding="utf-8")
     draw(groups)
 
 

@@ -85,17 +85,26 @@ def test_goals_that_are_missed_say_by_how_much_and_why() -> None:
     assert found[TSM][1] == "**missed by 0.010**: 3.0 ms more than bare"
 
 
+COPIES = "two copies of the bare network measured 1.000 (0.990 to 1.010)"
+
+
 def test_what_chance_does_is_told() -> None:
     noise = row("none", "inference", 1.0, ratio_quartiles=[0.98, 1.02])
     found = verdicts(a=result(noise, row("m2a", "inference", 1.06), row("tsm", "inference", 1.05)))
     assert found[INFERENCE][1].endswith(
-        "not more than chance: two copies of the bare network measured 1.000 (0.980 to 1.020)"
+        "a miss of no more than chance: two copies of the bare network measured 1.000 (0.980 to 1.020)"
     )
     assert "chance" not in found[TSM][1]
 
 
 @pytest.mark.parametrize(
-    ("tea", "verdict"), [(1.06, "met"), (1.05, "met"), (1.03, "**missed by 0.020**: tea measured faster")]
+    ("tea", "verdict"),
+    [
+        (1.07, "met"),
+        (1.06, f"met; by no more than chance: {COPIES}"),
+        (1.05, f"met; by no more than chance: {COPIES}"),
+        (1.03, "**missed by 0.020**: tea measured faster"),
+    ],
 )
 def test_the_fastest_but_tsm(tea: float, verdict: str) -> None:
     rows = [row("m2a", "inference", 1.05), row("tea", "inference", tea), row("tdn", "inference", 1.2)]

@@ -98,7 +98,7 @@ def synthesize(
         f"{summary.root}: {counts} clips of {len(summary.labels)} classes, {len(summary.pairs)} time-reversal pairs"
         f"{found}.\n{same}"
         f"Blind to the order of frames, {summary.ceiling:.1f}% is the most one can expect.\n"
-        f"Next: m2a train --data {summary.root} --recipe scratch --size 64",
+        f"Next: m2a train --data {summary.root} --recipe scratch --size 64 --backbone-options.zero_init_last false",
         highlight=False,
         soft_wrap=True,
     )
