@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
+import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -28,8 +30,13 @@ def server(models: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iter
     arguments = [word for folder in models for word in ("--model", folder)]
     server = Server(tmp_path_factory.mktemp("server"), *arguments, "--max-megabytes", "0.5", "--max-seconds", "20")
     yield server
-    assert server.stop() == 0, server.said
+    with socket.create_connection((server.host, server.port), timeout=PATIENCE) as half:  # a clip on its way
+        half.sendall(b"POST /predict?name=a.mp4 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf of it")
+        server.wait_for(lambda: any(path.name == "clip" for path in server.left))
+        assert server.stop(signal.SIGINT) == 0, server.said  # by Ctrl-C
     assert server.left == []
+    assert server.said.splitlines()[-1] == "Stopped."
+    assert "Traceback" not in server.said
 
 
 @pytest.fixture

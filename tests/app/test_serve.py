@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from parts import LABELS, PATIENCE, Server, tiny_model
+from parts import LABELS, tiny_model
 from torch import nn
 
 from m2a.app import create_app, serve
@@ -22,18 +21,29 @@ from m2a.errors import ConfigError
 pytest.importorskip("starlette", reason="the page needs the extra m2a[serve]")
 
 
-def test_it_ends_in_order_with_a_clip_on_its_way(models: list[Path], tmp_path: Path) -> None:
-    """By Ctrl-C, and open to other machines; `test_page` ends one that is not by SIGTERM."""
-    server = Server(tmp_path, "--model", models[1], "--host", "0.0.0.0")
-    assert "Warning: other machines can reach 0.0.0.0." in server.said
-    assert server.get("/", Host="this-machine.example")[0] == 200
-    with socket.create_connection((server.host, server.port), timeout=PATIENCE) as half:
-        half.sendall(b"POST /predict?name=a.mp4 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf of it")
-        server.wait_for(lambda: any(path.name == "clip" for path in server.left))
-        assert server.stop(signal.SIGINT) == 0, server.said
-    assert server.left == []
-    assert server.said.splitlines()[-1] == "Stopped."
-    assert "Traceback" not in server.said
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_order(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever it has come to; `test_page` ends a whole server, with a clip on its way."""
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: signal.raise_signal(number))
+    before = signal.getsignal(number)
+    serve({"it": tiny_model()}, port=0)
+    assert capsys.readouterr().err.splitlines()[-1] == "Stopped."
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(("host", "status"), [("0.0.0.0", 200), ("127.0.0.1", 400)])
+def test_open_to_other_machines(
+    host: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It warns of them, and goes by their names for this machine, which a page for this machine alone refuses."""
+    served: list[Any] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, **_: served.append(self.config.app))
+    serve({"it": tiny_model()}, host=host, port=0)
+    warned = "Warning: other machines can reach 0.0.0.0." in capsys.readouterr().err
+    assert warned == (host == "0.0.0.0")
+    assert ask(served[0], "/", host="this-machine.example")[0] == status
 
 
 @pytest.mark.parametrize(
@@ -119,7 +129,9 @@ def test_names_as_they_are_shown(given: str, shown: str) -> None:
     assert shown_name(given) == shown
 
 
-def ask(app: Any, path: str, body: bytes | None = None, *, gone: bool = False) -> tuple[int, bytes]:
+def ask(
+    app: Any, path: str, body: bytes | None = None, *, gone: bool = False, host: str = "localhost"
+) -> tuple[int, bytes]:
     """Status and content of one request to an ASGI application; `gone` hangs up once it has been sent."""
     path, _, query = path.partition("?")
     scope = {
@@ -130,7 +142,7 @@ def ask(app: Any, path: str, body: bytes | None = None, *, gone: bool = False) -
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query.encode(),
-        "headers": [(b"host", b"localhost")],
+        "headers": [(b"host", host.encode())],
     }
     coming = [{"type": "http.request", "body": body or b"", "more_body": False}]
     going: list[dict[str, Any]] = []

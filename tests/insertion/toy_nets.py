@@ -110,8 +110,8 @@ TOYS = {
         sites=STAGES,
         channels=[64, 16, 16, 16, 16, 32, 32, 32],
     ),
-    "resnet26": Toy(
-        make=from_timm("resnet26", channels=(8, 8, 16, 16)), sites=STAGES, channels=[64, 32, 32, 32, 32, 64, 64, 64]
+    "resnet14t": Toy(  # bottlenecks
+        make=from_timm("resnet14t", channels=(8, 8, 16, 16)), sites=STAGES[::2], channels=[64, 32, 32, 64]
     ),
     "mobilenetv2_050": Toy(
         make=from_timm("mobilenetv2_050", depth_multiplier=0.5),
@@ -146,21 +146,21 @@ TOYS = {
     ),
     "vit": Toy(  # a class token
         every_mechanism=True,
-        make=from_timm("vit_tiny_patch16_224", img_size=(48, 32), embed_dim=12, depth=4, num_heads=3),
-        sites=[f"blocks.{block}.norm1" for block in range(4)],
-        channels=[12] * 4,
+        make=from_timm("vit_tiny_patch16_224", img_size=(48, 32), embed_dim=12, depth=2, num_heads=3),
+        sites=["blocks.0.norm1", "blocks.1.norm1"],
+        channels=[12, 12],
         shape=(6, 3, 48, 32),
     ),
     "vit with registers": Toy(
-        make=from_timm("vit_small_patch14_reg4_dinov2", img_size=42, embed_dim=12, depth=4, num_heads=3),
-        sites=[f"blocks.{block}.norm1" for block in range(4)],
-        channels=[12] * 4,
+        make=from_timm("vit_small_patch14_reg4_dinov2", img_size=42, embed_dim=12, depth=2, num_heads=3),
+        sites=["blocks.0.norm1", "blocks.1.norm1"],
+        channels=[12, 12],
         shape=(6, 3, 42, 42),
     ),
     "swin": Toy(  # (N, H, W, C)
-        make=from_timm("swin_tiny_patch4_window7_224", img_size=56, depths=(2, 2), embed_dim=12, num_heads=(1, 2)),
-        sites=[f"layers.{stage}.blocks.{block}.norm1" for stage in (0, 1) for block in (0, 1)],
-        channels=[12, 12, 24, 24],
+        make=from_timm("swin_tiny_patch4_window7_224", img_size=56, depths=(2, 1), embed_dim=12, num_heads=(1, 2)),
+        sites=["layers.0.blocks.0.norm1", "layers.0.blocks.1.norm1", "layers.1.blocks.0.norm1"],
+        channels=[12, 12, 24],
         shape=(6, 3, 56, 56),
     ),
     "densenet": Toy(

@@ -18,7 +18,22 @@ RESULT = json.loads((ROOT / "docs" / "results" / "backbones.json").read_text(enc
 ROWS = {row["backbone"]: row for row in RESULT["rows"]}
 SMALLEST = list(dict.fromkeys(row["backbone"] for row in RESULT["families"]))
 SAME_TIMM = RESULT["versions"]["timm"] == timm.__version__
-SLOW = {"sequencer2d_s"}  # 20 s of LSTMs
+SLOW = {
+    "sequencer2d_s",
+    "csatv2",
+    "shvit_s1",
+    "efficientvit_m0",
+    "coat_tiny",
+    "mobileone_s1",
+    "xcit_nano_12_p8_224",
+    "crossvit_tiny_240",
+    "densenet121",
+    "cait_xxs24_224",
+    "gmlp_ti16_224",
+    "halonet_h1",
+    "repvit_m1",
+    "iformer_t",
+}  # fmt: skip - of many layers: 2 to 20 seconds each; the command that writes the matrix tries them
 TRIED_ANEW = [name for name in SMALLEST if ROWS[name]["parameters"] < 20e6 and name not in SLOW]  # others take seconds
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+aten = torch.ops.aten
 BATCH = 5  # of the recorded pass; a tensor whose first axis is of another size is no batch of feature maps
 _SIZES = (224, 256, 64, 32)  # tried in turn where the model does not say
 
@@ -147,7 +148,9 @@ class _Recorder(TorchDispatchMode):
         super().__init__()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
+        out = _known(func, args, kwargs)
+        if out is None:
+            out = func(*args, **(kwargs or {}))
         found = (self.latest.get(id(value)) for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor))
         sources = list(dict.fromkeys(step for step in found if step is not None))
         if sources:
@@ -171,6 +174,30 @@ class _Recorder(TorchDispatchMode):
         input."""
         value = values[0] if isinstance(values, tuple | list) and values else values
         return self.latest.get(id(value)) if isinstance(value, Tensor) else None
+
+
+def _known(func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
+    """What an operation gives that leaves shapes as they are; None of others. torch's own way to these on tensors
+    without data is decomposed in Python, and took most of the time of a trace."""
+    if kwargs or not args or not isinstance(args[0], Tensor) or not args[0].is_meta:
+        return None
+    value = args[0]
+    if func in (aten.hardtanh_.default, aten.relu_.default, aten.silu_.default, aten.hardswish_.default):
+        return value
+    if func is aten.native_batch_norm.default:
+        made = torch.empty_like(value)
+        fits = all(other is None or other.numel() == value.shape[1] for other in args[1:5])
+        statistics = value.shape[1:2]
+    elif func is aten.native_layer_norm.default:
+        made = value.new_empty(value.shape)
+        kept = value.ndim - len(args[1])
+        fits = list(value.shape[kept:]) == list(args[1])
+        statistics = torch.Size([*value.shape[:kept], *[1] * len(args[1])])
+    else:
+        return None
+    if not fits:  # torch says so
+        return None
+    return made, value.new_empty(statistics), value.new_empty(statistics)
 
 
 def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool) -> Trace:
