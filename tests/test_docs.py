@@ -19,7 +19,12 @@ from m2a.recipes.evidence import read_groups
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
 WITH_README = [*PAGES, ROOT / "README.md"]
-EXECUTED = ["docs/concepts.md", "docs/how-to/add-motion-to-your-model.md", "docs/how-to/train-an-adapter.md"]
+EXECUTED = [
+    "docs/concepts.md",
+    "docs/how-to/add-motion-to-your-model.md",
+    "docs/how-to/save-load-and-share.md",
+    "docs/how-to/train-an-adapter.md",
+]
 
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
