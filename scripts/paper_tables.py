@@ -16,6 +16,7 @@ from m2a.recipes.class_gains import class_gains
 from m2a.recipes.estimate import estimate
 from m2a.recipes.evidence import evidence, orderings, picture_name, read_groups
 from m2a.recipes.groups import Group
+from m2a.recipes.results import Result
 from m2a.recipes.tables import NONE, TextTable
 
 ROOT = Path(__file__).parents[1]
@@ -60,9 +61,13 @@ def overview(groups: Sequence[Group]) -> str:
         ]
         sizes = {(result.num_train, result.config["size"]) for results in measured for result in results}
         named = "".join(f": {clips_used:,} clips, {pixels} pixels" for clips_used, pixels in sizes)
-        cells = (str(estimate([result.top1 for result in results])) if results else NONE for results in measured)
+        cells = (_mean(results) if results else NONE for results in measured)
         rows.append((f"{clips}{named}", *cells))
     return TextTable(title="", head=("top-1, %", *(name for name, _, _ in MODELS)), rows=tuple(rows)).grid() + "\n"
+
+
+def _mean(results: Sequence[Result]) -> str:
+    return str(estimate([result.top1 for result in results])).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 BLOCKS: Mapping[str, Callable[[Sequence[Group]], str]] = {"orderings": orderings, "results": evidence}
