@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
 from rich.console import Console
+from tiny_runs import assert_same_end, image_weights, killed_in, last, metrics, options, silent
 
 from m2a.data import ClipFile, ClipSet, read_clips
 from m2a.data.synthetic import synthesize
@@ -35,50 +33,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipSet:
     root = tmp_path_factory.mktemp("set") / "frames"
     synthesize(root, classes=2, num_train=7, num_validation=4, size=24, num_frames=5, workers=1, progress=False)
     return read_clips(root)
-
-
-def options(clips: ClipSet, folder: Path, **changes: Any) -> TrainConfig:
-    tiny: dict[str, Any] = {
-        "data": clips.root,
-        "out": folder,
-        "backbone": "resnet10t",
-        "backbone_options": {"channels": [8, 8, 16, 16], "zero_init_last": False},
-        "reduction": 2,
-        "pretrained": "none",
-        "num_frames": 3,
-        "size": 32,
-        "dropout": 0.2,
-        "epochs": 2,
-        "batch_size": 3,
-        "accumulate": 1,
-        "optimizer": "adamw",
-        "lr": 1e-3,
-        "schedule": "constant",
-        "workers": 0,
-        "device": "cpu",
-    }
-    return TrainConfig(**(tiny | changes))
-
-
-def silent() -> Console:
-    return Console(file=io.StringIO(), width=1000)
-
-
-def metrics(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
-
-
-def last(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=False)
-
-
-def assert_same_end(one: Path, other: Path) -> None:
-    assert metrics(one) == metrics(other)
-    ours, theirs = last(one), last(other)
-    assert (ours["epoch"], ours["global_step"]) == (theirs["epoch"], theirs["global_step"])
-    for name, value in ours["state_dict"].items():
-        torch.testing.assert_close(value, theirs["state_dict"][name], rtol=0, atol=1e-6, msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -164,22 +118,6 @@ def test_going_on_in_a_folder_that_was_moved(clips: ClipSet, tmp_path: Path, mon
     (moved / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(NotFoundError, match=r"last\.ckpt cannot be resumed without .*best\.ckpt, the best"):
         fit(options(clips, moved, epochs=4, resume=True), clips, console=silent())
-
-
-@contextmanager
-def killed_in(epoch: int, step: int = 1) -> Iterator[None]:
-    """Runs in here end at a step of an epoch, both counted from 0."""
-    whole = ClassificationTask.training_step
-
-    def killed(task: ClassificationTask, batch: Any, index: int) -> Any:
-        if (task.current_epoch, index) == (epoch, step):
-            raise RuntimeError("killed")
-        return whole(task, batch, index)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ClassificationTask, "training_step", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            yield
 
 
 def rates(folder: Path) -> dict[str, dict[str, float]]:
@@ -369,14 +307,6 @@ def test_pretrained_names_imagenet_or_a_file(clips: ClipSet, tmp_path: Path, mon
         with pytest.raises(WeightsUnavailableError):
             fit(options(clips, tmp_path / "run", pretrained=given), clips, console=silent())
     assert asked == [True, False, "image.pth"]
-
-
-def image_weights(folder: Path) -> Path:
-    """An image checkpoint whose batch norms have seen something."""
-    net = timm.create_model("resnet10t", channels=(8, 8, 16, 16), zero_init_last=False)
-    net.train()(torch.randn(8, 3, 32, 32))
-    torch.save(net.state_dict(), folder / "image.pth")
-    return folder / "image.pth"
 
 
 def test_a_frozen_backbone_is_as_it_was_and_an_adapter_gives_the_model_back(clips: ClipSet, tmp_path: Path) -> None:

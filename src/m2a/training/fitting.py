@@ -30,6 +30,7 @@ from m2a.models.layout import to_channels_last
 from m2a.training.blindness import what_it_cannot_tell
 from m2a.training.caching import opened_cache
 from m2a.training.callbacks import EpochTable, StopWhenDiverged
+from m2a.training.checkpoints import WholeCheckpoints, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.resuming import GoingOn, starting_point
 from m2a.training.task import ClassificationTask
@@ -167,6 +168,7 @@ def _trainer(config: TrainConfig, clips: ClipSet, console: Console) -> L.Trainer
         gradient_clip_val=config.clip_gradient or None,
         logger=TensorBoardLogger(folder, name="tensorboard", version=""),
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         enable_progress_bar=console.is_terminal,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -178,7 +180,7 @@ def _trainer(config: TrainConfig, clips: ClipSet, console: Console) -> L.Trainer
 def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> FitResult:
     checkpoint = trainer.checkpoint_callback
     assert isinstance(checkpoint, ModelCheckpoint)
-    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=False)  # our own file, just written
+    best = read_checkpoint(Path(checkpoint.best_model_path))
     task.load_state_dict(best["state_dict"])
     if task.skipped:
         console.print(f"{len(task.skipped)} clips could not be decoded and were left out:", style="yellow")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from torch.optim import Optimizer
@@ -18,6 +17,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from m2a.data.clipset import ClipSet
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
+from m2a.training.checkpoints import PART, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.task import ClassificationTask
 
@@ -42,7 +42,7 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     Raises:
         ConfigError: without `--resume`, the folder is in use.
         NotFoundError: there is nothing to go on with, or the best model is not there.
-        CheckpointError: the checkpoint is damaged, has more epochs behind it than are asked for, or is of a run whose
+        CheckpointError: a checkpoint is damaged, has more epochs behind it than are asked for, or is of a run whose
             options or classes were others, or, where the schedule depends on it, the number of clips.
     """
     folder = config.run_folder
@@ -60,7 +60,8 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     if not (best := last.with_name("best.ckpt")).is_file():
         raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
     _check_options(config, TrainConfig.load(folder / "config.yaml"), last)
-    saved = _read(last)
+    read_checkpoint(best)  # else only the end of training would tell
+    saved = read_checkpoint(last)
     _check_data(config, clips, saved, last)
     epochs = int(saved["epoch"]) + 1
     if config.epochs < epochs:
@@ -92,7 +93,8 @@ def _has_only_begun(folder: Path) -> bool:
     """Whether it holds what a run writes before its first checkpoint, and nothing else."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     written = {"config.yaml", SKIP_LIST, "metrics.csv", "tensorboard", "checkpoints"}
-    return "config.yaml" in names and names <= written and not any((folder / "checkpoints").glob("*"))
+    whole = [path for path in (folder / "checkpoints").glob("*") if path.suffix != PART]
+    return "config.yaml" in names and names <= written and not whole
 
 
 def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:
@@ -139,18 +141,6 @@ def _check_data(config: TrainConfig, clips: ClipSet, saved: Mapping[str, Any], l
 def _steps(config: TrainConfig, num_clips: int) -> int:
     """Steps of the optimiser in an epoch."""
     return math.ceil(math.ceil(num_clips / config.batch_size) / config.accumulate)
-
-
-def _read(checkpoint: Path) -> dict[str, Any]:
-    try:
-        # our own file; tensors stay on the disk
-        saved: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
-    except Exception as error:  # torch passes on whatever damaged bytes lead it to
-        raise CheckpointError(
-            f"{checkpoint} cannot be read; it is damaged or cut off ({type(error).__name__}: {error}). Start another "
-            "run with another --out."
-        ) from error
-    return saved
 
 
 class GoingOn(L.Callback):
