@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import m2a
 
@@ -160,3 +162,15 @@ def test_no_state_dict_is_loaded_loosely() -> None:
 
 def test_every_module_says_what_it_is() -> None:
     assert [name_of(path) for path in FILES if not ast.get_docstring(tree_of(path))] == []
+
+
+def test_the_oldest_versions_allowed_have_what_is_called() -> None:
+    """`Trainer.fit(weights_only=)` came with Lightning 2.6. What developers have is allowed too."""
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    allowed = {one.name: one.specifier for one in map(Requirement, project["dependencies"])}
+    assert "2.5.99" not in allowed["lightning"]
+    assert "2.6.0" in allowed["lightning"]
+    lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.partition(";")[0].strip().split("==") for line in lines if "==" in line)
+    assert {name: pinned[name] for name in allowed if name in pinned and pinned[name] not in allowed[name]} == {}
