@@ -254,6 +254,24 @@ def test_a_folder_in_use_is_left_alone(clips: ClipSet, run: Path, tmp_path: Path
         fit(options(clips, tmp_path, resume=True), clips, console=silent())
 
 
+def test_two_runs_that_are_started_together_do_not_share_a_folder(
+    clips: ClipSet, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second finds the folder free, and is done before the first comes to its first step."""
+    folder, make = tmp_path / "run", ClassificationTask.configure_optimizers
+
+    def overtaken(task: ClassificationTask) -> Any:
+        monkeypatch.setattr(ClassificationTask, "configure_optimizers", make)
+        fit(options(clips, folder), clips, console=silent())
+        return make(task)
+
+    monkeypatch.setattr(ClassificationTask, "configure_optimizers", overtaken)
+    with pytest.raises(ConfigError, match=r"Another run has begun in the run's folder .* Name a new folder with --out"):
+        fit(options(clips, folder, lr=0.5), clips, console=silent())
+    assert TrainConfig.load(folder / "config.yaml") == options(clips, folder)
+    assert_same_end(run, folder)
+
+
 def test_a_run_that_was_killed_in_its_first_epoch_starts_again(clips: ClipSet, run: Path, tmp_path: Path) -> None:
     """When told that it is over: without --resume it might still be running."""
     folder, out = tmp_path / "run", io.StringIO()

@@ -84,6 +84,17 @@ def _check_free(folder: Path) -> None:
         )
 
 
+def _claim(folder: Path) -> None:
+    """Makes `config.yaml`, or raises ConfigError: since the folder was found free, a model and a cache were made."""
+    try:
+        (folder / "config.yaml").open("x").close()
+    except FileExistsError as error:
+        raise ConfigError(
+            f"Another run has begun in the run's folder {folder} since this one was started: there is a config.yaml "
+            "now. A run never overwrites another. Name a new folder with --out."
+        ) from error
+
+
 def _is_in_use(folder: Path) -> bool:
     """Whether there is more than the empty curves of a run that failed before training began."""
     return folder.exists() and (not folder.is_dir() or any(path.name != "tensorboard" for path in folder.iterdir()))
@@ -166,11 +177,14 @@ class GoingOn(L.Callback):
         assert isinstance(pl_module, ClassificationTask)
         scheduler = trainer.lr_scheduler_configs[0].scheduler if trainer.lr_scheduler_configs else None
         retune(trainer.optimizers[0], scheduler, pl_module.groups(), self.config)
-        self.config.run_folder.mkdir(parents=True, exist_ok=True)
-        if self.config.skip_list is not None:
-            content = self.config.skip_list.read_bytes()  # it may be this very copy
-            (self.config.run_folder / SKIP_LIST).write_bytes(content)
-        self.config.with_changes(resume=False).save(self.config.run_folder / "config.yaml")
+        folder, listed = self.config.run_folder, self.config.skip_list
+        content = None if listed is None else listed.read_bytes()  # it may be the very copy that is written below
+        folder.mkdir(parents=True, exist_ok=True)
+        if not self.config.resume:
+            _claim(folder)
+        if content is not None:
+            (folder / SKIP_LIST).write_bytes(content)
+        self.config.with_changes(resume=False).save(folder / "config.yaml")
 
 
 def retune(optimizer: Optimizer, scheduler: Any, groups: Sequence[Mapping[str, Any]], config: TrainConfig) -> None:
