@@ -27,6 +27,7 @@ app = App(
     version=_version,
     help_format="plaintext",
     default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    suppress_keyboard_interrupt=False,  # main says it
 )
 app.command("m2a.cli.demo:demo", name="demo", help="See it work, from nothing: draw clips, train, compare, report.")
 app.command("m2a.cli.train:train", name="train", help="Train a video classifier on your clips.")
@@ -67,8 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(tokens)
     except M2AError as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        fail("Interrupted.", code=130)
+    except KeyboardInterrupt as interrupt:
+        fail(f"Interrupted. {interrupt}".strip(), code=130)  # training says how to go on
     except BrokenPipeError:  # the reader of a pipe has enough
         sys.stderr.close()
         sys.exit(0)

@@ -108,6 +108,14 @@ def _has_only_begun(folder: Path) -> bool:
     return "config.yaml" in names and names <= written and not whole
 
 
+def how_to_go_on(folder: Path) -> str:
+    """What to do about a run that has ended too early, in a sentence."""
+    last = folder / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        return f"{last} has the last complete epoch; --resume goes on from it."
+    return f"No epoch of the run in {folder} was complete; --resume starts it again." if _has_only_begun(folder) else ""
+
+
 def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:
     fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
     fixed += ["inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule", "batch_size", "accumulate"]

@@ -30,6 +30,7 @@ from m2a.models import VideoClassifier, create_model
 from m2a.models.layout import to_channels_last
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import quiet
+from m2a.training.interruption import interruptible
 from m2a.training.task import ClassificationTask
 
 Job = Literal["predict", "train"]
@@ -215,7 +216,7 @@ class _Training:
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
-            with _clock(self.model) as forward:
+            with _clock(self.model) as forward, interruptible():
                 trainer.fit(self.task, self.loader)
         return watch.seconds, watch.steps + forward[0]
 

@@ -1,0 +1,58 @@
+"""Ctrl-C during m2a train: the exit code of an interruption, and what is said to go on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Outcome, tiny
+from rich.console import Console
+
+from m2a.data import read_clips
+from m2a.training import TrainConfig, fit
+from m2a.training.task import ClassificationTask
+
+Command = Callable[..., Outcome]
+
+
+@contextmanager
+def interrupted_in(epoch: int) -> Iterator[None]:
+    """Ctrl-C in the second step of an epoch, which is counted from 0."""
+    step = ClassificationTask.training_step
+
+    def training_step(task: ClassificationTask, batch: Any, index: int) -> Any:
+        if (task.current_epoch, index) == (epoch, 1):
+            signal.raise_signal(signal.SIGINT)
+        return step(task, batch, index)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClassificationTask, "training_step", training_step)
+        yield
+    assert signal.getsignal(signal.SIGINT) is handler  # a second Ctrl-C is heard too
+
+
+def test_a_run_that_is_interrupted(m2a: Command, video_set: Path, tmp_path: Path) -> None:
+    command = ("train", "--data", video_set, "--out", tmp_path / "run", *tiny(epochs=2))
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    with interrupted_in(0):
+        early = m2a(*command)
+    assert early.code == 130
+    assert f"error: Interrupted. No epoch of the run in {tmp_path / 'run'} was complete; --resume" in early.message
+    with interrupted_in(1):
+        late = m2a(*command, "--resume")
+    assert late.code == 130
+    assert f"error: Interrupted. {last} has the last complete epoch; --resume goes on from it." in late.message
+
+
+def test_from_python_it_is_a_keyboard_interrupt(video_set: Path, tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"size": 32, "num_frames": 3, "batch_size": 4, "workers": 0, "device": "cpu"}
+    config = TrainConfig(
+        data=video_set, out=tmp_path / "run", backbone="resnet10t", pretrained="none", epochs=1, **sizes
+    )
+    with interrupted_in(0), pytest.raises(KeyboardInterrupt, match=r"No epoch .* --resume starts it again\."):
+        fit(config, read_clips(video_set), console=Console(quiet=True))
