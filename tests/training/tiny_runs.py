@@ -83,5 +83,6 @@ def image_weights(folder: Path) -> Path:
     """An image checkpoint whose batch norms have seen something."""
     net = timm.create_model("resnet10t", channels=(8, 8, 16, 16), zero_init_last=False)
     net.train()(torch.randn(8, 3, 32, 32))
+    folder.mkdir(exist_ok=True)
     torch.save(net.state_dict(), folder / "image.pth")
     return folder / "image.pth"

@@ -33,7 +33,7 @@ from m2a.training.callbacks import EpochTable, StopWhenDiverged
 from m2a.training.checkpoints import WholeCheckpoints, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.interruption import interruptible
-from m2a.training.resuming import GoingOn, starting_point
+from m2a.training.resuming import GoingOn, as_the_run_was, starting_point
 from m2a.training.task import ClassificationTask
 
 
@@ -54,7 +54,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     run unless `config.skip_bad`.
 
     Raises:
-        ConfigError: the run's folder is in use, or an option cannot work.
+        ConfigError: the run's folder is in use, an option cannot work, or a run is to go on with another skip list.
         DataError: a split is missing, or a validation clip or every training clip cannot be decoded; as CacheError, the
             cache is too small.
         CheckpointError, NotFoundError: what `--resume` or `--pretrained` named cannot be used.
@@ -62,6 +62,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
     """
     console = console or Console(stderr=True)
     _check_device(config.device)
+    config = as_the_run_was(config, console)
     last = starting_point(config, clips, console)
     _augmentation(config)  # refuses values that cannot work before anything is read
     train, validation = clips.split("train"), clips.split("validation")

@@ -34,6 +34,38 @@ class LastCheckpoint:
     epochs: int
 
 
+def as_the_run_was(config: TrainConfig, console: Console) -> TrainConfig:
+    """The options, of a run that goes on with the image weights that it began with, since its checkpoint holds what
+    became of them, and with its own copy of its skip list.
+
+    Raises ConfigError or NotFoundError where a skip list is named that is another, or is not there.
+    """
+    folder = config.run_folder
+    if not config.resume or not (folder / "checkpoints" / "last.ckpt").is_file():
+        return config
+    before = TrainConfig.load(folder / "config.yaml")
+    if config.pretrained != before.pretrained:
+        told = f"the run in {folder} began with pretrained = {before.pretrained}, not {config.pretrained}; it stays so"
+        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    return config.with_changes(pretrained=before.pretrained, skip_list=_own_skip_list(config, before))
+
+
+def _own_skip_list(config: TrainConfig, before: TrainConfig) -> Path | None:
+    asked, own = config.skip_list, config.run_folder / SKIP_LIST
+    if before.skip_list is None or not own.is_file():  # earlier versions kept no copy
+        return asked or before.skip_list
+    if asked is None or (asked == before.skip_list and not asked.exists()):
+        return own
+    if not asked.is_file():
+        raise NotFoundError(f"There is no skip list {asked}. Resume with the run's own: --skip-list {own}")
+    if asked.read_bytes() != own.read_bytes():
+        raise ConfigError(
+            f"{asked} is not the skip list that the run in {config.run_folder} was trained with, of which it keeps a "
+            f"copy: its clips would be others. Resume with --skip-list {own}, or start another run with another --out."
+        )
+    return own
+
+
 def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> LastCheckpoint | None:
     """The checkpoint that a run goes on from; None for one that starts, whose folder is free. Writes nothing.
 

@@ -28,7 +28,7 @@ from m2a.reporting import Run, write_report
 from m2a.reporting.owned import check_probes_kept, check_results
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
-from m2a.training.resuming import SKIP_LIST
+from m2a.training.resuming import SKIP_LIST, as_the_run_was
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
 
@@ -54,6 +54,7 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
     that lies among the class folders.
     """
     console = console or Console(stderr=True)
+    config = as_the_run_was(config, console)
     clips = read_set(config.data, config.format, config.missing, console, split=config.split)
     refuse_inside(clips, config.run_folder, "name one with --out")
     clips, left_out = without_listed(clips, config.skip_list, console)

@@ -1,0 +1,69 @@
+"""What a run that goes on takes from itself, whatever is asked: the image weights that it began with, and the clips
+that it left out."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from tiny_runs import image_weights, options, silent
+
+from m2a.data import ClipSet, read_clips
+from m2a.data.synthetic import synthesize
+from m2a.errors import ConfigError, NotFoundError
+from m2a.models import load
+from m2a.training import TrainConfig, fit
+from m2a.workflows.run import train
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipSet:
+    root = tmp_path_factory.mktemp("set") / "frames"
+    synthesize(root, classes=2, num_train=5, num_validation=2, size=24, num_frames=5, workers=1, progress=False)
+    return read_clips(root)
+
+
+def test_the_image_weights_are_those_that_it_began_with(clips: ClipSet, tmp_path: Path) -> None:
+    """What is recorded, and the adapter that is saved, are of them; neither file is read again."""
+    began, other = (image_weights(tmp_path / name) for name in ("began", "other"))
+    config = options(clips, tmp_path / "run", epochs=1, freeze_backbone=True, pretrained=str(began))
+    fit(config, clips, console=silent())
+    other.unlink()
+    out = io.StringIO()
+    changes: dict[str, Any] = {"resume": True, "epochs": 2}
+    model = train(config.with_changes(pretrained=str(other), **changes), console=Console(file=out, width=1000)).model
+    assert out.getvalue().count(f"began with pretrained = {began}, not {other}; it stays so") == 1
+    assert TrainConfig.load(tmp_path / "run" / "config.yaml") == config.with_changes(epochs=2)
+    assert model.config is not None
+    assert model.config.pretrained == str(began)
+    x = torch.randn(1, 3, 3, 32, 32)
+    torch.testing.assert_close(load(tmp_path / "run" / "adapter")(x), model(x))
+
+
+def test_clips_that_it_left_out_stay_left_out(clips: ClipSet, tmp_path: Path) -> None:
+    """Also when its list was changed or deleted since, or is not named again."""
+    bad, also = (clip.id for clip in clips.split("train")[:2])
+    listed, run = tmp_path / "skip.txt", tmp_path / "run"
+    listed.write_text(f"# truncated\n{bad}\n")
+    config = options(clips, run, epochs=1, skip_list=listed, validation_clips_per_class=1)
+    train(config, console=silent())
+    kept = (run / "skip.txt").read_bytes()
+    listed.write_text(f"{bad}\n{also}\n")
+    before = (run / "config.yaml").read_bytes()
+    with pytest.raises(ConfigError, match=r"skip\.txt is not the skip list that the run in .*run was trained with"):
+        fit(config.with_changes(resume=True, epochs=2), clips, console=silent())
+    with pytest.raises(NotFoundError, match=r"There is no skip list .*gone\.txt\. Resume with the run's own: --skip-"):
+        fit(config.with_changes(resume=True, epochs=2, skip_list=tmp_path / "gone.txt"), clips, console=silent())
+    assert (run / "config.yaml").read_bytes() == before
+    listed.unlink()
+    for epochs, asked in ((2, listed), (3, None)):
+        out = io.StringIO()
+        again = config.with_changes(resume=True, epochs=epochs, skip_list=asked)
+        result = train(again, console=Console(file=out, width=1000))
+        assert f"{run / 'skip.txt'} leaves out 1 train, 0 validation clips" in out.getvalue()
+        assert result.num_train == 4
+    assert (run / "skip.txt").read_bytes() == kept
