@@ -166,11 +166,18 @@ def test_folder_in_use(m2a: Command, trained: Path, video_set: Path) -> None:
         (("data", "check", "."), "runs/check-videos", "name one with --out."),
         (("train", "--data", ".", *tiny()), "runs/videos-", "name one with --out."),
         (("data", "shard", ".", "sh"), "sh", "name one as the second argument, OUT."),
+        (
+            ("train", "--data", ".", "--out", "../run", *tiny(cache="disk", cache_folder="kept")),
+            "kept",
+            "name one with --cache-folder.",
+        ),
+        (("evaluate", "MODEL", "--data", ".", "--out", "results/a"), "results/a", "name another with --out."),
     ],
 )
 def test_results_among_the_class_folders(
     m2a: Command,
     own_videos: Path,
+    trained: Path,
     monkeypatch: pytest.MonkeyPatch,
     command: tuple[object, ...],
     out: str,
@@ -178,7 +185,7 @@ def test_results_among_the_class_folders(
 ) -> None:
     monkeypatch.chdir(own_videos)
     before = sorted(own_videos.rglob("*"))
-    outcome = m2a(*command)
+    outcome = m2a(*(trained / "model" if word == "MODEL" else word for word in command))
     assert outcome.code == 1
     assert f"{out}" in outcome.message
     assert "lies in the data set, where it would be taken for a class. Start m2a from another" in outcome.message

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from m2a.data.cache import MEMORY, ClipCache
+from m2a.data.class_folders import refuse_inside
 from m2a.data.clipset import ClipSet
 from m2a.data.parts import readable
 from m2a.errors import CacheError, ConfigError
@@ -24,11 +25,14 @@ from m2a.training.config import TrainConfig
 def opened_cache(config: TrainConfig, clips: ClipSet, short_side: int, console: Console) -> Iterator[ClipCache | None]:
     """The cache that a run asks for, with a line about it; one in memory is removed at the end, whatever happens.
 
-    Raises ConfigError where there is no shared memory, and CacheError where there is too little space.
+    Raises ConfigError where there is no shared memory or the folder that is named lies among class folders, and
+    CacheError where there is too little space.
     """
     if config.cache == "none":
         yield None
         return
+    if config.cache_folder is not None:
+        refuse_inside(clips, config.cache_folder, "name one with --cache-folder")
     folder = _in_memory() if config.cache == "ram" else config.cache_folder or default_folder(clips.root)
     try:
         cache = ClipCache(folder)

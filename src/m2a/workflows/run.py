@@ -167,7 +167,7 @@ def evaluate_run(
     default for a run's own data those that the run left out.
 
     Raises NotFoundError and ConfigError when the model or the data cannot be told, and ConfigError where `out` holds
-    other results, probes that would be lost, or files that are not ours in their place.
+    other results, probes that would be lost, or files that are not ours in their place, or lies among class folders.
     """
     console = console or Console(stderr=True)
     path = Path(path)
@@ -200,6 +200,7 @@ def evaluate_run(
         skip_list = _skip_list_of(path, run) if skip_list is None else skip_list
     else:
         clips = read_set(data, format, "error", console, split=split_number)
+    refuse_inside(clips, out, "name another with --out")
     clips, left_out = without_listed(clips, skip_list, console)
     if data is None and run is not None:
         clips = limited(clips, run, console)
