@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -37,6 +38,19 @@ def test_torchcodec_gives_the_frames_that_pyav_gives(tmp_path: Path, name: str, 
         assert int((ours.int() - theirs.int()).abs().max()) <= 3
         streamed = dict(other.stream([3, 17]))
         torch.testing.assert_close(streamed[17].int(), other.read([17])[0].int())
+
+
+@pytest.mark.parametrize("decoder", ["pyav", pytest.param("torchcodec", marks=with_torchcodec)])
+@pytest.mark.parametrize("name", ["12:30.mp4", "concat:q.mp4", "file:q.mp4", "https:/q.mp4"])
+def test_a_name_with_a_colon_is_no_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, decoder: Literal["pyav", "torchcodec"]
+) -> None:
+    """As one names a video in the folder that one is in."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    write_video(tmp_path / "a.mp4").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    with open_clip(Path(name), decoder=decoder) as clip:
+        assert frames_of(clip.read([3, 7])) == [3, 7]
 
 
 @with_torchcodec

@@ -104,9 +104,11 @@ def test_sites_are_drawn_with_what_they_have(changes: dict[str, Any], tmp_path: 
     assert two.shape[0] > one.shape[0] + 150
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
-def test_an_animation_of_one_frame(suffix: str, tmp_path: Path) -> None:
-    path = tmp_path / f"a{suffix}"
+@pytest.mark.parametrize("name", ["a.gif", "a.mp4", "12:30.mp4"])
+def test_an_animation_of_one_frame(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder that one is in, where a colon is no protocol."""
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
     panel = row(pictures=frames(200, 1), numbers=[0])
     write_animation(path, frames(100, 1), [0], [0], [panel], title=LONG, frame_rate=None)
     assert MARK.encode() in path.read_bytes()

@@ -35,7 +35,7 @@ class TorchcodecReader(ClipReader):
         self._times = checked.times
         threads = 1 if get_worker_info() is not None else 0  # workers would fight for the cores
         try:
-            source = str(path) if part is None else part.read_bytes()
+            source = str(path.absolute()) if part is None else part.read_bytes()  # see VideoReader.opened
             self._decoder = VideoDecoder(source, num_ffmpeg_threads=threads)
             held = len(self._decoder)
         except (RuntimeError, ValueError) as error:

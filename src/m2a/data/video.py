@@ -149,7 +149,8 @@ class VideoReader(ClipReader):
         """The file, opened by FFmpeg."""
         with ExitStack() as stack:
             try:
-                source = str(self.path) if self._part is None else stack.enter_context(self._part.open())
+                # from the root: what stands before a colon at the start is a protocol for FFmpeg
+                source = str(self.path.absolute()) if self._part is None else stack.enter_context(self._part.open())
                 container = av.open(source, "r", metadata_errors="replace")
             except (av.FFmpegError, OSError) as error:
                 raise UnreadableClipError(self.path, _why_not_opened(self._part or self.path, error)) from error

@@ -98,7 +98,7 @@ def _images(path: Path, wanted: Sequence[int]) -> list[Image.Image]:
         return [Image.open(path / names[index]).convert("RGB") for index in wanted]
     import av  # takes a while to load, and folders of frames do not need it
 
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute())) as container:
         container.streams.video[0].codec_context.thread_count = 1
         last = max(wanted)
         found: dict[int, Image.Image] = {}

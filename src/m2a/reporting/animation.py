@@ -118,7 +118,7 @@ def _write_mp4(path: str | Path, pictures: Sequence[NDArray[np.uint8]], rate: fl
     import av  # takes a while to load, and only this format needs it
 
     height, width = (side - side % 2 for side in pictures[0].shape[:2])
-    with av.open(str(path), "w") as container:
+    with av.open(str(Path(path).absolute()), "w") as container:  # else FFmpeg takes 12:30.mp4 for a protocol
         container.metadata["comment"] = MARK
         stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1000), options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
