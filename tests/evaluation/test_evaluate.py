@@ -314,6 +314,38 @@ def test_views_are_averaged(clips: ClipSet, model: VideoClassifier) -> None:
         assert guess.probability == pytest.approx(float(expected.max()), abs=1e-5)
 
 
+@pytest.mark.parametrize("batch_size", [4, 7, 64])
+def test_a_batch_is_of_so_many_views(clips: ClipSet, model: VideoClassifier, batch_size: int) -> None:
+    """No more of them go through the model together, and no more are held, than of clips that are looked at once."""
+    members = clips.split("validation")
+    passes: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        whole = VideoClassifier.predict_probabilities
+        patch.setattr(
+            VideoClassifier,
+            "predict_probabilities",
+            lambda one, views: (passes.append(len(views)), whole(one, views))[1],
+        )
+        views: dict[str, Any] = {"num_clips": 2, "num_crops": 3}
+        result = evaluate(model, members, device="cpu", batch_size=batch_size, **views)
+        assert max(passes) <= batch_size
+        assert sum(passes) == 6 * len(members)
+        passes.clear()
+        said = list(predict_all(model, [clip.path for clip in members], batch_size=batch_size, top_k=1, **views))
+        assert max(passes) <= batch_size
+    for row, (clip, one) in enumerate(zip(members, said, strict=True)):
+        probabilities = predict(model, clip.path, top_k=1, **views).guesses
+        assert isinstance(one, Prediction)
+        for guess in (one.guesses[0], probabilities[0]):
+            assert guess.probability == pytest.approx(float(result.probabilities[row].max()), abs=1e-5)
+
+
+def test_a_batch_of_no_clips_is_refused(clips: ClipSet, model: VideoClassifier) -> None:
+    for views in (1, 2):
+        with pytest.raises(ConfigError, match="batch_size=0 must be at least 1"):
+            evaluate(model, clips.split("validation"), device="cpu", batch_size=0, num_clips=views)
+
+
 def test_what_cannot_be_predicted(clips: ClipSet, model: VideoClassifier, tmp_path: Path) -> None:
     path = clips.split("validation")[0].path
     with pytest.raises(

@@ -53,7 +53,7 @@ def evaluate(
     image_weights:
         For an adapter: the image checkpoint it was trained beside, when it is not where it was.
     batch_size:
-        Clips in a batch.
+        Clips in a batch; each view counts.
     workers:
         Processes that decode clips; by default one a core but one, at most 8.
     device:

@@ -129,6 +129,7 @@ def evaluate(
     Args:
         model: with labels; it is set to evaluation mode and moved to `device`.
         clips: labelled clips, whose labels must be the model's.
+        batch_size: clips that go through the model together; each view counts.
         device: cuda where there is one, by default.
         bf16: compute in bfloat16 (autocast).
         num_clips, num_crops: views of each clip in time and in space, such as 2 x 3 or 10 x 3.
@@ -152,7 +153,8 @@ def evaluate(
         num_clips=num_clips,
         num_crops=num_crops,
     )
-    loader = make_loader(dataset, batch_size=batch_size, shuffle=False, workers=workers, seed=0)
+    loaded = clips_at_once(batch_size, num_clips * num_crops)
+    loader = make_loader(dataset, batch_size=loaded, shuffle=False, workers=workers, seed=0)
     autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
     said: dict[str, list[Tensor]] = {}
     targets, indices, bad = [], [], []
@@ -167,7 +169,7 @@ def evaluate(
                 changed = probed(batch.clips, [clips[index].id for index in batch.indices]) if probes else {}
                 with autocast:
                     for name, frames in {_WHOLE: batch.clips, **changed}.items():
-                        said.setdefault(name, []).append(predict_views(model, frames).cpu())
+                        said.setdefault(name, []).append(predict_views(model, frames, at_once=batch_size).cpu())
                 targets.append(batch.labels)
                 indices += batch.indices.tolist()
             progress.advance(bar, len(batch) + len(batch.bad))
@@ -185,11 +187,20 @@ def evaluate(
     )
 
 
-def predict_views(model: VideoClassifier, clips: UInt8[Tensor, "B *V T 3 S S"]) -> Float[Tensor, "B K"]:
-    """Probabilities of decoded clips; where there are several views of each, their mean."""
+def clips_at_once(batch_size: int, num_views: int) -> int:
+    """How many clips make up a batch of so many views; a size below 1 is left to what refuses it."""
+    return max(1, batch_size // num_views) if batch_size > 0 else batch_size
+
+
+def predict_views(
+    model: VideoClassifier, clips: UInt8[Tensor, "B *V T 3 S S"], *, at_once: int = 16
+) -> Float[Tensor, "B K"]:
+    """Probabilities of decoded clips; where there are several views of each, their mean. Of views, `at_once` go through
+    the model together: 30 of each clip of a batch would take tens of gigabytes."""
     if clips.ndim == 5:
         return model.predict_probabilities(clips)
-    return model.predict_probabilities(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]).mean(1)
+    parts = [model.predict_probabilities(part) for part in clips.flatten(0, 1).split(at_once)]
+    return torch.cat(parts).unflatten(0, clips.shape[:2]).mean(1)
 
 
 def _refusal(bad: BadClip) -> str:

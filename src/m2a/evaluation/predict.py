@@ -16,7 +16,7 @@ from m2a.data.batch import BadClip, Failure, Sample
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers, read_views
 from m2a.errors import ConfigError, NotFoundError
-from m2a.evaluation.evaluate import predict_views
+from m2a.evaluation.evaluate import clips_at_once, predict_views
 from m2a.evaluation.threads import in_threads
 from m2a.models import VideoClassifier, for_inference
 from m2a.models.modes import evaluating
@@ -83,7 +83,7 @@ def predict_all(
 
     Args:
         paths: videos, or clips of a set, which may be parts of recordings; their labels are not looked at.
-        batch_size: videos that go through the model together.
+        batch_size: videos that go through the model together; each view counts.
         workers: processes that decode ahead while the model computes; 0 decodes in this one.
         threads: above 1, so many videos at the same time, each decoded and put through the model by itself and by one
             thread: without batches, then, and without workers.
@@ -107,10 +107,11 @@ def predict_all(
     dataset = ClipDataset(clips, labels=labels, preprocessing=model.preprocessing, train=False, **views)
     model.eval()
     used = for_inference(model, bf16=bf16) if len(clips) >= _ENOUGH else model
-    caller = _Caller(model=used, labels=model.labels, top_k=top_k, bf16=bf16)
+    caller = _Caller(model=used, labels=model.labels, top_k=top_k, bf16=bf16, at_once=batch_size)
     if threads > 1:
         return in_threads(lambda index: caller.one(clips[index].path, dataset[index]), range(len(clips)), threads)
-    loader = make_loader(dataset, batch_size=batch_size, shuffle=False, workers=workers, seed=0)
+    loaded = clips_at_once(batch_size, num_clips * num_crops)
+    loader = make_loader(dataset, batch_size=loaded, shuffle=False, workers=workers, seed=0)
     return caller.batches(loader, [clip.path for clip in clips])
 
 
@@ -122,6 +123,7 @@ class _Caller:
     labels: Sequence[str]
     top_k: int
     bf16: bool
+    at_once: int
 
     def one(self, path: Path, sample: Sample | BadClip | Failure) -> Prediction | BadClip:
         if isinstance(sample, BadClip):
@@ -141,7 +143,7 @@ class _Caller:
 
     def _named(self, paths: Sequence[Path], clips: UInt8[Tensor, "B *V T 3 S S"]) -> list[Prediction]:
         with self._autocast():
-            scores = predict_views(self.model, clips).cpu()
+            scores = predict_views(self.model, clips, at_once=self.at_once).cpu()
         rows = zip(paths, scores, strict=True)
         return [Prediction(path=path, guesses=likeliest(row, self.labels, self.top_k)) for path, row in rows]
 
