@@ -254,6 +254,22 @@ def test_a_folder_in_use_is_left_alone(clips: ClipSet, run: Path, tmp_path: Path
         fit(options(clips, tmp_path, resume=True), clips, console=silent())
 
 
+def test_a_config_that_the_user_keeps_where_the_run_is_to_be(clips: ClipSet, tmp_path: Path) -> None:
+    """It is neither taken for a run nor replaced; a start that failed has left empty curves beside it."""
+    folder = tmp_path / "run"
+    (folder / "tensorboard").mkdir(parents=True)
+    (folder / "config.yaml").write_text("# my notes\nepochs: 2\n")
+    with pytest.raises(
+        ConfigError, match=r"has a config\.yaml that is of no run, .* Move it elsewhere and name"
+    ):
+        fit(options(clips, folder), clips, console=silent())
+    with pytest.raises(
+        NotFoundError, match=r"nothing to resume: .* Move the config\.yaml that is there"
+    ):
+        fit(options(clips, folder, resume=True), clips, console=silent())
+    assert (folder / "config.yaml").read_text() == "# my notes\nepochs: 2\n"
+
+
 def test_two_runs_that_are_started_together_do_not_share_a_folder(
     clips: ClipSet, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,8 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
         return None
     if not last.is_file():
         way = "Name a new folder with --out" if _is_in_use(folder) else "Leave --resume out"
+        if _has_options_of_no_run(folder):
+            way = "Move the config.yaml that is there elsewhere, and name it with --config and without --resume"
         raise NotFoundError(f"There is nothing to resume: {last} does not exist. {way} to start the run.")
     if not (best := last.with_name("best.ckpt")).is_file():
         raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
@@ -106,6 +108,11 @@ def _check_free(folder: Path) -> None:
         raise ConfigError(
             f"The run's folder {folder} has a run in it of which no epoch is complete. If it is over, start it again "
             "with --resume; else name a new folder with --out."
+        )
+    if _has_options_of_no_run(folder):
+        raise ConfigError(
+            f"The run's folder {folder} has a config.yaml that is of no run, and a run writes its own there. Move it "
+            "elsewhere and name it with --config, or name a new folder with --out."
         )
     if _is_in_use(folder):
         begun = (folder / "checkpoints" / "last.ckpt").is_file()
@@ -133,11 +140,18 @@ def _is_in_use(folder: Path) -> bool:
 
 
 def _has_only_begun(folder: Path) -> bool:
-    """Whether it holds what a run writes before its first checkpoint, and nothing else."""
+    """Whether it holds what a run writes before its first checkpoint, and nothing else. A `config.yaml` without the
+    table that training begins with is no sign: users keep one where the run is to be."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     written = {"config.yaml", SKIP_LIST, "metrics.csv", "tensorboard", "checkpoints"}
     whole = [path for path in (folder / "checkpoints").glob("*") if path.suffix != PART]
-    return "config.yaml" in names and names <= written and not whole
+    return {"config.yaml", "metrics.csv"} <= names <= written and not whole
+
+
+def _has_options_of_no_run(folder: Path) -> bool:
+    return (folder / "config.yaml").exists() and not any(
+        (folder / name).exists() for name in ("metrics.csv", "checkpoints", "model")
+    )
 
 
 def how_to_go_on(folder: Path) -> str:
