@@ -259,13 +259,9 @@ def test_a_config_that_the_user_keeps_where_the_run_is_to_be(clips: ClipSet, tmp
     folder = tmp_path / "run"
     (folder / "tensorboard").mkdir(parents=True)
     (folder / "config.yaml").write_text("# my notes\nepochs: 2\n")
-    with pytest.raises(
-        ConfigError, match=r"has a config\.yaml that is of no run, .* Move it elsewhere and name"
-    ):
+    with pytest.raises(ConfigError, match=r"has a config\.yaml that is of no run, .* Move it elsewhere and name"):
         fit(options(clips, folder), clips, console=silent())
-    with pytest.raises(
-        NotFoundError, match=r"nothing to resume: .* Move the config\.yaml that is there"
-    ):
+    with pytest.raises(NotFoundError, match=r"nothing to resume: .* Move the config\.yaml that is there"):
         fit(options(clips, folder, resume=True), clips, console=silent())
     assert (folder / "config.yaml").read_text() == "# my notes\nepochs: 2\n"
 
@@ -463,9 +459,28 @@ def test_one_step_of_warming_up(clips: ClipSet, tmp_path: Path) -> None:
     assert noted[1] == max(noted) > 5e-4
 
 
-def test_gradients_are_accumulated(clips: ClipSet, tmp_path: Path) -> None:
-    fit(options(clips, tmp_path / "run", epochs=1, accumulate=2, optimizer="sgd"), clips, console=silent())
+def test_gradients_are_averaged_over_batches(clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Divided by `accumulate`, too, where an epoch ends with fewer batches."""
+    batches: list[torch.Tensor] = []
+    steps: list[torch.Tensor] = []
+    step, clip = ClassificationTask.training_step, ClassificationTask.configure_gradient_clipping
+
+    def noting(task: ClassificationTask, batch: Any, index: int) -> Any:
+        loss = step(task, batch, index)
+        batches.append(torch.autograd.grad(loss, task.model.head.bias, retain_graph=True)[0])
+        return loss
+
+    def before_step(task: ClassificationTask, *arguments: Any, **options: Any) -> None:
+        assert task.model.head.bias.grad is not None
+        steps.append(task.model.head.bias.grad.clone())
+        clip(task, *arguments, **options)
+
+    monkeypatch.setattr(ClassificationTask, "training_step", noting)
+    monkeypatch.setattr(ClassificationTask, "configure_gradient_clipping", before_step)
+    config = options(clips, tmp_path / "run", epochs=1, accumulate=2, optimizer="sgd")
+    fit(config, clips, console=silent())
     assert last(tmp_path / "run")["global_step"] == 2  # of three batches
+    torch.testing.assert_close(steps, [(batches[0] + batches[1]) / 2, batches[2] / 2])
 
 
 def test_workers_change_nothing(clips: ClipSet, run: Path, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ class TrainConfig:
     batch_size: int = 32
     """Clips in a batch."""
     accumulate: int = 4
-    """Batches whose gradients are added up before a step."""
+    """Batches whose gradients are averaged before a step."""
     optimizer: Optimizer = "sgd"
     """sgd (with momentum) or adamw."""
     lr: float = 0.02
