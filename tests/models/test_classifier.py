@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 
 from m2a.data import Preprocessing
 from m2a.errors import ClipShapeError, ConfigError, NoSitesError, SpecError, WeightsUnavailableError
-from m2a.insertion import get_num_frames, insert
+from m2a.insertion import get_num_frames, insert, remove, set_num_frames
 from m2a.mechanisms import list_mechanisms
 from m2a.models import VideoClassifier, create_model, default_preprocessing
 
@@ -69,6 +70,38 @@ def test_clips_of_another_length_are_refused_until_it_is_set() -> None:
     with pytest.raises(ConfigError, match=r"num_frames must be at least 2 to see motion; got 1\."):
         model.num_frames = 1
     assert model.num_frames == 7
+
+
+@pytest.mark.parametrize("part", ["model", "backbone"])
+def test_the_sites_and_the_model_change_together(part: str) -> None:
+    """Else a batch of two clips would run as one, or a clip as several."""
+    model, expected = tiny(), tiny()
+    expected.num_frames = 6
+    set_num_frames(model if part == "model" else model.backbone, 6)
+    assert (model.num_frames, model.preprocessing.num_frames, get_num_frames(model.backbone)) == (6, 6, 6)
+    x = clips(6)
+    assert torch.equal(model(x), expected(x))
+    twin = copy.deepcopy(model)
+    twin.num_frames = 3
+    assert (model.num_frames, get_num_frames(model.backbone), twin(clips()).shape) == (6, 6, (2, 5))
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_sites_of_another_number_of_frames_are_refused_until_it_is_set() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    insert(net, "m2a", num_frames=16, where=["1"])
+    model, x = VideoClassifier(net, 5).eval(), clips(16)
+    remove(model)
+    insert(model.backbone, "tsm", where=["1"])
+    with pytest.raises(
+        ConfigError,
+        match=r"takes clips of 16 frames, but mechanisms in its backbone were inserted for 8, and would cut or mix "
+        r"clips\. Set model\.num_frames = 16 \(or the number that you want\), which sets it at every site\.",
+    ):
+        model(x)
+    set_num_frames(model, 16)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), model(x))
 
 
 def test_a_classifier_put_together_by_hand() -> None:

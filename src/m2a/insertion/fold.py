@@ -23,7 +23,7 @@ from m2a.insertion.sites import Position
 
 @dataclass
 class FrameCount:
-    """T, shared by all sites of a model, so that setting it once sets it everywhere."""
+    """T, shared by all sites of a model and by the classifier around it, so that setting it once sets it everywhere."""
 
     value: int
 

@@ -134,14 +134,15 @@ def remove(model: nn.Module) -> nn.Module:
 
 
 def set_num_frames(model: nn.Module, num_frames: int) -> None:
-    """Changes T, the number of consecutive entries of the batch that make a clip, at every site.
+    """Changes T, the number of consecutive entries of the batch that make a clip, at every site; of a
+    `m2a.VideoClassifier` also the length of the clips that it takes, as `model.num_frames = T` does.
 
     Raises NotInsertedError when the model carries no mechanism, ConfigError for fewer than 2 frames or for a mechanism
     that is bound to its number (TAM).
     """
     if num_frames < 2:
         raise ConfigError(f"num_frames must be at least 2 to see motion; got {num_frames}.")
-    counts = [hook.frames for _, layer in _carriers(model) for hook in _site_hooks(layer)]
+    counts = site_frames(model)
     if not counts:
         raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; call m2a.insert first.")
     for name, layer in _carriers(model):
@@ -152,8 +153,14 @@ def set_num_frames(model: nn.Module, num_frames: int) -> None:
                 f"changed from {get_num_frames(model)} to {num_frames}. Build the model anew with "
                 f"num_frames={num_frames}, or use another mechanism: all others take any number."
             )
-    for count in counts:
+    kept = (value for module in model.modules() for value in vars(module).values() if isinstance(value, FrameCount))
+    for count in (*counts, *kept):
         count.value = num_frames
+
+
+def site_frames(model: nn.Module) -> list[FrameCount]:
+    """T at each site, in the model's order; sites of one `insert` share one."""
+    return [hook.frames for layer in model.modules() for hook in _site_hooks(layer)]
 
 
 def get_num_frames(model: nn.Module) -> int | None:

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ClipShapeError, ConfigError
-from m2a.insertion import InsertionReport, get_num_frames, set_num_frames
+from m2a.insertion import InsertionReport, set_num_frames
+from m2a.insertion.fold import FrameCount
+from m2a.insertion.insert import site_frames
 from m2a.models import adapters, saving
 from m2a.models.backbones import fixed_size
 from m2a.models.config import ModelConfig
@@ -107,8 +109,10 @@ class VideoClassifier(
         self.backbone: Any = backbone
         self._takes_clips = output.takes_clips
         self._channels_last = output.channels_last
-        num_frames = num_frames or get_num_frames(backbone) or 8
-        self.preprocessing = preprocessing or default_preprocessing(backbone, num_frames=num_frames)
+        sites = site_frames(backbone)
+        self._frames = sites[0] if sites else FrameCount(8)  # who changes the sites' changes the model's
+        num_frames = num_frames or self._frames.value
+        self._preprocessing: Preprocessing = preprocessing or default_preprocessing(backbone, num_frames=num_frames)
         self.num_frames = num_frames
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(output.num_features, num_classes)
@@ -122,14 +126,23 @@ class VideoClassifier(
     @property
     def num_frames(self) -> int:
         """T. Setting it changes the clip length at every site and in the sampling."""
-        return self._num_frames
+        return self._frames.value
 
     @num_frames.setter
     def num_frames(self, value: int) -> None:
-        if get_num_frames(self.backbone) is not None:
+        if site_frames(self.backbone):
             set_num_frames(self.backbone, value)
-        self.preprocessing = replace(self.preprocessing, num_frames=value)
-        self._num_frames = value
+        self._preprocessing = replace(self._preprocessing, num_frames=value)
+        self._frames.value = value
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How clips are sampled, cropped and normalised: always clips of `num_frames` frames."""
+        return replace(self._preprocessing, num_frames=self.num_frames)
+
+    @preprocessing.setter
+    def preprocessing(self, value: Preprocessing) -> None:
+        self._preprocessing = value
 
     @property
     def num_classes(self) -> int:
@@ -169,11 +182,23 @@ class VideoClassifier(
     def _check(self, clips_BTCHW: Tensor) -> None:
         if clips_BTCHW.ndim != 5:
             raise ClipShapeError(f"Clips are (B, T, 3, H, W); got {tuple(clips_BTCHW.shape)}.")
-        if clips_BTCHW.shape[1] != self._num_frames:
+        if clips_BTCHW.shape[1] != self.num_frames:
             raise ClipShapeError(
-                f"This model takes clips of {self._num_frames} frames, (B, {self._num_frames}, 3, H, W); got "
+                f"This model takes clips of {self.num_frames} frames, (B, {self.num_frames}, 3, H, W); got "
                 f"{tuple(clips_BTCHW.shape)}. For another length set model.num_frames = {clips_BTCHW.shape[1]}; if the "
                 "axes are (B, 3, T, H, W), call .transpose(1, 2)."
+            )
+        if not self._takes_clips:  # there a mechanism reads T off its features
+            self._check_sites()
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # compiled programs watch T by themselves
+    def _check_sites(self) -> None:
+        """Raises ConfigError where a site was inserted for another number of frames: it would cut clips or mix them."""
+        if others := {count.value for count in site_frames(self.backbone)} - {self.num_frames}:
+            raise ConfigError(
+                f"This model takes clips of {self.num_frames} frames, but mechanisms in its backbone were inserted for "
+                f"{sorted(others)[0]}, and would cut or mix clips. Set model.num_frames = {self.num_frames} (or the "
+                "number that you want), which sets it at every site."
             )
 
     @torch.no_grad()
