@@ -16,7 +16,7 @@ from tiny import clips, tiny
 
 from m2a.data import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError, WeightsUnavailableError
-from m2a.insertion import get_num_frames
+from m2a.insertion import get_num_frames, insert, remove
 from m2a.models import ModelConfig, VideoClassifier, create_model, load, saving
 
 LABELS = ("Pushing something", "b", "c", "d", "é")
@@ -78,6 +78,67 @@ def test_the_clip_length_travels_as_it_is_now(tmp_path: Path) -> None:
     assert again.preprocessing.num_frames == 7
     x = clips(7)
     assert torch.equal(again(x), model(x))
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("tsm", {"shift_div": 4}),
+        ("m2a-motion", {"boundary": "zero", "position": "after"}),  # its weights have the names and shapes of m2a's
+        ("m2a", {"reduction": 4, "init": "identity", "where": ["layer3.0.conv2"]}),
+    ],
+)
+@pytest.mark.parametrize("part", ["", "layer2"])
+def test_what_is_saved_is_the_mechanism_that_is_in_it(
+    tmp_path: Path, spec: str, told: dict[str, Any], part: str
+) -> None:
+    model = tiny(boundary="wrap")
+    remove(model)
+    changed = model.backbone.get_submodule(part)
+    insert(changed, spec, num_frames=3, **({"reduction": 2} | told | ({"where": [r"0.conv2"]} if part else {})))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    model.save_pretrained(tmp_path)
+    again, x = load(tmp_path), clips()
+    assert torch.equal(again(x), model(x))
+    assert (again.config.mechanism, again.config.position) == (spec, told.get("position", "before"))
+    assert again.config.where == (("layer2.0.conv2",) if part else tuple(told["where"]) if "where" in told else None)
+
+
+def test_a_mechanism_that_was_taken_out_is_not_saved(tmp_path: Path) -> None:
+    model = remove(tiny(boundary="zero"))
+    model.save_pretrained(tmp_path)
+    again, x = load(tmp_path), clips()
+    assert torch.equal(again(x), model(x))
+    assert again.config.mechanism == "none"
+
+
+def test_sites_that_are_not_alike_are_refused(tmp_path: Path) -> None:
+    model = remove(tiny())
+    insert(model.backbone.layer1, "tsm", num_frames=3, where=["0.conv1"])
+    insert(model.backbone.layer2, "m2a", num_frames=3, where=["0.conv1"])
+    with pytest.raises(
+        ConfigError,
+        match=r"not inserted alike: spec is 'tsm' at 'layer1\.0\.conv1' and 'm2a' at 'layer2\.0\.conv1', and config"
+        r"\.json holds one for all\. Take them out with m2a\.remove",
+    ):
+        model.save_pretrained(tmp_path / "model")
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_new_head_travels(tmp_path: Path) -> None:
+    model, x = tiny(labels=LABELS), clips()
+    model.head = torch.nn.Linear(model.head.in_features, 2)
+    with pytest.raises(ConfigError, match=r"labels has 5 names and model\.head gives 2 scores.*Set model\.labels to"):
+        model.save_pretrained(tmp_path)
+    model.labels, model.dropout.p = ("one", "two"), 0.1
+    model.save_pretrained(tmp_path)
+    again = load(tmp_path)
+    assert torch.equal(again(x), model(x))
+    assert (again.labels, again.num_classes, again.dropout.p) == (("one", "two"), 2, 0.1)
+    model.head = torch.nn.Sequential(model.head)
+    with pytest.raises(ConfigError, match=r"model\.head is a Sequential, which m2a\.load would not build"):
+        model.save_pretrained(tmp_path)
 
 
 def test_preprocessing_travels(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from torch.func import functional_call
 from m2a.insertion.again import can_be_repeated, keeping_no, random_state
 from m2a.insertion.layout import Layout
 from m2a.insertion.sites import Position
+from m2a.mechanisms.identity import Init
 
 
 @dataclass
@@ -26,6 +27,20 @@ class FrameCount:
     """T, shared by all sites of a model and by the classifier around it, so that setting it once sets it everywhere."""
 
     value: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inserted:
+    """What `insert` was told, kept with the sites: a saved model has to say what is in it, not what it began with."""
+
+    spec: str
+    position: Position
+    reduction: int
+    init: Init
+    options: Mapping[str, Any]
+    where: str | tuple[str, ...] | None
+    sites: tuple[str, ...]
+    """Names of all its sites, in the network that it was given."""
 
 
 @dataclass
@@ -39,6 +54,7 @@ class SiteHook:
     name: str
     layout: Layout
     frames: FrameCount
+    inserted: Inserted
     opened: list[tuple[int, saved_tensors_hooks]] = field(default_factory=list, compare=False, repr=False)
     """Contexts of passes that go on, with the thread of each: replicas of a model share the hook."""
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError, SiteTypeError
-from m2a.insertion.fold import FrameCount, SiteHook
+from m2a.insertion.fold import FrameCount, Inserted, SiteHook
 from m2a.insertion.report import InsertionReport
 from m2a.insertion.sites import Position, find_sites, keeps_tokens_out_of_order
 from m2a.insertion.wrapped import check_plain
@@ -68,16 +68,7 @@ def insert(
         ConfigError: num_frames or position makes no sense.
     """
     parse_spec(spec)
-    if num_frames < 2:
-        raise ConfigError(f"num_frames must be at least 2 to see motion; got {num_frames}.")
-    if position not in ("before", "after"):
-        raise ConfigError(f'position must be "before" or "after" the layer; got {position!r}.')
-    check_plain(model)
-    if present := [name for name, _ in _carriers(model)]:
-        raise AlreadyInsertedError(
-            f"The model carries a mechanism at {len(present)} sites already ({present[0]!r}, ...). Call "
-            'm2a.remove(model) first; to use two together stack them in one spec, such as "m2a+tsm".'
-        )
+    _check_given(model, num_frames, position)
     found = find_sites(model, where, position, num_frames=num_frames)
     if sees_neighbours(spec) and keeps_tokens_out_of_order(model):
         raise SiteTypeError(
@@ -98,14 +89,24 @@ def insert(
             for site in found.sites
         ]
     frames = FrameCount(num_frames)
+    inserted = Inserted(
+        spec=spec,
+        position=position,
+        reduction=reduction,
+        init=init,
+        options=options,
+        where=where if where is None or isinstance(where, str) else tuple(where),
+        sites=tuple(site.name for site in found.sites),
+    )
     for site, mechanism in zip(found.sites, mechanisms, strict=True):
         _match(mechanism, site.layer, model)
         site.layer.add_module(MECHANISM, mechanism.train(site.layer.training))
-        SiteHook(name=site.name, layout=site.layout, frames=frames).register(site.layer, position)
+        hook = SiteHook(name=site.name, layout=site.layout, frames=frames, inserted=inserted)
+        hook.register(site.layer, position)
     return InsertionReport(
         mechanism=str(parse_spec(spec)),
         num_frames=num_frames,
-        sites=[site.name for site in found.sites],
+        sites=list(inserted.sites),
         channels=[site.channels for site in found.sites],
         layouts=[str(site.layout) for site in found.sites],
         position=position,
@@ -113,6 +114,19 @@ def insert(
         parameters_before=before,
         parameters_added=sum(p.numel() for m in mechanisms for p in m.parameters()),
     )
+
+
+def _check_given(model: nn.Module, num_frames: int, position: str) -> None:
+    if num_frames < 2:
+        raise ConfigError(f"num_frames must be at least 2 to see motion; got {num_frames}.")
+    if position not in ("before", "after"):
+        raise ConfigError(f'position must be "before" or "after" the layer; got {position!r}.')
+    check_plain(model)
+    if present := [name for name, _ in _carriers(model)]:
+        raise AlreadyInsertedError(
+            f"The model carries a mechanism at {len(present)} sites already ({present[0]!r}, ...). Call "
+            'm2a.remove(model) first; to use two together stack them in one spec, such as "m2a+tsm".'
+        )
 
 
 def remove(model: nn.Module) -> nn.Module:
@@ -166,6 +180,11 @@ def site_frames(model: nn.Module) -> list[FrameCount]:
 def get_num_frames(model: nn.Module) -> int | None:
     """T as the sites of `model` have it, or None when it carries no mechanism."""
     return next((hook.frames.value for _, layer in _carriers(model) for hook in _site_hooks(layer)), None)
+
+
+def insertions(model: nn.Module) -> dict[str, Inserted]:
+    """What `insert` was told, by the name of each site as it is now, in the model's order."""
+    return {name: hook.inserted for name, layer in _carriers(model) for hook in _site_hooks(layer)}
 
 
 def _carriers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

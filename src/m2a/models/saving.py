@@ -18,6 +18,7 @@ from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError, WeightsUnavailableError
 from m2a.models import adapters
 from m2a.models.config import ModelConfig
+from m2a.models.live import live_config
 from m2a.models.weights import load_whole, read_state_dict
 
 if TYPE_CHECKING:
@@ -27,23 +28,19 @@ _FORMAT = 1
 
 
 def save(model: VideoClassifier, folder: Path) -> None:
-    """Writes `model.safetensors` and `config.json`. Raises ConfigError for a model that `create_model` did not make."""
+    """Writes `model.safetensors` and `config.json`. Raises ConfigError as `describe` does."""
     text = _as_json(describe(model))
     write_tensors(model.state_dict(), folder / SAFETENSORS_SINGLE_FILE)
     (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
 
 
 def describe(model: VideoClassifier) -> dict[str, Any]:
-    """The content of `config.json`. Raises ConfigError for a model that `create_model` did not make."""
-    if model.config is None:
-        raise ConfigError(
-            "This VideoClassifier was put together by hand, so config.json could not say how to build it again. Make "
-            "it with m2a.create_model, or pass config=m2a.models.ModelConfig(...) to VideoClassifier."
-        )
+    """The content of `config.json`, of the model as it is now. Raises ConfigError for a model that `create_model` did
+    not make and could not make."""
     return {
         "format": _FORMAT,
         "library": f"m2a {version('m2a')}",
-        "model": model.config.to_dict() | {"num_frames": model.num_frames, "freeze_backbone": model.backbone_frozen},
+        "model": live_config(model).to_dict(),
         "class_names": list(model.labels) if model.labels is not None else None,
         "clips": model.preprocessing.to_dict(),
     }
