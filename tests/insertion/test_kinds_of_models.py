@@ -193,3 +193,45 @@ def test_other_precisions(dtype: torch.dtype) -> None:
     out = net(torch.randn(6, 3, 32, 32, dtype=dtype))
     assert out.dtype == dtype
     assert out.isfinite().all()
+
+
+class Encoder(nn.Module):
+    """Tokens of patches through torch's own encoder, or through an attention that is given keys and values by name."""
+
+    def __init__(self, named: bool) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, stride=4)
+        options = {"dim_feedforward": 16, "dropout": 0.0, "batch_first": True}
+        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(8, 2, **options) for _ in range(2))
+        self.named, self.head = named, nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).mT
+        for layer in self.layers:
+            if self.named:
+                tokens = layer.norm1(tokens + layer.self_attn(tokens, key=tokens, value=tokens)[0])
+            else:
+                tokens = layer(tokens)
+        return self.head(tokens.mean(1))
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("mode", [False, True])
+def test_keys_and_values_are_mixed_as_queries_are(named: bool, mode: bool) -> None:
+    torch.manual_seed(1)
+    net, x = Encoder(named).train(mode), torch.randn(6, 3, 12, 12)
+    torch.manual_seed(1)
+    expected = Encoder(named).train(mode)
+
+    def shifted(layer: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> Any:
+        tokens = args[0].unflatten(0, (2, 3)).clone()  # tsm, by hand: a channel each way
+        one, other = tokens[..., 0].roll(-1, 1), tokens[..., 1].roll(1, 1)
+        one[:, -1], other[:, 0] = 0, 0
+        tokens = torch.cat([one[..., None], other[..., None], tokens[..., 2:]], -1).flatten(0, 1)
+        return (tokens,) * len(args), {key: tokens if key in ("key", "value") else kwargs[key] for key in kwargs}
+
+    for layer in expected.layers:
+        layer.self_attn.register_forward_pre_hook(shifted, with_kwargs=True)
+    report = insert(net, "tsm", num_frames=3)
+    assert report.sites == ["layers.0.self_attn", "layers.1.self_attn"]
+    torch.testing.assert_close(net(x), expected(x))

@@ -58,7 +58,9 @@ class SiteHook:
     opened: list[tuple[int, saved_tensors_hooks]] = field(default_factory=list, compare=False, repr=False)
     """Contexts of passes that go on, with the thread of each: replicas of a model share the hook."""
 
-    def before(self, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def before(
+        self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         self.leave()  # torch does not call it when a pass is interrupted from the keyboard
         features, mechanism, frames = args[0], layer.get_submodule("mechanism"), self.frames.value
         random = random_state(features) if can_be_repeated(mechanism, features) else None
@@ -68,7 +70,9 @@ class SiteHook:
             context = keeping_no(result, partial(self._again, mechanism, weights, frames), features)
             context.__enter__()
             self.opened.append((threading.get_ident(), context))
-        return (result, *args[1:])
+        # an attention of torch's is given its features three times: as queries, keys and values
+        changed = tuple(result if value is features else value for value in args)
+        return changed, {name: result if value is features else value for name, value in kwargs.items()}
 
     def leave(self, *_: Any) -> None:
         """Ends what `before` began, also when the layer fails."""
@@ -89,7 +93,7 @@ class SiteHook:
 
     def register(self, layer: nn.Module, position: Position) -> None:
         if position == "before":
-            layer.register_forward_pre_hook(self.before)
+            layer.register_forward_pre_hook(self.before, with_kwargs=True)
             layer.register_forward_hook(self.leave, always_call=True)
         else:
             layer.register_forward_hook(self.after)

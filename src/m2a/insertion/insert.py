@@ -143,6 +143,7 @@ def remove(model: nn.Module) -> nn.Module:
         for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
             for key in [key for key, hook in hooks.items() if _site_hook(hook)]:
                 del hooks[key]
+                layer._forward_pre_hooks_with_kwargs.pop(key, None)
                 layer._forward_hooks_always_called.pop(key, None)
     return model
 
