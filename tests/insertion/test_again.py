@@ -115,6 +115,7 @@ def test_removing_takes_this_out_too_and_copies_have_their_own() -> None:
     for module in model.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
+        assert not module._forward_pre_hooks_with_kwargs
         assert not module._forward_hooks_always_called
     twin(torch.randn(3, 3, 7, 5)).sum().backward()
     assert twin[2].conv1.mechanism.reduce.weight.grad is not None
@@ -138,6 +139,54 @@ def test_checkpointed_blocks() -> None:
         found.append([parameter.grad for parameter in model.parameters()])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+class Checkpointed(nn.Module):
+    """A block, run again in the backward pass instead of being kept."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.utils.checkpoint.checkpoint(self.block, x, use_reentrant=False)
+
+
+@pytest.mark.parametrize("spec", ["m2a", "tsm"])
+@pytest.mark.parametrize("where", [r"[23]\.block", r"[23]\.block\.conv1"])
+def test_checkpointing_keeps_as_little_as_without_a_mechanism(spec: str, where: str) -> None:
+    x = torch.randn(6, 3, 13, 11)
+    kept = []
+    for inserted in (False, True):
+        model = net()
+        model[2], model[3] = Checkpointed(model[2]), Checkpointed(model[3])
+        if inserted:
+            insert(model, spec, num_frames=3, reduction=2, where=where)
+        kept.append(saved_bytes(lambda model=model: model(x).sum()))
+    features = 6 * 8 * 11 * 9 * 4
+    assert kept[1] - kept[0] < features / 8
+    model(x).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_a_policy_of_others_keeps_the_tensors() -> None:
+    """As `save_on_cpu` does, which a context of ours would keep from seeing what the layer keeps."""
+    x, seen = torch.randn(6, 3, 13, 11), []
+    for plain in (False, True):
+        model = net()
+        insert(model, "tsm", num_frames=3)
+        packed: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, packed=packed: packed.append(tensor.numel()) or tensor, lambda kept: kept
+        ):
+            if plain:
+                remove(model)
+            model(x).sum().backward()
+        seen.append(sorted(packed))
+    assert seen[0] == seen[1]
+    insert(model, "tsm", num_frames=3)
+    with torch.autograd.graph.disable_saved_tensors_hooks("not here"):
+        model(x).sum().backward()
 
 
 def test_what_is_inserted_under_inference_mode_can_be_trained() -> None:

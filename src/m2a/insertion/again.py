@@ -31,8 +31,14 @@ def can_be_repeated(mechanism: nn.Module, features: Tensor) -> bool:
     """Whether a second pass would change nothing and might give the same result, and whether anything is kept at all.
 
     Hooks see a pass once and may change its result; buffers are what norms count batches in; and where a graph of CUDA
-    is captured the state of random numbers cannot be read."""
+    is captured the state of random numbers cannot be read. Where somebody else says already how tensors are kept, as
+    gradient checkpointing and `save_on_cpu` do, or that they must not be touched, that stands: a context of ours inside
+    would take what the layer keeps away from them."""
     if is_traced() or not torch.is_grad_enabled():
+        return False
+    if not torch._C._autograd._saved_tensors_hooks_is_enabled():  # type: ignore[attr-defined]  # of private stubs
+        return False
+    if torch._C._autograd._top_saved_tensors_default_hooks(False) is not None:
         return False
     if any(part._forward_hooks or part._forward_pre_hooks for part in mechanism.modules()):
         return False
