@@ -135,6 +135,26 @@ def test_tokens_that_do_not_come_row_by_row(spec: str) -> None:
         assert insert(net, "m2a+tsm", num_frames=3).layouts
 
 
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("spec", ["tea", "tdn:m2a", "m2a:patch8", "tsm+tea"])
+def test_tokens_that_come_block_by_block(spec: str) -> None:
+    with torch.device("meta"):
+        net = timm.create_model("nest_tiny")
+        with pytest.raises(
+            SiteTypeError,
+            match=r"Nest keeps its tokens in an order of its own at 'levels\.0\..*' \(blocks, .*, and '.*' looks at wh",
+        ):
+            insert(net, spec, num_frames=3)
+        assert get_num_frames(net) is None
+        assert insert(net, "m2a+tsm", num_frames=3).layouts
+
+
+def test_maps_that_are_not_as_high_and_wide_as_the_image_may_be_maps() -> None:
+    """Of a network that strides the height alone."""
+    layers = [nn.Conv2d(3, 8, 3, stride=(4, 1), padding=1), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 5, 3)]
+    assert insert(nn.Sequential(*layers), "tea", num_frames=3, where=["2", "3"]).sites == ["2", "3"]
+
+
 def test_too_few_channels_to_shift_at_one_site() -> None:
     assert_refused(
         PlainNet(), SpecError, r"with 3 channels shift_div must lie in 2\.\.3, got 8\.", "tsm", where=r"stem\.0"

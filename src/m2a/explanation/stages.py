@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from m2a.errors import ConfigError
-from m2a.insertion.features import NoFeaturesError, features_at
+from m2a.insertion.features import NoFeaturesError, features_at, has_images_shape
 from m2a.insertion.layout import Layout
 from m2a.insertion.residuals import find_blocks
 from m2a.insertion.sites import keeps_tokens_out_of_order
@@ -131,14 +131,11 @@ def _stage(record: Trace, name: str, num_frames: int) -> Stage | None:
 
 def _features(record: Trace, name: str, num_frames: int) -> Stage:
     features = features_at(record, name, "after")
-    layout, made = features.layout, record.passages[name].made
-    assert made is not None  # features_at has looked
-    at = {"NHWC": 1, "NCHW": 2, "BTHWC": 2, "BCTHW": 3}
-    height, width = layout.grid if layout.axes == "NLC" else made.shape[at[layout.axes] :][:2]
-    if abs(height * record.image[1] - width * record.image[0]) > max(record.image):
+    if not has_images_shape(record, features.size):
+        height, width = features.size
         raise NoFeaturesError(f"its maps of {height} x {width} have not the shape of the image")
     frames = features.num_frames or num_frames
-    return Stage(name=name, layout=layout, num_frames=frames, stride=record.image[0] / height)
+    return Stage(name=name, layout=features.layout, num_frames=frames, stride=record.image[0] / features.size[0])
 
 
 def _named(backbone: nn.Module, record: Trace, name: str, num_frames: int) -> Stage:

@@ -12,6 +12,7 @@ _CHANNELS_FIRST = frozenset(
     {"convolution", "native_batch_norm", "_native_batch_norm_legit_no_training", "native_group_norm"}
 )
 _CHANNELS_LAST = frozenset({"native_layer_norm", "addmm", "mm", "bmm", "baddbmm"})
+_POOLINGS = frozenset({"max_pool2d_with_indices", "avg_pool2d", "max_pool3d_with_indices", "avg_pool3d"})
 _MOST_PREFIX_TOKENS = 16
 
 
@@ -27,6 +28,10 @@ class Features:
     layout: Layout
     num_frames: int | None
     """T, where they have an axis for it."""
+    size: tuple[int, int]
+    """Height and width of the maps."""
+    row_by_row: bool
+    """Whether what is beside a place in the map is beside it in the image."""
 
 
 def features_at(record: Trace, module: str, position: str) -> Features:
@@ -43,13 +48,43 @@ def features_at(record: Trace, module: str, position: str) -> Features:
     last = _channels_last(record, module, passage.given, shape)
     if len(shape) == 5:
         axes: Axes = "BTHWC" if last else "BCTHW"
-        return Features(channels=shape[axes.index("C")], layout=Layout(axes=axes), num_frames=shape[axes.index("T")])
+        return _maps(record, step, axes, num_frames=shape[axes.index("T")])
     if len(shape) == 4:
-        layout = Layout(axes="NHWC" if last else "NCHW")
-        return Features(channels=shape[3] if last else shape[1], layout=layout, num_frames=None)
+        return _maps(record, step, "NHWC" if last else "NCHW", num_frames=None)
     if not last:
         raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, tokens behind channels")
     return _tokens(record, shape)
+
+
+def has_images_shape(record: Trace, size: tuple[int, int]) -> bool:
+    """Whether maps are as high and wide as the image in proportion, to a pixel."""
+    return abs(size[0] * record.image[1] - size[1] * record.image[0]) <= max(record.image)
+
+
+def _maps(record: Trace, step: Step, axes: Axes, *, num_frames: int | None) -> Features:
+    size = (step.shape[axes.index("H")], step.shape[axes.index("W")])
+    return Features(
+        channels=step.shape[axes.index("C")],
+        layout=Layout(axes=axes),
+        num_frames=num_frames,
+        size=size,
+        row_by_row=has_images_shape(record, size) or _made_by_neighbours(step, size),
+    )
+
+
+def _made_by_neighbours(made: Step, size: tuple[int, int]) -> bool:
+    """Whether a convolution or a pooling that looks at neighbours gave maps this shape, as where it strides the height
+    alone. Else they are tokens in two axes of another meaning: the blocks of NesT and the places in each."""
+    waiting, seen = [made], {made}
+    while waiting:
+        step = waiting.pop()
+        looks = step.operation in _POOLINGS or (step.operation == "convolution" and step.kernel > 1)
+        if looks and step.shape[-2:] == size:
+            return True
+        new = [source for source in step.sources if source not in seen]
+        seen.update(new)
+        waiting += new
+    return False
 
 
 def _tokens(record: Trace, shape: tuple[int, ...]) -> Features:
@@ -60,7 +95,7 @@ def _tokens(record: Trace, shape: tuple[int, ...]) -> Features:
         grid = grid_of(length - prefix, record.image) if length > prefix else None
         if grid is not None:
             layout = Layout(axes="NLC", prefix=prefix, grid=grid)
-            return Features(channels=channels, layout=layout, num_frames=None)
+            return Features(channels=channels, layout=layout, num_frames=None, size=grid, row_by_row=True)
     raise NoFeaturesError(f"its {length} tokens make no map of the image's shape")
 
 

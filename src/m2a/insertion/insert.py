@@ -17,7 +17,7 @@ from torch import nn
 from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError, SiteTypeError
 from m2a.insertion.fold import FrameCount, Inserted, SiteHook
 from m2a.insertion.report import InsertionReport
-from m2a.insertion.sites import Position, find_sites, keeps_tokens_out_of_order
+from m2a.insertion.sites import Found, Position, find_sites, keeps_tokens_out_of_order
 from m2a.insertion.wrapped import check_plain
 from m2a.mechanisms import TemporalAdaptive, create_mechanism, parse_spec
 from m2a.mechanisms.create import sees_neighbours
@@ -70,11 +70,8 @@ def insert(
     parse_spec(spec)
     _check_given(model, num_frames, position)
     found = find_sites(model, where, position, num_frames=num_frames)
-    if sees_neighbours(spec) and keeps_tokens_out_of_order(model):
-        raise SiteTypeError(
-            f"{type(model).__name__} keeps its tokens in an order of its own (Hiera's mask units), not row by row, and "
-            f"{spec!r} looks at what is beside each place. Use a mechanism that does not, such as m2a, tsm or tam."
-        )
+    if sees_neighbours(spec):
+        _check_order(model, found, spec)
     before = sum(p.numel() for p in model.parameters())
     with torch.random.fork_rng(devices=[]):  # building on the CPU: other devices' states are not touched
         mechanisms = [
@@ -127,6 +124,21 @@ def _check_given(model: nn.Module, num_frames: int, position: str) -> None:
             f"The model carries a mechanism at {len(present)} sites already ({present[0]!r}, ...). Call "
             'm2a.remove(model) first; to use two together stack them in one spec, such as "m2a+tsm".'
         )
+
+
+def _check_order(model: nn.Module, found: Found, spec: str) -> None:
+    """Raises SiteTypeError where what is beside a place in the features is not beside it in the image."""
+    mixed = next((site.name for site in found.sites if not site.row_by_row), None)
+    if keeps_tokens_out_of_order(model):
+        order = "of its own (Hiera's mask units), not row by row"
+    elif mixed is not None:
+        order = f"of its own at {mixed!r} (blocks, as NesT's, say: its maps have not the image's shape), not row by row"
+    else:
+        return
+    raise SiteTypeError(
+        f"{type(model).__name__} keeps its tokens in an order {order}, and {spec!r} looks at what is beside each "
+        "place. Use a mechanism that does not, such as m2a, tsm or tam."
+    )
 
 
 def remove(model: nn.Module) -> nn.Module:

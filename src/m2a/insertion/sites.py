@@ -35,6 +35,8 @@ class Site:
     layout: Layout
     num_frames: int
     """Frames of a clip that are left there: fewer where a 3D network strides time."""
+    row_by_row: bool = True
+    """Whether what is beside a place there is beside it in the image, as far as is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +136,7 @@ def _site(name: str, layer: nn.Module, features: Features, num_frames: int) -> S
         channels=features.channels,
         layout=features.layout,
         num_frames=features.num_frames or num_frames,
+        row_by_row=features.row_by_row,
     )
 
 
