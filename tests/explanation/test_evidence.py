@@ -129,3 +129,14 @@ def test_what_starts_as_the_identity_is_seen_too(mechanism: str, tmp_path: Path)
     found = m2a.explain(tiny("resnet10t", mechanism, init="identity"), video, sites=True).sites[0]
     assert found.mechanism == mechanism
     assert found.gate is None or np.abs(found.gate).max() == 0  # it adds nothing yet
+
+
+def test_sites_are_listed_once_where_the_backbone_passes_them_again_for_the_gradient(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    video = write_frames(tmp_path / "clip", rng.integers(0, 256, (7, 32, 32, 3), dtype=np.uint8))
+    model = tiny("resnet10t", "m2a")
+    expected = m2a.explain(model, video, sites=True)
+    model.backbone.set_grad_checkpointing()
+    found = m2a.explain(model, video, sites=True)
+    assert [site.name for site in found.sites] == [site.name for site in expected.sites]
+    np.testing.assert_allclose(found.heat, expected.heat, atol=1e-6)

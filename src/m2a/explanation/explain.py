@@ -94,14 +94,16 @@ def explain(
         stage = choose_stage(model.backbone, layer, num_frames=model.num_frames)
         seen = stack.enter_context(observed(model.backbone)) if sites else []
         scores: list[Tensor] = []
+        kept: list[tuple[str, torch.nn.Module, Tensor]] = []
         chosen = None if label is None else _index(model, label)
 
         def score(clips: Tensor) -> Tensor:
             scores.append(model(clips))
+            kept[:] = kept or seen  # here: gradient checkpointing passes the mechanisms again for the gradient
             return scores[0][:, scores[0].argmax() if chosen is None else chosen]
 
         heat = grad_cam(model.backbone.get_submodule(stage.name), stage, score, _normalized(model, pixels))
-        found = evidence(seen)
+        found = evidence(kept)
     assert model.labels is not None  # _check has looked
     guesses = likeliest(scores[0][0].detach().float().softmax(-1).cpu(), model.labels, _TOP)
     return Explanation(
