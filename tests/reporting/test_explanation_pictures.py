@@ -14,8 +14,9 @@ from m2a.reporting.animation import write_animation
 from m2a.reporting.class_bars import write_class_bars
 from m2a.reporting.heat import HeatRow, write_heat
 from m2a.reporting.owned import MARK, check_ours
-from m2a.reporting.site_maps import SiteMaps, write_site_maps
+from m2a.reporting.site_maps import SiteMaps, _caption, write_site_maps
 from m2a.reporting.timeline import write_timeline
+from m2a.workflows.explain import has_papers_motion
 
 NUMBERS = [0, 3, 5]
 LONG = "Moving something and something away from each other while nobody looks"
@@ -102,6 +103,36 @@ def test_sites_are_drawn_with_what_they_have(changes: dict[str, Any], tmp_path: 
     one, two = (np.asarray(Image.open(tmp_path / name).convert("L")) for name in ("a.png", "b.png"))
     assert one.std() > 5
     assert two.shape[0] > one.shape[0] + 150
+
+
+@pytest.mark.parametrize("there", [[0, 2, 4, 6], [1, 1, 5, 5]])
+def test_maps_stand_under_their_own_frames(there: list[int], tmp_path: Path) -> None:
+    """Of a network that strides time: those of every second frame."""
+    left = there[::2]
+    maps = np.ones((len(left), 3, 3))
+    given = {"attention": None, "mechanism": "m2a-motion", "motion": maps, "gate": None, "numbers": left}
+    write_site_maps(tmp_path / "a.png", frames(101, len(there)), there, [site(**given)], title="one")
+    drawn = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    yellow = (drawn[..., 0] > 200) & (drawn[..., 2] < 60)
+    starts, found = (
+        np.flatnonzero(np.diff(where.sum(0) > 30, prepend=False))[::2]  # letters have a few such pixels
+        for where in ((drawn == 101).all(-1), yellow[:330])  # above the scale's bar
+    )
+    assert len(starts) == len(there)
+    np.testing.assert_allclose(found, starts[[there.index(number) for number in left]], atol=2)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "wraps"),
+    [
+        ("m2a", True), ("m2a-motion", True), ("m2a-plus", True), ("m2a:tam", True), ("m2a-attention", False),
+        ("tea:m2a", False), ("tsm", False), ("Mine", False),
+    ],
+)  # fmt: skip
+def test_what_wraps_around_is_said_of_the_papers_motion(mechanism: str, wraps: bool) -> None:
+    assert has_papers_motion(mechanism) == wraps
+    given = site(mechanism=mechanism, wraps=has_papers_motion(mechanism))
+    assert ("the last frame's motion is that to the first" in _caption([given])) == wraps
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4", "12:30.mp4"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +40,8 @@ class SiteMaps:
     gate: NDArray[Any] | None
     numbers: Sequence[int]
     """Of the T frames at the site, in the video."""
+    wraps: bool = False
+    """Whether its motion is M2A's, of which the last frame's is that to the first unless it is told otherwise."""
 
 
 def write_site_maps(
@@ -66,7 +67,7 @@ def write_site_maps(
             axes.set_title(f"frame {number}", fontsize=7.5, color="0.3", pad=3)
         for row, site in enumerate(sites):
             top = _TOP + _CELL + 0.25 + 0.2 + row * (2 * _CELL + _GAP + _ROW_GAP)
-            _draw_site(figure, site, top, scales)
+            _draw_site(figure, site, top, scales, _columns(site.numbers, numbers))
         for place, quantity in enumerate(_COLOURS):
             if scales[quantity] is not None:
                 _bar(figure, quantity, scales[quantity], place, below)
@@ -90,7 +91,17 @@ def _scale(sites: Sequence[SiteMaps], quantity: str) -> Normalize | None:
     return Normalize(min(float(value.min()) for value in values) if quantity == "gate" else 0, highest)
 
 
-def _draw_site(figure: Figure, site: SiteMaps, top: float, scales: dict[str, Normalize | None]) -> None:
+def _columns(wanted: Sequence[int], numbers: Sequence[int]) -> list[int]:
+    """Where the frames that are left at a site stand among all: of a short clip a number may be there twice."""
+    columns: list[int] = []
+    for number in wanted:
+        columns.append(list(numbers).index(number, columns[-1] + 1 if columns else 0))
+    return columns
+
+
+def _draw_site(
+    figure: Figure, site: SiteMaps, top: float, scales: dict[str, Normalize | None], columns: Sequence[int]
+) -> None:
     width, height = figure.get_size_inches()
     figure.text(_LEFT / width, 1 - (top - 0.05) / height, f"{site.name}", fontweight="bold", va="bottom")
     box = ((_LEFT + 0.42) / width, 1 - (top + _MATRIX) / height, _MATRIX / width, _MATRIX / height)
@@ -100,7 +111,7 @@ def _draw_site(figure: Figure, site: SiteMaps, top: float, scales: dict[str, Nor
         _matrix(figure.add_axes(box), site, scales["attention"])
     for place, quantity in enumerate(("motion", "gate")):
         at = top + place * (_CELL + _GAP)
-        _strip(figure, site, quantity, at, scales[quantity])
+        _strip(figure, site, quantity, at, scales[quantity], columns)
 
 
 def _matrix(axes: Axes, site: SiteMaps, scale: Normalize | None) -> None:
@@ -114,7 +125,9 @@ def _matrix(axes: Axes, site: SiteMaps, scale: Normalize | None) -> None:
     axes.set_xlabel("from frame", fontsize=7.5, color="0.3", labelpad=1)
 
 
-def _strip(figure: Figure, site: SiteMaps, quantity: str, top: float, scale: Normalize | None) -> None:
+def _strip(
+    figure: Figure, site: SiteMaps, quantity: str, top: float, scale: Normalize | None, columns: Sequence[int]
+) -> None:
     width, height = figure.get_size_inches()
     maps = getattr(site, quantity)
     right = (_left_of_maps() - 0.1) / width
@@ -122,7 +135,7 @@ def _strip(figure: Figure, site: SiteMaps, quantity: str, top: float, scale: Nor
     text = said if maps is not None else f"{site.mechanism}\nhas no {quantity}"
     colour = "0.2" if maps is not None else "0.45"
     figure.text(right, 1 - (top + _CELL / 2) / height, text, ha="right", va="center", fontsize=8, color=colour)
-    for column, values in enumerate(maps if maps is not None else ()):
+    for column, values in zip(columns, maps if maps is not None else (), strict=False):
         axes = _map_axes(figure, top, column)
         axes.imshow(values, cmap=_COLOURS[quantity], norm=scale, interpolation="nearest")
 
@@ -152,7 +165,7 @@ def _caption(sites: Sequence[SiteMaps]) -> str:
         parts.append("Attention: how much of each frame's motion goes into a frame; a row sums to 1.")
     if any(site.motion is not None for site in sites):
         parts.append("Motion energy: where features change from a frame to the next (mean of squares over channels).")
-        if any(re.match("m2a(:|-motion|$)", site.mechanism) for site in sites):
+        if any(site.wraps for site in sites):
             parts.append("Where M2A wraps around, as by default, the last frame's motion is that to the first.")
     if any(site.gate is not None for site in sites):
         parts.append("Gate: what share of the features is added to them, mean over channels.")
