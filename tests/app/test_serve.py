@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import sys
@@ -19,6 +20,7 @@ from m2a.cli import main
 from m2a.errors import ConfigError
 
 pytest.importorskip("starlette", reason="the page needs the extra m2a[serve]")
+pages = importlib.import_module("m2a.app.pages")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -130,9 +132,17 @@ def test_names_as_they_are_shown(given: str, shown: str) -> None:
 
 
 def ask(
-    app: Any, path: str, body: bytes | None = None, *, gone: bool = False, host: str = "localhost"
+    app: Any,
+    path: str,
+    body: bytes | None = None,
+    *,
+    gone: bool = False,
+    stalls: bool = False,
+    asked: str = "",
+    host: str = "localhost",
 ) -> tuple[int, bytes]:
-    """Status and content of one request to an ASGI application; `gone` hangs up once it has been sent."""
+    """Status and content of one request to an ASGI application; `gone` hangs up once it has been sent, `stalls` sends
+    no end, `asked` is a range of bytes."""
     path, _, query = path.partition("?")
     scope = {
         "type": "http",
@@ -142,9 +152,9 @@ def ask(
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query.encode(),
-        "headers": [(b"host", host.encode())],
+        "headers": [(b"host", host.encode()), (b"range", asked.encode())],
     }
-    coming = [{"type": "http.request", "body": body or b"", "more_body": False}]
+    coming = [{"type": "http.request", "body": body or b"", "more_body": stalls}]
     going: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -195,3 +205,43 @@ def test_what_should_not_happen_is_said_and_logged(clip: Path, caplog: pytest.Lo
     )
     assert "a.mp4 could not be looked at" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def test_a_clip_that_stops_coming_keeps_nobody_waiting(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "SILENCE", 0.02)
+    app = create_app({"it": tiny_model()})
+    status, content = ask(app, "/predict?name=a.mp4", clip.read_bytes()[:100], stalls=True)
+    assert status == 408
+    assert json.loads(content)["error"] == "Nothing more of a.mp4 came for 0.02 seconds. Send it again."
+    monkeypatch.setattr(pages, "SILENCE", PATIENCE)
+    lines: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        lines.append(await anyio.to_thread.run_sync(lambda: ask(app, "/queue")[1]))
+        return {"type": "http.disconnect"}
+
+    async def call() -> None:
+        scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": []}
+        await app(scope, receive, _drop)
+
+    anyio.run(call)
+    assert lines == [b'{"waiting":0}']  # while it is on its way
+    assert ask(app, "/predict", clip.read_bytes())[0] == 200
+
+
+async def _drop(message: dict[str, Any]) -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", ["ARRIVING", "LINE"])
+def test_so_many_and_no_more(name: str, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, name, 0)
+    status, content = ask(create_app({"it": tiny_model()}), "/predict", clip.read_bytes())
+    assert status == 503
+    assert json.loads(content)["error"].endswith("already. Try again in a moment.")
+
+
+@pytest.mark.parametrize("asked", [f"bytes={'9' * 5000}-", f"bytes=-{'9' * 5000}", f"bytes=0-{'9' * 5000}"])
+def test_a_range_of_too_many_digits_is_no_range(asked: str) -> None:
+    app = create_app({"it": tiny_model()})
+    assert ask(app, "/examples/0.mp4", asked=asked) == ask(app, "/examples/0.mp4")

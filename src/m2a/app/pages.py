@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,6 +37,10 @@ from m2a.errors import DataError, M2AError, UnreadableClipError
 
 LINE = 50
 """Clips that may be in line at once: each lies in the temporary folder meanwhile."""
+ARRIVING = 50
+"""Clips that may be on their way here at once. They are not in line yet: one that stalls keeps no other waiting."""
+SILENCE = 60.0
+"""Seconds without a byte after which a clip is no longer waited for."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'",
@@ -57,6 +61,7 @@ class Desk:
         self.entrants = tuple(entrants)
         self.examples = tuple(examples)
         self.limits = limits
+        self.arriving = 0
         self.waiting = 0
         self._turn = anyio.Lock()
         environment = Environment(
@@ -90,19 +95,21 @@ class Desk:
         """Takes a clip, waits for its turn, answers. Whatever happens, the clip is deleted."""
         if is_from_elsewhere(request):
             return _refusal(request, 403, "Clips are taken from this page alone, not from those of other sites.")
-        if self.waiting >= LINE:
-            return _refusal(request, 503, f"{LINE} clips are in line already. Try again in a moment.")
+        if self.arriving >= ARRIVING:
+            return _refusal(request, 503, f"{ARRIVING} clips are on their way here already. Try again in a moment.")
         name = shown_name(request.query_params.get("name", ""))
-        self.waiting += 1
         try:
             with TemporaryDirectory(prefix=PREFIX) as folder:
                 path = Path(folder) / "clip"
-                self.limits.check_size(name, await _receive(request, path, self.limits.max_bytes))
-                async with self._turn:
-                    if await request.is_disconnected():  # nobody waits for it any more
-                        return Response(status_code=499)
-                    analysis = await run_sync(analyse, self.entrants, path, name, self.limits)
+                self.limits.check_size(name, await self._arrival(request, path))
+                if self.waiting >= LINE:
+                    return _refusal(request, 503, f"{LINE} clips are in line already. Try again in a moment.")
+                analysis = await self._in_turn(request, path, name)
+            if analysis is None:
+                return Response(status_code=499)
             return JSONResponse(await run_sync(Analysis.to_dict, analysis))
+        except _StalledError:
+            return _refusal(request, 408, f"Nothing more of {name} came for {SILENCE:g} seconds. Send it again.")
         except UnreadableClipError as error:
             return _refusal(request, 422, f"{name} cannot be read: {error.reason}. {self.limits.allowed}")
         except DataError as error:
@@ -113,8 +120,29 @@ class Desk:
             _log.exception("%s could not be looked at", name)
             reason = str(error) if isinstance(error, M2AError) else "The terminal where the page was started says why."
             return _refusal(request, 500, f"Something went wrong with {name}, which should not happen. {reason}")
+
+    async def _arrival(self, request: Request, path: Path) -> int:
+        """Writes the clip to `path`; returns its length. Raises _StalledError when no more of it comes."""
+        self.arriving += 1
+        try:
+            return await _receive(request, path, self.limits.max_bytes)
+        finally:
+            self.arriving -= 1
+
+    async def _in_turn(self, request: Request, path: Path, name: str) -> Analysis | None:
+        """Looks at a clip that is here when it is its turn; None where nobody waits for it any more."""
+        self.waiting += 1
+        try:
+            async with self._turn:
+                if await request.is_disconnected():
+                    return None
+                return await run_sync(analyse, self.entrants, path, name, self.limits)
         finally:
             self.waiting -= 1
+
+
+class _StalledError(Exception):
+    """A clip stopped coming before it was here."""
 
 
 def application(desk: Desk) -> Starlette:
@@ -134,7 +162,7 @@ def application(desk: Desk) -> Starlette:
 def _video(request: Request, content: bytes) -> Response:
     """The video, or the bytes of it that are asked for: some browsers play none that they cannot have in parts."""
     headers, size = {"Accept-Ranges": "bytes"}, len(content)
-    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+    asked = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", request.headers.get("range", ""))
     if asked is None or asked.groups() == ("", ""):
         return Response(content, media_type="video/mp4", headers=headers)
     if asked[1]:
@@ -166,14 +194,22 @@ def shown_name(given: str) -> str:
 
 async def _receive(request: Request, path: Path, limit: int) -> int:
     """Writes the body to `path`, up to a little over `limit` bytes; returns its length. The rest is read and dropped,
-    for a browser shows no answer before it has sent everything."""
-    length = 0
+    for a browser shows no answer before it has sent everything. Raises _StalledError after `SILENCE` without a byte."""
+    length, stream = 0, request.stream()
     with path.open("wb") as file:
-        async for chunk in request.stream():
+        while (chunk := await _next(stream)) is not None:
             if length <= limit:
                 file.write(chunk)
             length += len(chunk)
     return length
+
+
+async def _next(stream: AsyncGenerator[bytes]) -> bytes | None:
+    try:
+        with anyio.fail_after(SILENCE):
+            return await anext(stream, None)
+    except TimeoutError:
+        raise _StalledError from None
 
 
 def _refusal(request: Request, status: int, message: str) -> JSONResponse:
