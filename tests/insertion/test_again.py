@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from m2a.insertion import insert, remove, set_num_frames
 from m2a.measurement.memory import saved_bytes
@@ -347,3 +348,11 @@ def test_functional_transforms(spec: str) -> None:
     _, slope = torch.func.jvp(lambda one: net(one).square().sum(), (clip,), (way,))
     (gradient,) = torch.autograd.grad(net(clip.requires_grad_()).square().sum(), clip)
     torch.testing.assert_close(slope, (gradient * way).sum())
+    torch.testing.assert_close(slope, forward_slope(net, clip.detach(), way))
+
+
+def forward_slope(net: nn.Module, clip: Tensor, way: Tensor) -> Tensor:
+    """The same forward derivative by torch's other way, without `torch.func`."""
+    with forward_ad.dual_level():
+        out = net(forward_ad.make_dual(clip, way)).square().sum()
+        return forward_ad.unpack_dual(out).tangent

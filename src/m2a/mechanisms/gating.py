@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 _TILE = 4 * 2**20  # bytes of the gate that are made at once on a CPU, which its caches hold
@@ -50,10 +51,11 @@ def gate(
 
 def is_traced() -> bool:
     """Whether operations are recorded, to be run on other batches, by `torch.compile`, `torch.export`, `make_fx` or
-    `torch.jit.trace`; or transformed, by `torch.func`, which takes no autograd functions like ours."""
+    `torch.jit.trace`; or transformed, by `torch.func` or in a `dual_level` of forward derivatives, which take no
+    autograd functions like ours."""
     if torch.compiler.is_compiling() or torch._C._is_tracing() or get_proxy_mode() is not None:
         return True
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def _is_watched(expand: nn.Conv2d) -> bool:
