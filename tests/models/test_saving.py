@@ -136,9 +136,13 @@ def test_a_new_head_travels(tmp_path: Path) -> None:
     again = load(tmp_path)
     assert torch.equal(again(x), model(x))
     assert (again.labels, again.num_classes, again.dropout.p) == (("one", "two"), 2, 0.1)
-    model.head = torch.nn.Sequential(model.head)
-    with pytest.raises(ConfigError, match=r"model\.head is a Sequential, which m2a\.load would not build"):
-        model.save_pretrained(tmp_path)
+    for head, kind in (
+        (torch.nn.Sequential(model.head), r"torch\.nn\S*\.Sequential"),
+        (torch.nn.Linear(model.head.in_features, 2, bias=False), r"torch\.nn\S*\.Linear without a bias"),
+    ):
+        model.head = head
+        with pytest.raises(ConfigError, match=rf"model\.head is a {kind}, which m2a\.load would not build"):
+            model.save_pretrained(tmp_path)
 
 
 def test_preprocessing_travels(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def live_config(model: VideoClassifier) -> ModelConfig:
 def _num_classes(model: VideoClassifier) -> int:
     head: nn.Module = model.head  # which anyone may have put there
     if not isinstance(head, nn.Linear) or head.bias is None:
-        kind = "Linear without a bias" if isinstance(head, nn.Linear) else type(head).__name__
+        kind = f"{type(head).__module__}.{type(head).__qualname__}"  # torch has several called Linear
+        if isinstance(head, nn.Linear):
+            kind += " without a bias"
         raise ConfigError(
             f"model.head is a {kind}, which m2a.load would not build: it makes a torch.nn.Linear with a bias. Put such "
             "a layer there, or save model.state_dict() and build the model yourself."
