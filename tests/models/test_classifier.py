@@ -16,6 +16,7 @@ from m2a.errors import ClipShapeError, ConfigError, NoSitesError, SpecError, Wei
 from m2a.insertion import get_num_frames, insert, remove, set_num_frames
 from m2a.mechanisms import list_mechanisms
 from m2a.models import VideoClassifier, create_model, default_preprocessing
+from m2a.models.device import kind_of_input
 
 
 @pytest.mark.parametrize("mechanism", [*list_mechanisms(), "m2a+tsm"])
@@ -213,3 +214,39 @@ def test_it_is_exported_for_batches_of_any_size() -> None:
     exported = torch.export.export(model, (clips(),), dynamic_shapes=({0: torch.export.Dim("B")},)).module()
     more = clips().repeat(3, 1, 1, 1, 1)[:5]
     torch.testing.assert_close(exported(more), model(more), rtol=0, atol=1e-5)
+
+
+class Scores(nn.Module):
+    """A linear layer whose weight is a method, as of those that torch has quantised."""
+
+    def __init__(self, linear: nn.Linear, kept: bool) -> None:
+        super().__init__()
+        self.kept = linear if kept else None
+        self.rows = (linear.weight.detach(), linear.bias.detach())
+
+    def weight(self) -> torch.Tensor:
+        return self.rows[0]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x, *self.rows)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_linear_layer_of_another_kind(kept: bool) -> None:
+    model = tiny().double()
+    pixels = torch.randint(256, (2, 3, 3, 32, 32), dtype=torch.uint8)
+    expected = model.predict_probabilities(pixels)
+    model.head = Scores(model.head, kept)
+    assert torch.equal(model.predict_probabilities(pixels), expected)
+    assert kind_of_input(model) == (torch.device("cpu"), torch.float64)
+    assert kind_of_input(nn.Identity()) == (torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_a_model_that_torch_has_quantised() -> None:
+    model = tiny()
+    pixels = torch.randint(256, (2, 3, 3, 32, 32), dtype=torch.uint8)
+    small = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+    torch.testing.assert_close(
+        small.predict_probabilities(pixels), model.predict_probabilities(pixels), rtol=0, atol=0.2
+    )

@@ -148,9 +148,10 @@ def _how(network: VideoClassifier, videos: int) -> dict[str, int]:
     """The threads or processes that predict so many videos fastest."""
     import torch
 
+    from m2a.models.device import kind_of_input
     from m2a.training.fitting import default_workers
 
-    if network.head.weight.device.type == "cpu":
+    if kind_of_input(network)[0].type == "cpu":
         return {"threads": min(torch.get_num_threads(), videos)}
     return {"workers": default_workers() if videos >= _ENOUGH else 0}
 

@@ -19,6 +19,7 @@ from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.evaluate import clips_at_once, predict_views
 from m2a.evaluation.threads import in_threads
 from m2a.models import VideoClassifier, for_inference
+from m2a.models.device import kind_of_input
 from m2a.models.modes import evaluating
 
 _ENOUGH = 8  # videos from which on a copy of the model made for predicting pays
@@ -148,7 +149,7 @@ class _Caller:
         return [Prediction(path=path, guesses=likeliest(row, self.labels, self.top_k)) for path, row in rows]
 
     def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.model.head.weight.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+        return torch.autocast(kind_of_input(self.model)[0].type, torch.bfloat16) if self.bf16 else nullcontext()
 
 
 def likeliest(probabilities: Float[Tensor, " K"], labels: Sequence[str], top_k: int) -> tuple[Guess, ...]:

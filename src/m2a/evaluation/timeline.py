@@ -21,6 +21,7 @@ from m2a.data.readers import ClipReader, open_clip
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.predict import Guess, likeliest
 from m2a.models import VideoClassifier
+from m2a.models.device import kind_of_input
 from m2a.models.modes import evaluating
 
 _STRIP_FRAMES = 12
@@ -138,7 +139,7 @@ def predict_timeline(
             shown.setdefault(ticks[tick], []).append(tick / rate)
         pictures: list[tuple[float, NDArray[Any]]] = []
         clips = _windows(clip, model.preprocessing, samples, shown, pictures)
-        with torch.autocast(model.head.weight.device.type, torch.bfloat16) if bf16 else nullcontext():
+        with torch.autocast(kind_of_input(model)[0].type, torch.bfloat16) if bf16 else nullcontext():
             rows = torch.cat([model.predict_probabilities(batch).cpu() for batch in _batches(clips, batch_size)])
         seconds = len(ticks) / rate
     return Timeline(

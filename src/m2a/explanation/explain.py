@@ -20,6 +20,7 @@ from m2a.explanation.evidence import SiteEvidence, evidence, observed, summary
 from m2a.explanation.gradcam import grad_cam, on_frames
 from m2a.explanation.stages import choose_stage
 from m2a.models import VideoClassifier
+from m2a.models.device import kind_of_input
 from m2a.models.modes import evaluating
 
 _TOP = 5
@@ -151,5 +152,5 @@ def _read(model: VideoClassifier, path: Path) -> tuple[list[int], Tensor]:
 
 
 def _normalized(model: VideoClassifier, pixels: Tensor) -> Tensor:
-    weight = model.head.weight
-    return model.preprocessing.normalize(pixels[None].to(weight.device)).to(weight.dtype)
+    device, dtype = kind_of_input(model)
+    return model.preprocessing.normalize(pixels[None].to(device)).to(dtype)

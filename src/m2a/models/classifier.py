@@ -25,6 +25,7 @@ from m2a.models import adapters, saving
 from m2a.models.backbones import fixed_size
 from m2a.models.config import ModelConfig
 from m2a.models.consensus import Consensus, create_consensus
+from m2a.models.device import kind_of_input
 from m2a.models.frame_features import pooled, without_classifier
 from m2a.models.inflation import is_inflated
 
@@ -204,9 +205,9 @@ class VideoClassifier(
     @torch.no_grad()
     def predict_probabilities(self, clips_uint8_BTCHW: Tensor) -> Float[Tensor, "B K"]:
         """Probabilities of decoded clips, uint8 (B, T, 3, H, W), cropped by `preprocessing` but not normalised."""
-        weight = self.head.weight
-        clips = self.preprocessing.normalize(clips_uint8_BTCHW.to(weight.device))
-        return self(clips.to(weight.dtype)).float().softmax(-1)
+        device, dtype = kind_of_input(self)
+        clips = self.preprocessing.normalize(clips_uint8_BTCHW.to(device))
+        return self(clips.to(dtype)).float().softmax(-1)
 
     def save_adapter(self, folder: str | Path) -> None:
         """Writes what was trained beside a frozen backbone, mechanisms, consensus and linear layer, to

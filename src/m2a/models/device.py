@@ -1,8 +1,11 @@
-"""The device that a user names."""
+"""The device that a user names, and the one that a model is on."""
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
+from torch import nn
 
 from m2a.errors import ConfigError
 
@@ -24,6 +27,15 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(_refusal(name, first.rstrip("."))) from error
     return device
+
+
+def kind_of_input(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """The device and the precision in which a classifier takes clips: those of its linear layer, or where that has no
+    parameters, as one that torch quantised has none, of the first that the model has."""
+    head = getattr(model, "head", None)
+    parameters = chain(head.parameters() if isinstance(head, nn.Module) else (), model.parameters())
+    first = next((parameter for parameter in parameters if parameter.is_floating_point()), None)
+    return (torch.device("cpu"), torch.float32) if first is None else (first.device, first.dtype)
 
 
 def _refusal(name: str | torch.device, why: str) -> str:

@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from m2a.insertion.trace import other_tensors
 from m2a.models.classifier import VideoClassifier
+from m2a.models.device import kind_of_input
 from m2a.models.inflation import InflatedConv3d
 from m2a.models.layout import to_channels_last
 
@@ -150,7 +151,7 @@ def _fold(convolution: Any, norm: Any) -> None:
 
 def _noise(model: VideoClassifier) -> Tensor:
     """A clip of the model's size."""
-    weight, given = model.head.weight, model.preprocessing
+    (device, dtype), given = kind_of_input(model), model.preprocessing
     generator = torch.Generator().manual_seed(0)
     clip = torch.randn(1, given.num_frames, 3, given.size, given.size, generator=generator)
-    return clip.to(weight.device, weight.dtype)
+    return clip.to(device, dtype)
