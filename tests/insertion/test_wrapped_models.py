@@ -140,3 +140,43 @@ def test_a_graph_of_torch_fx() -> None:
     graph = torch.fx.symbolic_trace(net)
     assert insert(graph, "m2a", num_frames=3, reduction=3).sites == ["body.0"]
     assert graph(torch.randn(6, 3, 7, 5)).shape == (6, 5)
+
+
+class Adapted(nn.Module):
+    """A layer with a low-rank branch beside it, as PEFT's LoRA has it."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.base_layer = layer
+        self.a = nn.Conv2d(layer.in_channels, 2, layer.kernel_size, layer.stride, layer.padding, bias=False)
+        self.b = nn.Conv2d(2, layer.out_channels, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.base_layer(x) + self.b(self.a(x))
+
+
+def test_layers_with_a_low_rank_branch_are_no_residual_blocks() -> None:
+    net, x = resnet(), torch.randn(3, 3, 32, 32)
+    for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
+        stage[0].conv1 = Adapted(stage[0].conv1)
+    with pytest.raises(
+        WrappedModelError,
+        match=r"'layer1\.0\.conv1' of this ResNet is wrapped in an adapter, Adapted, which .* Insert into the plain "
+        r"model first, then wrap it .* or name layers yourself with where=, such as where=\['layer1\.0\.conv1'\]\.",
+    ):
+        insert(net, "m2a", num_frames=3)
+    assert get_num_frames(net) is None
+    report = insert(net, "m2a", num_frames=3, reduction=2, where=r"layer\d\.0\.conv1")
+    assert report.sites == [f"layer{stage}.0.conv1" for stage in range(1, 5)]
+    net(x).sum().backward()
+
+
+def test_a_branch_beside_a_layer_that_no_site_stands_at_is_fine() -> None:
+    net = resnet()
+    insert(net, "tsm", num_frames=3)
+    plain = [name for name, module in net.named_modules() if hasattr(module, "mechanism")]
+    net.layer1[0].conv1 = Adapted(net.layer1[0].conv1)  # first inserted, then wrapped
+    assert len(plain) == 4
+    net(torch.randn(3, 3, 32, 32)).sum().backward()
+    remove(net)
+    assert get_num_frames(net) is None

@@ -18,7 +18,7 @@ from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError, Site
 from m2a.insertion.fold import FrameCount, Inserted, SiteHook
 from m2a.insertion.report import InsertionReport
 from m2a.insertion.sites import Found, Position, find_sites, keeps_tokens_out_of_order
-from m2a.insertion.wrapped import check_plain
+from m2a.insertion.wrapped import check_outside_adapters, check_plain
 from m2a.mechanisms import TemporalAdaptive, create_mechanism, parse_spec
 from m2a.mechanisms.create import sees_neighbours
 from m2a.mechanisms.identity import Init
@@ -64,12 +64,15 @@ def insert(
         SiteTypeError: a named layer cannot carry a mechanism, or the network's tokens are in no order that this one
             could use.
         AlreadyInsertedError: the model carries mechanisms already.
-        WrappedModelError: the model is compiled, scripted or wrapped (DDP, FSDP, DataParallel), or has lazy layers.
+        WrappedModelError: the model is compiled, scripted or wrapped (DDP, FSDP, DataParallel), has lazy layers, or its
+            default sites would lie inside adapters (LoRA).
         ConfigError: num_frames or position makes no sense.
     """
     parse_spec(spec)
     _check_given(model, num_frames, position)
     found = find_sites(model, where, position, num_frames=num_frames)
+    if where is None:
+        check_outside_adapters(model, [site.name for site in found.sites])
     if sees_neighbours(spec):
         _check_order(model, found, spec)
     before = sum(p.numel() for p in model.parameters())

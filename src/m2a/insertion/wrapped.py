@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
@@ -38,6 +40,24 @@ def check_plain(model: nn.Module) -> None:
             f"This {type(model).__name__} has lazy layers: {lazy!r} has no shape yet. Run the model once on a batch of "
             "images first."
         )
+
+
+def check_outside_adapters(model: nn.Module, names: Iterable[str]) -> None:
+    """Raises WrappedModelError when a site was found inside a low-rank adapter (LoRA): the sum of a layer and its
+    adapter looks like a residual branch, but is one layer."""
+    for name in names:
+        parts = name.split(".")
+        for end in range(1, len(parts)):
+            around = ".".join(parts[:end])
+            module = model.get_submodule(around)
+            if isinstance(getattr(module, "base_layer", None), nn.Module):
+                raise WrappedModelError(
+                    f"{around!r} of this {type(model).__name__} is wrapped in an adapter, {type(module).__name__}, "
+                    "which adds a branch of its own to the layer and was taken for a residual block. Insert into the "
+                    "plain model first, then wrap it (a mechanism then stands in front of the layer alone, so that merging "
+                    "the adapter is not exact there), or name layers yourself with where=, such as where="
+                    f"[{around!r}]."
+                )
 
 
 def _wrapper(module: object) -> str:
