@@ -162,7 +162,7 @@ def test_layers_with_a_low_rank_branch_are_no_residual_blocks() -> None:
     with pytest.raises(
         WrappedModelError,
         match=r"'layer1\.0\.conv1' of this ResNet is wrapped in an adapter, Adapted, which .* Insert into the plain "
-        r"model first, then wrap it .* or name layers yourself with where=, such as where=\['layer1\.0\.conv1'\]\.",
+        r"model first, then wrap it .* or name layers yourself with where=, such as \['layer1\.0\.conv1'\]\.",
     ):
         insert(net, "m2a", num_frames=3)
     assert get_num_frames(net) is None

@@ -54,9 +54,8 @@ def check_outside_adapters(model: nn.Module, names: Iterable[str]) -> None:
                 raise WrappedModelError(
                     f"{around!r} of this {type(model).__name__} is wrapped in an adapter, {type(module).__name__}, "
                     "which adds a branch of its own to the layer and was taken for a residual block. Insert into the "
-                    "plain model first, then wrap it (a mechanism then stands in front of the layer alone, so that merging "
-                    "the adapter is not exact there), or name layers yourself with where=, such as where="
-                    f"[{around!r}]."
+                    "plain model first, then wrap it (a mechanism then stands in front of the layer alone, so merging "
+                    f"the adapter is not exact there), or name layers yourself with where=, such as [{around!r}]."
                 )
 
 
