@@ -160,6 +160,15 @@ def test_no_state_dict_is_loaded_loosely() -> None:
     assert loose == []
 
 
+def test_shapes_that_are_annotated_are_checked() -> None:
+    """By the packages that pytest is told of: checking all would take a fifth of the time of some tests."""
+    told = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    options = told["tool"]["pytest"]["ini_options"]["addopts"].split("--jaxtyping-packages=")[1].split(",")
+    annotated = {name_of(path) for path in FILES if "from jaxtyping import" in path.read_text(encoding="utf-8")}
+    assert len(annotated) > 20
+    assert {name for name in annotated if not f"m2a.{name}".startswith(tuple(f"{one}." for one in options))} == set()
+
+
 def test_every_module_says_what_it_is() -> None:
     assert [name_of(path) for path in FILES if not ast.get_docstring(tree_of(path))] == []
 

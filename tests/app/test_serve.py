@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from parts import LABELS, tiny_model
+from parts import LABELS, PATIENCE, tiny_model
 from torch import nn
 
 from m2a.app import create_app, serve

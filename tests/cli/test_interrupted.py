@@ -29,11 +29,14 @@ def interrupted_in(epoch: int) -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
         return step(task, batch, index)
 
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ClassificationTask, "training_step", training_step)
-        yield
-    assert signal.getsignal(signal.SIGINT) is handler  # a second Ctrl-C is heard too
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ClassificationTask, "training_step", training_step)
+            yield
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a second Ctrl-C is heard too
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_that_is_interrupted(m2a: Command, video_set: Path, tmp_path: Path) -> None:
