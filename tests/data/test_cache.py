@@ -5,10 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-import resource
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import torch
 from clip_files import cut, write_frames, write_video
 from PIL import Image
 
+from full_disk import files_of_at_most
 from m2a.data import BadClip, ClipDataset, ClipFile, Preprocessing, Sample, make_loader, open_clip
 from m2a.data import cache as cache_module
 from m2a.data.cache import CachedClip, ClipCache, free_space
@@ -273,19 +271,9 @@ def test_space_that_runs_out_stops_before_the_clip_that_does_not_fit(tmp_path: P
     assert len(cached_files(cache)) == 1
 
 
-@contextmanager
-def files_no_larger_than(num_bytes: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_disk_that_becomes_full_leaves_nothing_half_written(cache: ClipCache, folder: Path) -> None:
     with (
-        files_no_larger_than(30_000),
+        files_of_at_most(30_000),
         pytest.raises(CacheError, match=r"is full \(File too large\)\. The clips that are in it stay\. Use a smaller"),
     ):
         cache.open(folder / "noise.mp4")

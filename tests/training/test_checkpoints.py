@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_runs import assert_same_end, last, options, silent
 
+from full_disk import files_of_at_most
 from m2a.data import ClipSet, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import CheckpointError
@@ -33,17 +31,6 @@ def run(clips: ClipSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     fit(options(clips, folder, epochs=1), clips, console=silent())
     return folder
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Writing a larger one fails half-way, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_runs
 import torch
 from rich.console import Console
 
@@ -24,25 +25,8 @@ from m2a.training.task import ClassificationTask
 
 
 def options(root: Path, folder: Path, **changes: Any) -> TrainConfig:
-    tiny: dict[str, Any] = {
-        "data": root,
-        "out": folder,
-        "backbone": "resnet10t",
-        "backbone_options": {"channels": [8, 8, 16, 16]},
-        "reduction": 2,
-        "pretrained": "none",
-        "num_frames": 3,
-        "size": 32,
-        "epochs": 2,
-        "batch_size": 3,
-        "accumulate": 1,
-        "optimizer": "adamw",
-        "lr": 1e-3,
-        "schedule": "constant",
-        "workers": 2,
-        "device": "cpu",
-    }
-    return TrainConfig(**(tiny | changes))
+    """Read by processes of their own."""
+    return tiny_runs.options(root, folder, **({"workers": 2} | changes))
 
 
 @pytest.fixture

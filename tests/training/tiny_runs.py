@@ -19,9 +19,10 @@ from m2a.training import TrainConfig
 from m2a.training.task import ClassificationTask
 
 
-def options(clips: ClipSet, folder: Path, **changes: Any) -> TrainConfig:
+def options(clips: ClipSet | Path, folder: Path, **changes: Any) -> TrainConfig:
+    """Of a set, or of the folder that it is in."""
     tiny: dict[str, Any] = {
-        "data": clips.root,
+        "data": clips if isinstance(clips, Path) else clips.root,
         "out": folder,
         "backbone": "resnet10t",
         "backbone_options": {"channels": [8, 8, 16, 16], "zero_init_last": False},

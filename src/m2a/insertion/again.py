@@ -19,6 +19,8 @@ from torch.utils.checkpoint import get_device_states
 
 from m2a.mechanisms.gating import is_traced
 
+_autograd: Any = torch._C._autograd  # of whose functions the stubs know some
+
 
 class Again:
     """Stands for a tensor: calling it makes the tensor."""
@@ -36,9 +38,7 @@ def can_be_repeated(mechanism: nn.Module, features: Tensor) -> bool:
     would take what the layer keeps away from them."""
     if is_traced() or not torch.is_grad_enabled():
         return False
-    if not torch._C._autograd._saved_tensors_hooks_is_enabled():  # type: ignore[attr-defined]  # of private stubs
-        return False
-    if torch._C._autograd._top_saved_tensors_default_hooks(False) is not None:
+    if not _autograd._saved_tensors_hooks_is_enabled() or _autograd._top_saved_tensors_default_hooks(False) is not None:
         return False
     if any(part._forward_hooks or part._forward_pre_hooks for part in mechanism.modules()):
         return False

@@ -6,7 +6,7 @@ Shapes: B clips, T frames, N = B * T folded frames, K classes; S frames that are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from m2a.models.frame_features import pooled, without_classifier
 from m2a.models.inflation import is_inflated
 
 _HUB_TAGS = ["m2a", "video-classification", "action-recognition"]
+_while_compiling: Callable[[Callable[[Any], None]], Callable[[Any], None]] = torch.compiler.assume_constant_result
+"""For a check that is made when a program is compiled, and not by the program, which watches what was looked at."""
 
 
 _MODEL_CARD = """---
@@ -192,7 +194,7 @@ class VideoClassifier(
         if not self._takes_clips:  # there a mechanism reads T off its features
             self._check_sites()
 
-    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # compiled programs watch T by themselves
+    @_while_compiling
     def _check_sites(self) -> None:
         """Raises ConfigError where a site was inserted for another number of frames: it would cut clips or mix them."""
         if others := {count.value for count in site_frames(self.backbone)} - {self.num_frames}:
