@@ -1,5 +1,5 @@
-"""Puts paper/results/<table>/*.json, which `m2a paper run` writes, into docs/evidence.md and README.md, and draws the
-paper's Figure 5 from them into docs/images.
+"""Puts paper/results/<table>/*.json, which `m2a paper run` writes, into docs/evidence.md and README.md, with those of
+paper/repeats, the same runs made again elsewhere, beside them, and draws the paper's Figure 5 into docs/images.
 
 python scripts/paper_tables.py [--check]
 """
@@ -16,15 +16,18 @@ from m2a.recipes.class_gains import class_gains
 from m2a.recipes.estimate import estimate
 from m2a.recipes.evidence import evidence, orderings, picture_name, read_groups
 from m2a.recipes.groups import Group
+from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
 from m2a.recipes.tables import NONE, TextTable
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "paper" / "results"
+REPEATS = ROOT / "paper" / "repeats"
 PICTURES = ROOT / "docs" / "images"
 IMAGE, RANDOM = "imagenet", "random"
 SETTINGS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     ("30 drawn actions, each with its reverse", "edition-1", "medium", IMAGE, {}),
+    ("the same, random weights", "edition-1", "medium", RANDOM, {}),
     ("the same, fewer clips", "edition-1", "small", IMAGE, {"train_clips_per_class": 150}),
     ("12 words of one speaker (real)", "grid_s1_words", "small", IMAGE, {}),
     ("the same, all clips", "grid_s1_words", "small", IMAGE, {"train_clips_per_class": 200}),
@@ -70,7 +73,43 @@ def _mean(results: Sequence[Result]) -> str:
     return str(estimate([result.top1 for result in results])).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-BLOCKS: Mapping[str, Callable[[Sequence[Group]], str]] = {"orderings": orderings, "results": evidence}
+def repeats(groups: Sequence[Group]) -> str:
+    """Runs that were made twice, on different machines, with what each gave."""
+    first = {_identity(group, result): result for group in groups for result in group.results}
+    pairs = [
+        (first[_identity(group, again)], again)
+        for group in read_groups(REPEATS)
+        for again in group.results
+        if again.run_as == again.recipe
+    ]
+    cells = [
+        (again.recipe, brief(again.changes), str(again.seed), *_twice(once.top1, again.top1)) for once, again in pairs
+    ]
+    head = ("row", "change", "seed", "once", "again", "difference")
+    shown = TextTable(title="", head=head, rows=tuple(cells), words=2).grid()
+    difference = estimate([again.top1 - once.top1 for once, again in pairs])
+    once_on, again_on = _machines([once for once, _ in pairs]), _machines([again for _, again in pairs])
+    note = f"once: {once_on}; again: {again_on}. Again less once, over all {len(pairs)}: {difference} points."
+    return f"{shown}\n\n{note}\n"
+
+
+def _twice(once: float, again: float) -> tuple[str, str, str]:
+    return f"{once:.1f}", f"{again:.1f}", f"{again - once:+.1f}"
+
+
+def _machines(results: Sequence[Result]) -> str:
+    return " or ".join(sorted({f"{result.hardware}, torch {result.versions['torch']}" for result in results}))
+
+
+def _identity(group: Group, result: Result) -> tuple[Any, ...]:
+    return (result.recipe, result.seed, group.scale, str(group.data), group.weights.group, brief(group.changes))
+
+
+BLOCKS: Mapping[str, Callable[[Sequence[Group]], str]] = {
+    "orderings": orderings,
+    "repeats": repeats,
+    "results": evidence,
+}
 """What makes the text between the marks of each name."""
 PAGES: Mapping[Path, Mapping[str, Callable[[Sequence[Group]], str]]] = {
     ROOT / "docs" / "evidence.md": {"overview": overview, **BLOCKS},
