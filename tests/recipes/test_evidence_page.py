@@ -110,6 +110,20 @@ def test_what_is_between_the_marks_is_made_anew(tmp_path: Path) -> None:
         SCRIPT["render"]("# Evidence", [])
 
 
+def test_runs_made_twice_stand_beside_each_other(tmp_path: Path) -> None:
+    versions, again = {"torch": "2.9"}, tmp_path / "again"
+    for seed, top1 in enumerate((50.0, 60.0, 70.0)):
+        put(tmp_path / "once", made("V/tsm", seed=seed, top1=top1, versions=versions))
+    for seed, top1 in ((0, 51.0), (2, 66.0)):
+        put(again, made("V/tsm", seed=seed, top1=top1, versions=versions, hardware="a GPU"))
+    shown = SCRIPT["repeats"](read_groups(tmp_path / "once"), again)
+    assert "| V/tsm |  | 0 | 50.0 | 51.0 | +1.0 |\n| V/tsm |  | 2 | 70.0 | 66.0 | -4.0 |\n" in shown
+    assert "once: 2 x some processor, torch 2.9; again: a GPU, torch 2.9." in shown
+    assert "over all 2: -1.5 ± 31.8 points" in shown  # 12.706 * 5 / sqrt(2) / sqrt(2)
+    with pytest.raises(KeyError):
+        SCRIPT["repeats"]([], again)
+
+
 def test_pictures_of_other_results_are_known(tmp_path: Path) -> None:
     group, pictures = table_five(tmp_path), tmp_path / "images"
     pictures.mkdir()
