@@ -70,7 +70,8 @@ class PatchGate(Gate):
         cut, join = self.attention.cut, partial(self.attention.join, like=z_BTcHW)
         motion_BTPD = cut(self.motion(join(_norm(cut(z_BTcHW)))))
         if not self.attention.cuts(z_BTcHW):
-            return join(_attend(motion_BTPD.flatten(1, 2)).view_as(motion_BTPD)) + z_BTcHW
+            pixels_B1SD = motion_BTPD.flatten(1, 2).unsqueeze(1)
+            return join(_attend(pixels_B1SD).view_as(motion_BTPD)) + z_BTcHW
         over_time_BTPD = _attend(motion_BTPD.transpose(1, 2)).transpose(1, 2) + cut(z_BTcHW)
         over_space_BTPD = _attend(_norm(over_time_BTPD)) + over_time_BTPD
         return join(over_space_BTPD)
@@ -80,8 +81,9 @@ def _norm(tokens: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
     return F.layer_norm(tokens, tokens.shape[-1:])
 
 
-def _attend(tokens: Float[Tensor, "... S D"]) -> Float[Tensor, "... S D"]:
-    """Softmax attention along S; queries, keys and values are the tokens. No S x S matrix is kept in memory."""
+def _attend(tokens: Float[Tensor, "B P S D"]) -> Float[Tensor, "B P S D"]:
+    """Softmax attention along S; queries, keys and values are the tokens. No S x S matrix is kept in memory.
+    Four dimensions, since the export to ONNX takes no others."""
     return F.scaled_dot_product_attention(tokens, tokens, tokens)
 
 
