@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,6 +67,20 @@ def write_video(
         for packet in stream.encode():
             container.mux(packet)
     return path
+
+
+def ask_to_show(path: Path, a: float, b: float, c: float, d: float) -> Path:
+    """The same .mp4, which asks players to show the pixel (x, y) at (ax + cy, bx + dy), up to a shift."""
+    content = path.read_bytes()
+    asked, as_it_is = (struct.pack(">9i", *_fixed_point(*four)) for four in ((a, b, c, d), (1, 0, 0, 1)))
+    place = content.index(as_it_is, content.index(b"tkhd"))
+    path.write_bytes(content[:place] + asked + content[place + len(asked) :])
+    return path
+
+
+def _fixed_point(a: float, b: float, c: float, d: float) -> list[int]:
+    one = 1 << 16
+    return [round(one * a), round(one * b), 0, round(one * c), round(one * d), 0, 0, 0, 1 << 30]
 
 
 def write_frames(folder: Path, *, num_frames: int = 12, width: int = 37, height: int = 53) -> Path:

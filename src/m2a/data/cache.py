@@ -34,7 +34,7 @@ from .readers import Decoder, open_clip
 from .shards import find_in_shard
 
 Pixels = UInt8[np.ndarray, "H W 3"]
-VERSION = 1  # of what is in the files; part of their names
+VERSION = 2  # of what is in the files; part of their names
 MEMORY = Path("/dev/shm")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MARGIN = 256 * 10**6  # bytes of the disk that are left free, or a twentieth of a small one

@@ -24,8 +24,11 @@ _AT_ONCE = 32  # frames that are asked for together
 class TorchcodecReader(ClipReader):
     """A video file, opened with PyAV, which finds files that are cut off, and decoded with torchcodec, which seeks: of
     a long video it decodes from the key frame before each frame wanted. The same frames come out, to within the
-    rounding of colours. The rotation a phone writes into a file is applied. `part` is where the file's bytes are, where
-    they lie in a shard."""
+    rounding of colours. `part` is where the file's bytes are, where they lie in a shard.
+
+    torchcodec turns pictures by the angle that the file asks for, from its version 0.11 on. Nothing it documents
+    mirrors them, and that was not tried: read files that ask to be mirrored with PyAV.
+    """
 
     def __init__(self, path: Path, *, part: Part | None = None) -> None:
         from torchcodec.decoders import VideoDecoder

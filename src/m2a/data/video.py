@@ -18,6 +18,7 @@ from torch.utils.data import get_worker_info
 
 from ..errors import UnreadableClipError
 from .clip_reader import ClipReader
+from .orientation import Orientation
 from .parts import Part, size_of
 from .picture_index import PictureIndex
 
@@ -33,8 +34,8 @@ class VideoReader(ClipReader):
 
     The number of frames is what the file holds, not what its header says; frames that a cut at a key frame has left
     without those they are made from are not counted. Frames are decoded in order, up to the last one wanted; where a
-    key frame lies between two that are wanted, decoding goes on from there. The rotation a phone writes into a file is
-    applied. `part` is where the file's bytes are, where they lie in a shard.
+    key frame lies between two that are wanted, decoding goes on from there. Pictures are turned and mirrored as the
+    file asks, and as players do. `part` is where the file's bytes are, where they lie in a shard.
     """
 
     def __init__(self, path: Path, *, part: Part | None = None) -> None:
@@ -77,7 +78,7 @@ class VideoReader(ClipReader):
             yield index, _to_tensor(frame, converter)
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """All frames in the order of display, as FFmpeg decodes them: not yet RGB, not yet rotated."""
+        """All frames in the order of display, as FFmpeg decodes them: not yet RGB, not yet turned."""
         count = 0
         with self._decoding() as (container, stream):
             try:
@@ -220,10 +221,7 @@ def _rising(times: Sequence[float | None]) -> Sequence[float] | None:
 
 def _to_tensor(frame: av.VideoFrame, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:
     pixels_HWC = torch.from_numpy(converter.reformat(frame, format="rgb24", **ONE_THREAD).to_ndarray())
-    quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise, as in rot90
-    if quarter_turns:
-        pixels_HWC = torch.rot90(pixels_HWC, quarter_turns, dims=(0, 1))
-    return pixels_HWC.permute(2, 0, 1)
+    return Orientation.of(frame).apply(pixels_HWC).permute(2, 0, 1)
 
 
 def _why_not_opened(path: Path | Part, error: OSError | av.FFmpegError) -> str:

@@ -50,6 +50,8 @@ class ClipFacts:
     pixel_format: str = ""
     rotation: int = 0
     """Degrees counter-clockwise by which a player turns the picture."""
+    mirrored: bool = False
+    """A player mirrors the picture left to right, before it turns it."""
     uneven: str = ""
     """Where the time between frames varies: from what to what."""
     gap: str = ""
@@ -138,25 +140,26 @@ def _of_clip(path: Path, *, quick: bool) -> ClipFacts:
 def _of_video(reader: VideoReader, *, quick: bool) -> ClipFacts:
     from av.video.reformatter import VideoReformatter
 
+    from ..orientation import Orientation
     from ..video import ONE_THREAD
 
     path = reader.path
-    watch, converter, turns = _Watch(), VideoReformatter(), 0
+    watch, converter, shown = _Watch(), VideoReformatter(), Orientation()
     times: list[float] = []
     for index, frame in enumerate(reader.frames()):
         if frame.is_corrupt and not quick:
             raise UnreadableClipError(path, f"frame {index} of {reader.num_frames} is damaged")
         small = converter.reformat(frame, width=_THUMBNAIL, height=_THUMBNAIL, format="gray", **ONE_THREAD)
         watch.see(small.to_ndarray(), width=frame.width, height=frame.height)
-        turns = round(frame.rotation / 90) % 4
+        shown = Orientation.of(frame)
         if frame.time is not None:
             times.append(frame.time)
         if quick:
             break
     facts = _of_stream(reader, None if quick else times)
-    if turns % 2:
+    if shown.quarter_turns % 2:
         facts = replace(facts, width=facts.height, height=facts.width)
-    facts = replace(facts, rotation=90 * turns)
+    facts = replace(facts, rotation=shown.degrees, mirrored=shown.mirrored)
     if quick:
         return facts
     if watch.count < reader.num_frames:

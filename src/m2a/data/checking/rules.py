@@ -42,9 +42,11 @@ def clip_findings(clip: ClipFile, facts: ClipFacts, *, num_frames: int) -> Itera
         yield finding_of(clip, "still", "warning", f"all {facts.num_frames} frames look the same")
     if facts.uneven:
         yield finding_of(clip, "uneven frame rate", "warning", facts.uneven)
-    if facts.rotation:
-        why = f"a player turns it by {facts.rotation} degrees counter-clockwise, and so does m2a"
-        yield finding_of(clip, "rotated", "information", why)
+    if facts.rotation or facts.mirrored:
+        ways = ["mirrors it left to right"] if facts.mirrored else []
+        ways += [f"turns it by {facts.rotation} degrees counter-clockwise"] if facts.rotation else []
+        kind = "mirrored" if facts.mirrored else "rotated"
+        yield finding_of(clip, kind, "information", f"a player {' and then '.join(ways)}, and so does m2a")
 
 
 def unusual(clips: ClipSet, facts: Facts) -> Iterator[Finding]:
