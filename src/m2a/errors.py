@@ -83,4 +83,4 @@ class UnreadableClipError(DataError):
 
 
 class DivergedError(M2AError, ArithmeticError):
-    """Training has lost the weights: some are nan or infinite."""
+    """Numbers are lost: weights in training, or scores that a model gives, are nan or infinite."""

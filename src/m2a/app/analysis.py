@@ -17,6 +17,7 @@ from m2a.app.limits import Limits
 from m2a.data.readers import open_clip
 from m2a.errors import ConfigError, DataError
 from m2a.evaluation.predict import Guess, likeliest, load_clip
+from m2a.evaluation.scores import predict_views
 from m2a.explanation import explain
 from m2a.models import VideoClassifier
 
@@ -37,12 +38,13 @@ class Entrant:
     @classmethod
     def of(cls, name: str, model: VideoClassifier) -> Entrant:
         """Makes it ready to answer: evaluation mode, and one pass so that the first clip is not the slowest. Raises
-        ConfigError where its outputs have no names."""
+        ConfigError where its outputs have no names, DivergedError where they are no numbers."""
         if model.labels is None:
             raise ConfigError(f"The model {name} has no labels, so its outputs have no names. Create it with labels=.")
         given = model.preprocessing
         model.eval()
-        model.predict_probabilities(torch.zeros(1, given.num_frames, 3, given.size, given.size, dtype=torch.uint8))
+        black = torch.zeros(1, given.num_frames, 3, given.size, given.size, dtype=torch.uint8)
+        predict_views(model, black, [f"a black clip, by {name},"])
         return cls(
             title=_title(model),
             details=f"{name}; sees {given.num_frames} frames of {given.size} x {given.size} pixels",
@@ -95,6 +97,7 @@ def analyse(entrants: Sequence[Entrant], path: Path, name: str, limits: Limits) 
     Raises:
         DataError: the clip is not within the limits, or holds a single picture.
         UnreadableClipError: it cannot be decoded.
+        DivergedError: a model's scores of it are nan or infinite.
     """
     seconds = limits.check_clip(name, path)
     with open_clip(path) as clip:
@@ -112,7 +115,7 @@ def analyse(entrants: Sequence[Entrant], path: Path, name: str, limits: Limits) 
         given = entrant.model.preprocessing
         if given not in inputs:
             inputs[given] = load_clip(entrant.model, path)
-        guesses, forward_ms = _timed(entrant.model, inputs[given])
+        guesses, forward_ms = _timed(entrant.model, inputs[given], name)
         answers.append(
             Answer(
                 title=entrant.title,
@@ -144,10 +147,10 @@ def _explained(model: VideoClassifier, path: Path, label: str, film: Film) -> di
     return {"video": encode(painted, film.frame_rate)}
 
 
-def _timed(model: VideoClassifier, clip: Tensor) -> tuple[tuple[Guess, ...], float]:
+def _timed(model: VideoClassifier, clip: Tensor, name: str) -> tuple[tuple[Guess, ...], float]:
     """The likeliest labels of a decoded clip, and the milliseconds that the network took."""
     start = perf_counter()
-    probabilities = model.predict_probabilities(clip[None])[0].cpu()  # waits for a GPU too
+    probabilities = predict_views(model, clip[None], [name])[0]  # waits for a GPU too
     milliseconds = 1000 * (perf_counter() - start)
     assert model.labels is not None  # Entrant.of has looked
     return likeliest(probabilities, model.labels, TOP), milliseconds

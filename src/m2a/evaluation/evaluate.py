@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
@@ -20,6 +20,7 @@ from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.errors import ConfigError, DataError
 from m2a.evaluation.probes import probed, summarize
+from m2a.evaluation.scores import clips_at_once, predict_views
 from m2a.models import VideoClassifier
 from m2a.models.device import pick_device
 
@@ -141,6 +142,7 @@ def evaluate(
         ConfigError: the model has no labels, the device is not there, or probes are asked of a model that takes a
             single frame.
         DataError: there are no clips, a label is not the model's, or a clip cannot be decoded.
+        DivergedError: scores are nan or infinite.
     """
     labels = _checked_labels(model, clips)
     device = pick_device(device)
@@ -169,7 +171,9 @@ def evaluate(
                 changed = probed(batch.clips, [clips[index].id for index in batch.indices]) if probes else {}
                 with autocast:
                     for name, frames in {_WHOLE: batch.clips, **changed}.items():
-                        said.setdefault(name, []).append(predict_views(model, frames, at_once=batch_size).cpu())
+                        which = "" if name == _WHOLE else f", {name},"
+                        paths = [f"{clips[index].path}{which}" for index in batch.indices]
+                        said.setdefault(name, []).append(predict_views(model, frames, paths, at_once=batch_size))
                 targets.append(batch.labels)
                 indices += batch.indices.tolist()
             progress.advance(bar, len(batch) + len(batch.bad))
@@ -185,22 +189,6 @@ def evaluate(
         skipped=tuple(bad),
         views=(num_clips, num_crops),
     )
-
-
-def clips_at_once(batch_size: int, num_views: int) -> int:
-    """How many clips make up a batch of so many views; a size below 1 is left to what refuses it."""
-    return max(1, batch_size // num_views) if batch_size > 0 else batch_size
-
-
-def predict_views(
-    model: VideoClassifier, clips: UInt8[Tensor, "B *V T 3 S S"], *, at_once: int = 16
-) -> Float[Tensor, "B K"]:
-    """Probabilities of decoded clips; where there are several views of each, their mean. Of views, `at_once` go through
-    the model together: 30 of each clip of a batch would take tens of gigabytes."""
-    if clips.ndim == 5:
-        return model.predict_probabilities(clips)
-    parts = [model.predict_probabilities(part) for part in clips.flatten(0, 1).split(at_once)]
-    return torch.cat(parts).unflatten(0, clips.shape[:2]).mean(1)
 
 
 def _refusal(bad: BadClip) -> str:

@@ -16,7 +16,7 @@ from m2a.data.batch import BadClip, Failure, Sample
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers, read_views
 from m2a.errors import ConfigError, NotFoundError
-from m2a.evaluation.evaluate import clips_at_once, predict_views
+from m2a.evaluation.scores import clips_at_once, predict_views
 from m2a.evaluation.threads import in_threads
 from m2a.models import VideoClassifier, for_inference
 from m2a.models.device import kind_of_input
@@ -54,6 +54,7 @@ def predict(
         NotFoundError: nothing is at `path`.
         UnreadableClipError: it cannot be decoded.
         ConfigError: the model has no labels, or top_k is below 1.
+        DivergedError: scores are nan or infinite.
     """
     if model.labels is None:
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
@@ -61,7 +62,7 @@ def predict(
         raise ConfigError(f"top_k must be at least 1; got {top_k}.")
     clip = load_clip(model, path, num_clips=num_clips, num_crops=num_crops)
     with evaluating(model):
-        scores = predict_views(model, clip[None])[0].cpu()
+        scores = predict_views(model, clip[None], [str(path)])[0]
     return Prediction(path=Path(path), guesses=likeliest(scores, model.labels, top_k))
 
 
@@ -92,6 +93,7 @@ def predict_all(
 
     Raises:
         ConfigError: the model has no labels, a count is below 1, or both threads and workers are given.
+        DivergedError: scores are nan or infinite; it is raised where that video's turn comes.
     """
     if model.labels is None:
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
@@ -144,7 +146,7 @@ class _Caller:
 
     def _named(self, paths: Sequence[Path], clips: UInt8[Tensor, "B *V T 3 S S"]) -> list[Prediction]:
         with self._autocast():
-            scores = predict_views(self.model, clips, at_once=self.at_once).cpu()
+            scores = predict_views(self.model, clips, [str(path) for path in paths], at_once=self.at_once)
         rows = zip(paths, scores, strict=True)
         return [Prediction(path=path, guesses=likeliest(row, self.labels, self.top_k)) for path, row in rows]
 

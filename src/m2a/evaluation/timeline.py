@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from m2a.data.preprocessing import Preprocessing
 from m2a.data.readers import ClipReader, open_clip
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.predict import Guess, likeliest
+from m2a.evaluation.scores import predict_views
 from m2a.models import VideoClassifier
 from m2a.models.device import kind_of_input
 from m2a.models.modes import evaluating
@@ -118,6 +119,7 @@ def predict_timeline(
         NotFoundError: nothing is at `path`.
         UnreadableClipError: it cannot be decoded.
         ConfigError: the model has no labels, a length or the frame rate is no number above 0, or the rate is not known.
+        DivergedError: scores are nan or infinite.
     """
     step = window / 2 if step is None else step
     if model.labels is None:
@@ -140,7 +142,9 @@ def predict_timeline(
         pictures: list[tuple[float, NDArray[Any]]] = []
         clips = _windows(clip, model.preprocessing, samples, shown, pictures)
         with torch.autocast(kind_of_input(model)[0].type, torch.bfloat16) if bf16 else nullcontext():
-            rows = torch.cat([model.predict_probabilities(batch).cpu() for batch in _batches(clips, batch_size)])
+            names = iter([f"{path}, from {start / rate:.2f} s on," for start in starts])
+            batches = _batches(clips, batch_size)
+            rows = torch.cat([predict_views(model, batch, list(islice(names, len(batch)))) for batch in batches])
         seconds = len(ticks) / rate
     return Timeline(
         path=Path(path),

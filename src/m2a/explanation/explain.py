@@ -16,6 +16,7 @@ from torch import Tensor
 from m2a.data.readers import open_clip
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.predict import Guess, likeliest
+from m2a.evaluation.scores import checked
 from m2a.explanation.evidence import SiteEvidence, evidence, observed, summary
 from m2a.explanation.gradcam import grad_cam, on_frames
 from m2a.explanation.stages import choose_stage
@@ -88,6 +89,7 @@ def explain(
         UnreadableClipError: it cannot be decoded.
         ConfigError: the model has no labels or not that one, there is no such layer or it gives no maps, the score does
             not depend on it, or the weights were made under `torch.inference_mode`.
+        DivergedError: scores are nan or infinite.
     """
     _check(model, label)
     indices, pixels = _read(model, Path(video))
@@ -106,7 +108,8 @@ def explain(
         heat = grad_cam(model.backbone.get_submodule(stage.name), stage, score, _normalized(model, pixels))
         found = evidence(kept)
     assert model.labels is not None  # _check has looked
-    guesses = likeliest(scores[0][0].detach().float().softmax(-1).cpu(), model.labels, _TOP)
+    said = checked(scores[0].detach().float().softmax(-1).cpu(), [str(video)], model)
+    guesses = likeliest(said[0], model.labels, _TOP)
     return Explanation(
         path=Path(video),
         label=guesses[0].label if label is None else label,
