@@ -46,11 +46,12 @@ def write_video(
     rotation: int = 0,
     bright_corner: bool = False,
     options: dict[str, str] | None = None,
+    encoding: dict[str, str] | None = None,
 ) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     with av.open(str(path), "w", options=options or {}) as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=25, options=encoding or {})
         stream.width, stream.height = width, height
         odd = codec == "libx264" and (width % 2 or height % 2)
         stream.pix_fmt = "yuv444p" if odd else PLAIN[codec]
@@ -81,6 +82,26 @@ def ask_to_show(path: Path, a: float, b: float, c: float, d: float) -> Path:
 def _fixed_point(a: float, b: float, c: float, d: float) -> list[int]:
     one = 1 << 16
     return [round(one * a), round(one * b), 0, round(one * c), round(one * d), 0, 0, 0, 1 << 30]
+
+
+def trim(path: Path, *parts: tuple[int, int]) -> Path:
+    """The same .mp4 of `write_video` with an edit list of these parts, each a first frame and a number of frames, as
+    those have who trim without encoding again: all pictures stay in the file. Of several parts the index comes last."""
+    content = bytearray(path.read_bytes())
+    boxes, start, end = [], 0, len(content)
+    for name in (b"moov", b"trak", b"edts", b"elst"):
+        place = content.index(name, start, end) - 4
+        boxes.append(place)
+        start, end = place + 8, place + int.from_bytes(content[place : place + 4])
+    first_time = int.from_bytes(content[start + 12 : start + 16])
+    entries = [struct.pack(">iii", 40 * count, first_time + 512 * first, 1 << 16) for first, count in parts]
+    content[start + 4 : end] = struct.pack(">i", len(parts)) + b"".join(entries)
+    longer = start + 8 + 12 * len(parts) - end
+    assert not longer or content.index(b"mdat") < boxes[0]  # pictures that move would not be found
+    for place in boxes:
+        content[place : place + 4] = struct.pack(">i", int.from_bytes(content[place : place + 4]) + longer)
+    path.write_bytes(content)
+    return path
 
 
 def write_frames(folder: Path, *, num_frames: int = 12, width: int = 37, height: int = 53) -> Path:

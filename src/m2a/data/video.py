@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from multiprocessing import parent_process
 from pathlib import Path
@@ -146,13 +146,13 @@ class VideoReader(ClipReader):
             yield container, stream
 
     @contextmanager
-    def opened(self) -> Iterator[InputContainer]:
-        """The file, opened by FFmpeg."""
+    def opened(self, **options: str) -> Iterator[InputContainer]:
+        """The file, opened by FFmpeg with options of its own."""
         with ExitStack() as stack:
             try:
                 # from the root: what stands before a colon at the start is a protocol for FFmpeg
                 source = str(self.path.absolute()) if self._part is None else stack.enter_context(self._part.open())
-                container = av.open(source, "r", metadata_errors="replace")
+                container = av.open(source, "r", options=options, metadata_errors="replace")
             except (av.FFmpegError, OSError) as error:
                 raise UnreadableClipError(self.path, _why_not_opened(self._part or self.path, error)) from error
             with container:
@@ -188,6 +188,8 @@ class VideoReader(ClipReader):
             reason = f"reading the file stops after {seen} frames (FFmpeg: {error.strerror})"
             raise UnreadableClipError(self.path, reason) from error
         declared = stream.frames if "mp4" in container.format.name else 0  # elsewhere the header is often wrong
+        if seen and last_is_whole and intact < declared:
+            seen = intact = self._unedited(declared)
         if seen and (not last_is_whole or intact < declared):
             of_how_many = f" of {stream.frames}" if stream.frames >= seen else ""
             raise UnreadableClipError(self.path, f"the file is cut off: only {intact}{of_how_many} frames are in it")
@@ -196,6 +198,15 @@ class VideoReader(ClipReader):
             reason = f"the file is cut off: it ends after {end:.2f} of {seconds:.2f} seconds, with {seen} frames"
             raise UnreadableClipError(self.path, reason)
         return times
+
+    def _unedited(self, declared: int) -> int:
+        """How many frames are in the file, up to those that its header declares, those among them that its edit list
+        leaves out: it may have been trimmed without encoding it again."""
+        count = 0
+        with self.opened(ignore_editlist="1") as container, suppress(av.FFmpegError):
+            for packet in container.demux(container.streams.video[0]):
+                count += packet.size > 0 and not packet.is_corrupt
+        return min(count, declared)
 
     def _without_lost(self, packets: list[tuple[int | None, bool]]) -> list[tuple[int | None, bool]]:
         """The packets less those from before the first key frame of which no picture comes: they are left where a
