@@ -53,6 +53,33 @@ def test_a_small_class_gives_back_what_it_had_to_hold_out(tmp_path: Path) -> Non
     assert moved <= {"c/1.mp4", "c/3.mp4"}
 
 
+def test_a_video_and_its_frames_stay_together(tmp_path: Path) -> None:
+    """And so do two formats of one; the rest is held out clip by clip."""
+    for label in "ab":
+        for k in range(11):
+            touch(tmp_path / label / f"{k}.mp4", tmp_path / label / str(k) / "00001.jpg")
+        touch(tmp_path / label / "x.y.MP4", tmp_path / label / "x.y.avi", tmp_path / label / "x.z.avi")
+        touch(tmp_path / label / "7.1" / "00001.jpg")
+    clips = read_clips(tmp_path)
+    sides = [{(clip.label, clip.path.name.removesuffix(".mp4")) for clip in of} for of in clips.splits.values()]
+    assert not sides[0] & sides[1]
+    groups = {clip.id: clip.group for of in clips.splits.values() for clip in of}
+    assert groups["a/3.mp4"] == groups["a/3"] == "a/3"
+    assert groups["b/x.y.MP4"] == groups["b/x.y.avi"] == "b/x.y"
+    assert groups["a/x.z.avi"] == groups["a/7.1"] == ""
+    assert re.match(
+        r"24 recordings in .* are there more than once: a/0 and a/0\.mp4, a/1 and a/1\.mp4 and 22 more\. Each "
+        r"counts as a clip, .* one side of a held-out split; move one kind away to read each recording once",
+        clips.notes[0],
+    )
+
+
+def test_one_name_in_two_splits_is_no_recording(tmp_path: Path) -> None:
+    touch(*(tmp_path / split / label / f"{k}.mp4" for split in ("train", "val") for label in "ab" for k in range(2)))
+    clips = read_clips(tmp_path)
+    assert {clip.group for of in clips.splits.values() for clip in of} == {""}
+
+
 def test_names_that_are_not_utf8_are_held_out_too(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.mp4")
     touch(*(tmp_path / label / f"{k}{name}" for label in "ab" for k in range(2)))

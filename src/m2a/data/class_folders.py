@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
-from .clipset import WHAT_A_CLIP_IS, ClipFile, ClipSet, first_few, is_clip, is_hidden, names_in, natural_key
+from .clipset import (
+    VIDEO_SUFFIXES,
+    WHAT_A_CLIP_IS,
+    ClipFile,
+    ClipSet,
+    first_few,
+    is_clip,
+    is_hidden,
+    names_in,
+    natural_key,
+)
 from .groups import straddling, ucf_group
 from .listing import SPLIT_NAMES
 from .reading import ReadOptions, held_out, refuse_untrained
@@ -101,11 +112,42 @@ def _read_classes(folder: Path, root: Path, notes: list[str]) -> list[ClipFile]:
         if ignored:
             what = "folders without .jpg frames, or with videos beside them"
             notes.append(f"{class_folder} holds {what}, left out: {first_few(ignored, 3)}")
-        label = class_folder.name
-        for path in paths:
-            name = path.relative_to(root).as_posix()
-            clips.append(ClipFile(id=name, path=path, label=label, group=ucf_group(path.stem, label)))
+        clips += _clips_of(class_folder, paths, root)
+    if note := _twins(clips, folder):
+        notes.append(note)
     return clips
+
+
+def _clips_of(class_folder: Path, paths: list[Path], root: Path) -> list[ClipFile]:
+    """The clips of a class. Those of one name are taken for one recording, in two formats or beside its frames, and
+    are a group."""
+    label, clips = class_folder.name, []
+    times = Counter(map(_bare_name, paths))
+    for path in paths:
+        bare = _bare_name(path)
+        twin = (class_folder / bare).relative_to(root).as_posix() if times[bare] > 1 else ""
+        group = ucf_group(path.stem, label) or twin
+        clips.append(ClipFile(id=path.relative_to(root).as_posix(), path=path, label=label, group=group))
+    return clips
+
+
+def _twins(clips: list[ClipFile], folder: Path) -> str:
+    """A note where several clips of a class have one name."""
+    named: dict[Path, list[str]] = defaultdict(list)
+    for clip in clips:
+        named[clip.path.parent / _bare_name(clip.path)].append(clip.path.relative_to(folder).as_posix())
+    twins = [" and ".join(names) for names in named.values() if len(names) > 1]
+    if not twins:
+        return ""
+    return (
+        f"{len(twins)} recordings in {folder} are there more than once: {first_few(twins, 2)}. Each counts as a clip, "
+        "and those of one name stay on one side of a held-out split; move one kind away to read each recording once"
+    )
+
+
+def _bare_name(path: Path) -> str:
+    """The name of a recording: that of a folder of frames, and of a video without its suffix."""
+    return path.stem if path.name.lower().endswith(VIDEO_SUFFIXES) else path.name
 
 
 def validate_fraction(fraction: float) -> None:
