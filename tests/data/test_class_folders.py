@@ -68,7 +68,7 @@ def test_a_video_and_its_frames_stay_together(tmp_path: Path) -> None:
     assert groups["b/x.y.MP4"] == groups["b/x.y.avi"] == "b/x.y"
     assert groups["a/x.z.avi"] == groups["a/7.1"] == ""
     assert re.match(
-        r"24 recordings in .* are there more than once: a/0 and a/0\.mp4, a/1 and a/1\.mp4 and 22 more\. Each "
+        r".* has 24 recordings more than once: a/0 and a/0\.mp4, a/1 and a/1\.mp4 and 22 more\. Each "
         r"counts as a clip, .* one side of a held-out split; move one kind away to read each recording once",
         clips.notes[0],
     )
@@ -106,6 +106,15 @@ def test_clips_as_folders_of_frames(tmp_path: Path) -> None:
     clips = read_clips(tmp_path)
     assert sorted([*ids(clips, "train"), *ids(clips, "validation")]) == ["a/clip10", "a/clip2", "b/clip10", "b/clip2"]
     assert re.search(r"folders without \.jpg frames, or with .*, left out: mixed, nothing", clips.notes[0])
+
+
+def test_what_is_left_out_of_split_folders_is_said_too(tmp_path: Path) -> None:
+    touch(*(tmp_path / split / label / f"{k}.mp4" for split in ("train", "val") for label in "ab" for k in range(2)))
+    (tmp_path / "train" / "a" / "nothing").mkdir()
+    touch(tmp_path / "val" / "b" / "1" / "00001.jpg")
+    left_out, twins = read_clips(tmp_path).notes
+    assert re.search(r"train/a holds folders without \.jpg frames, or .* left out: nothing$", left_out)
+    assert re.match(r".*val has 1 recording more than once: b/1 and b/1\.mp4\. ", twins)
 
 
 def test_a_picture_beside_videos_is_no_clip(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
     if (root / "split.csv").is_file():
         found = read_split_csv(root, options, notes)
     elif split_folders(root):
-        found = _read_split_folders(root)
+        found = _read_split_folders(root, notes)
     else:
         found = {"train": _read_classes(root, root, notes)}
     if not found.get("train"):
@@ -85,7 +85,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     return found if "train" in found else {}
 
 
-def _read_split_folders(root: Path) -> dict[str, list[ClipFile]]:
+def _read_split_folders(root: Path, notes: list[str]) -> dict[str, list[ClipFile]]:
     folders = split_folders(root)
     others = [folder.name for folder in _folders(root) if folder not in folders.values()]
     if others:
@@ -93,7 +93,7 @@ def _read_split_folders(root: Path) -> dict[str, list[ClipFile]]:
             f"{root} holds split folders ({', '.join(folder.name for folder in folders.values())}) and others: "
             f"{first_few(others)}. Move the others away, or into a split folder."
         )
-    return {name: _read_classes(folder, root, []) for name, folder in folders.items()}
+    return {name: _read_classes(folder, root, notes) for name, folder in folders.items()}
 
 
 def _read_classes(folder: Path, root: Path, notes: list[str]) -> list[ClipFile]:
@@ -140,8 +140,9 @@ def _twins(clips: list[ClipFile], folder: Path) -> str:
     if not twins:
         return ""
     return (
-        f"{len(twins)} recordings in {folder} are there more than once: {first_few(twins, 2)}. Each counts as a clip, "
-        "and those of one name stay on one side of a held-out split; move one kind away to read each recording once"
+        f"{folder} has {len(twins)} recording{'s' if twins[1:] else ''} more than once: {first_few(twins, 2)}. Each "
+        "counts as a clip, and those of one name stay on one side of a held-out split; move one kind away to read each "
+        "recording once"
     )
 
 
