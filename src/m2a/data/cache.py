@@ -29,6 +29,7 @@ from torchvision.transforms.v2 import functional as F
 from ..errors import CacheError, UnreadableClipError
 from .clip_reader import ClipReader
 from .clipset import ClipFile, is_frame
+from .memory import available_memory
 from .parts import readable
 from .readers import Decoder, open_clip
 from .shards import find_in_shard
@@ -44,13 +45,12 @@ _SAMPLE = 32  # clips by which the space for all is estimated
 
 
 def free_space(folder: Path) -> int:
-    """Bytes that may be written where a folder is; in memory no more than what is available."""
+    """Bytes that may be written where a folder is; in memory no more than what is available, of the machine and of the
+    container that this runs in."""
     usage = shutil.disk_usage(folder)
     free = usage.free - min(_MARGIN, usage.total // 20)
     if folder.is_relative_to(MEMORY):
-        import psutil
-
-        free = min(free, psutil.virtual_memory().available - _MARGIN)
+        free = min(free, available_memory() - _MARGIN)
     return max(0, free)
 
 
