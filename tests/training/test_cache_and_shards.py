@@ -124,6 +124,19 @@ def test_too_little_space_leaves_no_run(
     assert list(memory.iterdir()) == []
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_take_memory_too(clips: ClipSet, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of workers: room that the clips alone would fit in. On a disk batches take none."""
+    monkeypatch.setattr(caching, "ClipCache", partial(ClipCache, free=lambda _: 800_000))
+    if not workers:
+        run(clips, tmp_path / "run", cache="ram")
+        return
+    message = r"needs about 0\.5 MB more in .*, and the batches of the workers 0\.7 MB, where 0\.8 MB .* Use fewer --w"
+    with pytest.raises(CacheError, match=message):
+        run(clips, tmp_path / "run", cache="ram", workers=workers)
+    run(clips, tmp_path / "disk", cache="disk", cache_folder=tmp_path / "cache", workers=workers)
+
+
 def free_until_training(_: Path) -> int:
     return 10**9 if get_worker_info() is None else 0
 

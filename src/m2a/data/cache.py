@@ -122,15 +122,18 @@ class ClipCache:
             return open_clip(path, window=window, decoder=decoder, short_side=short_side)
         return CachedClip(path, frames)
 
-    def prepare(self, clips: Sequence[ClipFile], *, decoder: Decoder, short_side: int | None) -> Holding:
+    def prepare(
+        self, clips: Sequence[ClipFile], *, decoder: Decoder, short_side: int | None, beside: int = 0
+    ) -> Holding:
         """Tells what the folder holds. Raises CacheError where there seems to be too little space for what is not in it
-        yet of these clips, judged by a few of them."""
+        yet of these clips, judged by a few of them, and for the bytes `beside` that others will take there."""
         self._remove_old_parts()
         needed, free = self._needed(clips, decoder, short_side), self._free(self.folder)
-        if needed > free:
+        if needed and needed + beside > free:
+            others = f", and the batches of the workers {readable(beside)}" if beside else ""
             raise CacheError(
-                f"The cache of decoded clips needs about {readable(needed)} more in {self.folder}, where "
-                f"{readable(free)} may be used. Nothing was written. {_WAYS_OUT}"
+                f"The cache of decoded clips needs about {readable(needed)} more in {self.folder}{others}, where "
+                f"{readable(free)} may be used. Nothing was written. Use {'fewer --workers, ' if beside else ''}{_WAYS}"
             )
         return self.holding()
 
@@ -213,9 +216,8 @@ class ClipCache:
                 _unlink(file)
 
 
-_WAYS_OUT = (
-    "Use a smaller --size, a larger disk with --cache disk --cache-folder FOLDER, or no cache with --cache none."
-)
+_WAYS = "a smaller --size, a larger disk with --cache disk --cache-folder FOLDER, or no cache with --cache none."
+_WAYS_OUT = f"Use {_WAYS}"
 
 
 def _effective(decoder: Decoder) -> str:

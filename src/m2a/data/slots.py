@@ -39,9 +39,14 @@ class SlotPool:
     @classmethod
     def create(cls, *, workers: int, num_bytes: int) -> SlotPool | None:
         """A pool with slots of `num_bytes` for each of `workers` processes, if there is room for it and a use."""
+        return cls(workers=workers, num_bytes=num_bytes) if cls.size(workers=workers, num_bytes=num_bytes) else None
+
+    @staticmethod
+    def size(*, workers: int, num_bytes: int) -> int:
+        """The bytes of shared memory that `create` would take, in the course of an epoch; 0 where it gives None."""
         needed = workers * _SLOTS * num_bytes
         room = shutil.disk_usage(_MEMORY).free if _MEMORY.is_dir() else math.inf
-        return cls(workers=workers, num_bytes=num_bytes) if 0 < needed <= _SHARE * room else None
+        return needed if needed <= _SHARE * room else 0
 
     def of(self, worker: int) -> WorkerSlots:
         """What one worker needs of it."""

@@ -22,8 +22,11 @@ from m2a.training.config import TrainConfig
 
 
 @contextmanager
-def opened_cache(config: TrainConfig, clips: ClipSet, short_side: int, console: Console) -> Iterator[ClipCache | None]:
-    """The cache that a run asks for, with a line about it; one in memory is removed at the end, whatever happens.
+def opened_cache(
+    config: TrainConfig, clips: ClipSet, short_side: int, console: Console, *, shared_bytes: int = 0
+) -> Iterator[ClipCache | None]:
+    """The cache that a run asks for, with a line about it; one in memory is removed at the end, whatever happens. In
+    memory, the run takes `shared_bytes` too.
 
     Raises ConfigError where there is no shared memory or the folder that is named lies among class folders, and
     CacheError where there is too little space.
@@ -37,7 +40,8 @@ def opened_cache(config: TrainConfig, clips: ClipSet, short_side: int, console: 
     try:
         cache = ClipCache(folder)
         members = [*clips.split("train"), *clips.split("validation")]
-        held = cache.prepare(members, decoder=config.decoder, short_side=short_side)
+        beside = shared_bytes if config.cache == "ram" else 0
+        held = cache.prepare(members, decoder=config.decoder, short_side=short_side, beside=beside)
         life = "it is removed at the end" if config.cache == "ram" else "it may be deleted when no run uses it"
         console.print(
             Text(f"cache of decoded clips: {folder}, {held.num_clips:,} clips, {readable(held.num_bytes)}; {life}"),

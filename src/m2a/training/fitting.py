@@ -24,6 +24,7 @@ from m2a.data.clipset import ClipSet
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.data.labels import describe_flips
 from m2a.data.reversal import describe_reversals
+from m2a.data.slots import SlotPool
 from m2a.errors import ConfigError, DataError
 from m2a.models import VideoClassifier, create_model
 from m2a.models.layout import to_channels_last
@@ -78,10 +79,11 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         console.print(Text(blind, "yellow"))
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips, image_weights=last is None)
-    with opened_cache(config, clips, model.preprocessing.smallest_side, console) as cache, quiet():
+    sets, side = _datasets(config, clips, model), model.preprocessing.smallest_side
+    with opened_cache(config, clips, side, console, shared_bytes=_shared_bytes(config, sets)) as cache, quiet():
         task = ClassificationTask(model, config)
         trainer = _trainer(config, clips, console)
-        loaders = _loaders(config, clips, model, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
+        loaders = _loaders(config, sets, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
         if last is not None:
             loaders[0].sampler.set_epoch(last.epochs)  # Lightning does too, but after workers have read ahead
         path = None if last is None else last.path
@@ -123,21 +125,37 @@ def _model(config: TrainConfig, clips: ClipSet, *, image_weights: bool) -> Video
     return model
 
 
-def _loaders(
-    config: TrainConfig, clips: ClipSet, model: VideoClassifier, *, cache: ClipCache | None, pin_memory: bool
-) -> tuple[Any, Any]:
-    workers = default_workers() if config.workers is None else config.workers
+def _datasets(config: TrainConfig, clips: ClipSet, model: VideoClassifier) -> tuple[ClipDataset, ClipDataset]:
+    """To train and to validate on, without a cache."""
     common: dict[str, Any] = {"labels": clips.labels, "preprocessing": model.preprocessing, "seed": config.seed}
-    common |= {"decoder": config.decoder, "cache": cache}
+    common["decoder"] = config.decoder
+    train = ClipDataset(clips.split("train"), train=True, augmentation=_augmentation(config), **common)
+    return train, ClipDataset(clips.split("validation"), train=False, **common)
+
+
+def _shared_bytes(config: TrainConfig, sets: tuple[ClipDataset, ClipDataset]) -> int:
+    """Shared memory in which the batches of both will travel."""
+    sizes = [config.batch_size * one.most_bytes for one in sets]
+    return sum(SlotPool.size(workers=_workers(config), num_bytes=size) for size in sizes)
+
+
+def _loaders(
+    config: TrainConfig, sets: tuple[ClipDataset, ClipDataset], *, cache: ClipCache | None, pin_memory: bool
+) -> tuple[Any, Any]:
     shared: dict[str, Any] = {
         "batch_size": config.batch_size,
-        "workers": workers,
+        "workers": _workers(config),
         "seed": config.seed,
         "pin_memory": pin_memory,
     }
-    train = ClipDataset(clips.split("train"), train=True, augmentation=_augmentation(config), **common)
-    validation = ClipDataset(clips.split("validation"), train=False, **common)
+    for one in sets:
+        one.cache = cache
+    train, validation = sets
     return make_loader(train, shuffle=True, **shared), make_loader(validation, shuffle=False, **shared)
+
+
+def _workers(config: TrainConfig) -> int:
+    return default_workers() if config.workers is None else config.workers
 
 
 def _augmentation(config: TrainConfig) -> Augmentation:
