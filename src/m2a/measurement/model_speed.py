@@ -9,15 +9,16 @@ from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from m2a.errors import ConfigError
 from m2a.measurement.literal import make_literal
 from m2a.measurement.memory import held_bytes, peak_growth, saved_bytes
 from m2a.measurement.timing import Pair, interleave, quantile
 from m2a.mechanisms import parse_spec
-from m2a.models import create_model
+from m2a.models import VideoClassifier, create_model, parameter_groups
 from m2a.models.device import pick_device
+from m2a.models.optimizer import create_optimizer
 
 Precision = Literal["32", "bf16"]
 Task = Literal["inference", "training"]
@@ -25,6 +26,7 @@ LITERAL = "m2a (literal)"
 """The row of the equations written down one after the other."""
 _CLASSES = 174
 _LR = 1e-4
+_WEIGHT_DECAY = 5e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ class Subject:
     Args:
         mechanism: a spec, or `LITERAL`.
         task: "inference" runs in evaluation mode without gradients; "training" is forward, loss, backward and a step
-            of SGD with momentum, which leaves no gradients behind.
+            of SGD with momentum, the optimizer that `m2a train` takes; it leaves no gradients behind.
     """
 
     def __init__(self, mechanism: str, task: Task, settings: BenchSettings):
@@ -118,7 +120,8 @@ class Subject:
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.clips = clips.to(settings.device, memory_format=layout).unflatten(0, size[:2])
         self.targets = (torch.arange(settings.batch_size) % _CLASSES).to(settings.device)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=_LR, momentum=0.9)
+        groups = parameter_groups(self.model, lr=_LR, weight_decay=_WEIGHT_DECAY)
+        self.optimizer = create_optimizer(groups, kind="sgd", lr=_LR)
         self.program: Callable[[Tensor], Tensor] = torch.compile(self.model) if settings.compile else self.model
 
     def __call__(self) -> None:
@@ -151,7 +154,7 @@ class Subject:
         return torch.autocast(torch.device(self.settings.device).type, dtype=torch.bfloat16)
 
 
-def build(mechanism: str, settings: BenchSettings) -> nn.Module:
+def build(mechanism: str, settings: BenchSettings) -> VideoClassifier:
     """A video classifier with random weights on the device, the same ones each time. Raises what `create_model` and
     `make_literal` do."""
     with torch.random.fork_rng(devices=[]):

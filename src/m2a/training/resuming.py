@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from m2a.data.clipset import ClipSet
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
+from m2a.models.optimizer import choose_way_again, forget_way
 from m2a.training.checkpoints import PART, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.task import ClassificationTask
@@ -220,7 +221,10 @@ class GoingOn(L.Callback):
         checkpoint[_DATA] = {"labels": list(self.clips.labels), "num_train": len(self.clips.split("train"))}
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """The folder may have been moved: Lightning would forget the best model's score, and overwrite that model."""
+        """The folder may have been moved: Lightning would forget the best model's score, and overwrite that model. The
+        run may go on on another device, too."""
+        for saved in checkpoint["optimizer_states"]:
+            forget_way(saved)
         for callback in trainer.checkpoint_callbacks:
             state = checkpoint["callbacks"].get(callback.state_key)
             if state is not None and isinstance(callback, ModelCheckpoint):
@@ -244,6 +248,7 @@ class GoingOn(L.Callback):
 def retune(optimizer: Optimizer, scheduler: Any, groups: Sequence[Mapping[str, Any]], config: TrainConfig) -> None:
     """Gives an optimiser and its schedule, wherever it stands, the learning rates, weight decay, momentum and
     milestones of `config`; `groups` are the optimiser's as they would be made anew. What is the same stays the same."""
+    choose_way_again(optimizer)
     for group, new in zip(optimizer.param_groups, groups, strict=True):
         group["weight_decay"] = new["weight_decay"]
         if "momentum" in group:

@@ -16,6 +16,7 @@ from torchvision.transforms import v2
 from m2a.data.batch import BadClip, Batch
 from m2a.errors import DataError
 from m2a.models import VideoClassifier, parameter_groups
+from m2a.models.optimizer import create_optimizer
 from m2a.training.config import TrainConfig
 
 
@@ -106,13 +107,7 @@ class ClassificationTask(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         config, groups = self.config, self.groups()
-        # one pass over the weights: a tenth of a small step on a CPU; elsewhere as torch chooses
-        fused = all(parameter.device.type == "cpu" for parameter in self.model.parameters())
-        if config.optimizer == "sgd":
-            momentum = config.momentum
-            optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=momentum, fused=fused)
-        else:
-            optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
+        optimizer = create_optimizer(groups, kind=config.optimizer, lr=config.lr, momentum=config.momentum)
         if config.schedule == "constant":
             return optimizer
         if config.schedule == "step":
