@@ -84,3 +84,11 @@ class UnreadableClipError(DataError):
 
 class DivergedError(M2AError, ArithmeticError):
     """Numbers are lost: weights in training, or scores that a model gives, are nan or infinite."""
+
+
+class Terminated(SystemExit):
+    """Training was asked to end by SIGTERM. Says how to go on; where nobody catches it the exit code is 143."""
+
+    def __init__(self, message: str = ""):
+        super().__init__(message)
+        self.code = 143

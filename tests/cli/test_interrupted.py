@@ -1,4 +1,4 @@
-"""Ctrl-C during m2a train: the exit code of an interruption, and what is said to go on."""
+"""Ctrl-C and SIGTERM during m2a train: the exit code of each, and what is said to go on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from command import Outcome, tiny
 from rich.console import Console
 
 from m2a.data import read_clips
+from m2a.errors import Terminated
 from m2a.training import TrainConfig, fit
 from m2a.training.task import ClassificationTask
 
@@ -20,19 +21,26 @@ Command = Callable[..., Outcome]
 
 
 @contextmanager
-def interrupted_in(epoch: int) -> Iterator[None]:
-    """Ctrl-C in the second step of an epoch, which is counted from 0."""
+def signalled_in(epoch: int, number: signal.Signals) -> Iterator[None]:
+    """A signal in the second step of an epoch, which is counted from 0."""
     step = ClassificationTask.training_step
 
     def training_step(task: ClassificationTask, batch: Any, index: int) -> Any:
         if (task.current_epoch, index) == (epoch, 1):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return step(task, batch, index)
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClassificationTask, "training_step", training_step)
+        yield
+
+
+@contextmanager
+def interrupted_in(epoch: int) -> Iterator[None]:
+    """Ctrl-C in the second step of an epoch."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ClassificationTask, "training_step", training_step)
+        with signalled_in(epoch, signal.SIGINT):
             yield
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a second Ctrl-C is heard too
     finally:
@@ -59,3 +67,41 @@ def test_from_python_it_is_a_keyboard_interrupt(video_set: Path, tmp_path: Path)
     )
     with interrupted_in(0), pytest.raises(KeyboardInterrupt, match=r"No epoch .* --resume starts it again\."):
         fit(config, read_clips(video_set), console=Console(quiet=True))
+
+
+def test_a_run_that_is_asked_to_end(m2a: Command, video_set: Path, tmp_path: Path) -> None:
+    """In its first epoch, and in its second."""
+    command = ("train", "--data", video_set, "--out", tmp_path / "run", *tiny(epochs=2))
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    with signalled_in(0, signal.SIGTERM):
+        early = m2a(*command)
+    assert early.code == 143
+    assert f"error: Asked to end (SIGTERM). No epoch of the run in {tmp_path / 'run'} was complete; " in early.message
+    with signalled_in(1, signal.SIGTERM):
+        late = m2a(*command, "--resume")
+    assert late.code == 143
+    assert f"error: Asked to end (SIGTERM). {last} has the last complete epoch; --resume goes on from" in late.message
+
+
+def test_training_that_is_measured_is_asked_to_end(m2a: Command, video_set: Path) -> None:
+    sizes = ("--size", 32, "--num-frames", 3, "--batch-size", 2, "--repeats", 1, "--workers", 0, "--threads", 1)
+    with signalled_in(0, signal.SIGTERM):
+        outcome = m2a("bench", "end-to-end", video_set, "--job", "train", "--backbone", "resnet10t", *sizes)
+    assert (outcome.code, outcome.message) == (143, "error: Asked to end (SIGTERM).")
+
+
+def test_from_python_to_be_asked_to_end_is_an_exit_with_143(video_set: Path, tmp_path: Path) -> None:
+    """Where it comes too late for Lightning to look: in the last step's end."""
+    sizes: dict[str, Any] = {"size": 32, "num_frames": 3, "batch_size": 4, "workers": 0, "device": "cpu"}
+    config = TrainConfig(
+        data=video_set, out=tmp_path / "run", backbone="resnet10t", pretrained="none", epochs=1, **sizes
+    )
+
+    def on_train_end(_: ClassificationTask) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClassificationTask, "on_train_end", on_train_end)
+        with pytest.raises(Terminated, match=r"last\.ckpt has the last complete epoch; --resume") as end:
+            fit(config, read_clips(video_set), console=Console(quiet=True))
+    assert end.value.code == 143

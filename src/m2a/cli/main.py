@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.text import Text
 
-from m2a.errors import M2AError
+from m2a.errors import M2AError, Terminated
 
 
 def _version() -> str:
@@ -51,7 +51,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line. Exits with 1 and one message for an `M2AError` or a path that the system refuses, with 130
-    when interrupted."""
+    when interrupted, with 143 when asked to end during training."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # names of files may be of another encoding
@@ -70,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error))
     except KeyboardInterrupt as interrupt:
         fail(f"Interrupted. {interrupt}".strip(), code=130)  # training says how to go on
+    except Terminated as end:
+        fail(f"Asked to end (SIGTERM). {end}".strip(), code=143)
     except BrokenPipeError:  # the reader of a pipe has enough
         sys.stderr.close()
         sys.exit(0)

@@ -59,7 +59,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         DataError: a split is missing, or a validation clip or every training clip cannot be decoded; as CacheError, the
             cache is too small.
         CheckpointError, NotFoundError: what `--resume` or `--pretrained` named cannot be used.
-        KeyboardInterrupt: of Ctrl-C, with how to go on.
+        KeyboardInterrupt, Terminated: of Ctrl-C and of SIGTERM, with how to go on.
     """
     console = console or Console(stderr=True)
     _check_device(config.device)
@@ -87,7 +87,7 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         if last is not None:
             loaders[0].sampler.set_epoch(last.epochs)  # Lightning does too, but after workers have read ahead
         path = None if last is None else last.path
-        with naming_dead_workers(), interruptible(config.run_folder):
+        with naming_dead_workers(), interruptible(trainer, config.run_folder):
             trainer.fit(task, *loaders, ckpt_path=path, weights_only=last is None or None)
     return _finish(task, trainer, console)
 

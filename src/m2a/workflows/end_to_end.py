@@ -216,7 +216,7 @@ class _Training:
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
-            with _clock(self.model) as forward, interruptible():
+            with _clock(self.model) as forward, interruptible(trainer):
                 trainer.fit(self.task, self.loader)
         return watch.seconds, watch.steps + forward[0]
 
