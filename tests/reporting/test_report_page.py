@@ -107,6 +107,17 @@ def test_numbers_are_those_of_the_files(full: Page, runs: list[Path]) -> None:
     assert f"order-blind ceiling {CEILING:.1f}" in full.text
 
 
+def test_differences_are_to_the_run_without_a_mechanism_wherever_it_stands(runs: list[Path], tmp_path: Path) -> None:
+    """Its own row has none; the first row has one."""
+    none, tsm, ours = (json.loads((run / "evaluation.json").read_text())["top1"] for run in runs)
+    source = write_report([runs[2], runs[0], runs[1]], tmp_path, title="page").read_text(encoding="utf-8")
+    table = source[source.index('aria-label="Table of results"') :]
+    rows = re.findall(r"<tr><th.*?</tr>", table[: table.index("</table>")])
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row)[-1] for row in rows if 'scope="row"' in row]
+    assert cells == [f"+{ours - none:.1f}", "", f"+{tsm - none:.1f}"]
+    assert "Difference: top-1 points to none, taken before rounding." in source
+
+
 def test_every_figure_has_words(full: Page) -> None:
     images = full.named("img")
     assert len(images) == 4

@@ -67,7 +67,7 @@ def write_report(
     """Write a page about one or several runs of the same data, and return its path.
 
     Args:
-        runs: folders of runs; differences are taken to the first.
+        runs: folders of runs; differences are to the one without a mechanism, or where there is none to the first.
         out: the file to write, or a folder to write `report.html` into.
         title: the heading of the page.
         summary: some paragraphs of plain text; `code`, **bold** and lists of lines starting with `- ` are set as such.

@@ -84,7 +84,7 @@ def demo(
 
     Args:
         out: a new folder; by default runs/demo, or the first of runs/demo-2, runs/demo-3, ... that is free.
-        mechanisms: the models to compare; differences are to the first.
+        mechanisms: the models to compare; differences are to none, or where it is not among them to the first.
         num_train, num_validation: clips to draw.
         epochs: passes over the training clips; by default what `SETTINGS` says.
         seed: of the clips, the weights and the order.
