@@ -51,10 +51,9 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 
 
 def test_a_checkpoint_that_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it is on its way to the disk; what is left of one that was killed then is written over."""
+    """While it is on its way to the disk."""
     path, disk = tmp_path / "new" / "last.ckpt", WholeCheckpoints()
     disk.save_checkpoint({"epoch": 0, "state_dict": {}}, path)
-    (tmp_path / "new" / "last.ckpt.part").write_bytes(b"half")
 
     def interrupted(_: int) -> None:
         raise KeyboardInterrupt
@@ -71,7 +70,8 @@ def test_a_run_that_was_killed_while_it_wrote_its_first_checkpoint_starts_again(
     fit(options(clips, tmp_path / "run", epochs=1), clips, console=silent())
     for name in ("best.ckpt", "last.ckpt"):
         (tmp_path / "run" / "checkpoints" / name).unlink()
-    (tmp_path / "run" / "checkpoints" / "best.ckpt.part").write_bytes(b"half")
+    (tmp_path / "run" / "checkpoints" / "best.ckpt.part").write_bytes(b"half")  # as earlier versions named it
+    (tmp_path / "run" / "checkpoints" / "best.ckpt.0123abcd.part").write_bytes(b"half")
     fit(options(clips, tmp_path / "run", epochs=1, resume=True), clips, console=silent())
     assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 

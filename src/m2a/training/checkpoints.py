@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -25,7 +26,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         target = Path(path)
-        part = target.with_name(target.name + PART)
+        part = target.with_name(f"{target.name}.{uuid4().hex[:8]}{PART}")  # nobody else's
         content = io.BytesIO()  # so that a full disk is an OSError, which torch would hide
         torch.save(checkpoint, content)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +39,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def drop_parts(folder: Path) -> None:
+    """Removes what a run that was killed left of checkpoints that it was writing."""
+    for part in folder.glob(f"*{PART}"):
+        part.unlink(missing_ok=True)
 
 
 def read_checkpoint(checkpoint: Path) -> dict[str, Any]:

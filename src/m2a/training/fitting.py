@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from m2a.training.callbacks import EpochTable, StopWhenDiverged
 from m2a.training.checkpoints import WholeCheckpoints, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.interruption import interruptible
+from m2a.training.lock import RunLock
 from m2a.training.resuming import GoingOn, as_the_run_was, starting_point
 from m2a.training.task import ClassificationTask
 
@@ -47,22 +48,32 @@ class FitResult:
     skipped: dict[Path, str] = field(default_factory=dict)
 
 
-def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) -> FitResult:
+def fit(
+    config: TrainConfig, clips: ClipSet, *, console: Console | None = None, lock: RunLock | None = None
+) -> FitResult:
     """Trains the model that `config` describes on the "train" split of `clips`, validating on "validation" after each
     epoch. Writes `config.yaml`, `checkpoints/` (best and last), `metrics.csv` and `tensorboard/` into the run's folder.
 
     A training clip that cannot be decoded is left out, counted and named once; one of the validation split stops the
-    run unless `config.skip_bad`.
+    run unless `config.skip_bad`. With a `lock`, the run's folder is this process's until the caller closes it; else
+    until training is over.
 
     Raises:
-        ConfigError: the run's folder is in use, an option cannot work, or a run is to go on with another skip list.
+        ConfigError: the run's folder is in use or another process is at work in it, an option cannot work, or a run is
+            to go on with another skip list.
         DataError: a split is missing, or a validation clip or every training clip cannot be decoded; as CacheError, the
             cache is too small.
         CheckpointError, NotFoundError: what `--resume` or `--pretrained` named cannot be used.
         KeyboardInterrupt, Terminated: of Ctrl-C and of SIGTERM, with how to go on.
     """
-    console = console or Console(stderr=True)
+    with nullcontext(lock) if lock is not None else RunLock() as held:
+        return _fit(config, clips, console or Console(stderr=True), held)
+
+
+def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -> FitResult:
     _check_device(config.device)
+    if config.resume:
+        lock.take(config.run_folder)
     config = as_the_run_was(config, console)
     last = starting_point(config, clips, console)
     _augmentation(config)  # refuses values that cannot work before anything is read
@@ -84,6 +95,8 @@ def fit(config: TrainConfig, clips: ClipSet, *, console: Console | None = None) 
         task = ClassificationTask(model, config)
         trainer = _trainer(config, clips, console)
         loaders = _loaders(config, sets, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
+        trainer = _trainer(config, clips, console, lock)
+        loaders = _loaders(config, clips, model, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
         if last is not None:
             loaders[0].sampler.set_epoch(last.epochs)  # Lightning does too, but after workers have read ahead
         path = None if last is None else last.path
@@ -167,13 +180,13 @@ def _augmentation(config: TrainConfig) -> Augmentation:
     )
 
 
-def _trainer(config: TrainConfig, clips: ClipSet, console: Console) -> L.Trainer:
+def _trainer(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -> L.Trainer:
     folder = config.run_folder
     files: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     callbacks: list[L.Callback] = [
         ModelCheckpoint(filename="best", monitor="val_top1", mode="max", **files),
         ModelCheckpoint(filename="last", **files),  # save_last would write it only when "best" is written
-        GoingOn(config, clips),
+        GoingOn(config, clips, lock),
         StopWhenDiverged(config),
         EpochTable(folder / "metrics.csv", console=console),
         LearningRateMonitor(logging_interval="step"),

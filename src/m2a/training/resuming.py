@@ -18,8 +18,9 @@ from torch.optim.lr_scheduler import MultiStepLR
 from m2a.data.clipset import ClipSet
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
 from m2a.models.optimizer import choose_way_again, forget_way
-from m2a.training.checkpoints import PART, read_checkpoint
+from m2a.training.checkpoints import PART, drop_parts, read_checkpoint
 from m2a.training.config import TrainConfig
+from m2a.training.lock import RunLock
 from m2a.training.task import ClassificationTask
 
 _DATA = "m2a_data"
@@ -211,11 +212,12 @@ def _steps(config: TrainConfig, num_clips: int) -> int:
 
 class GoingOn(L.Callback):
     """What a run needs to go on that Lightning does not see to. Writes `config.yaml`, and a copy of the skip list where
-    there is one, when training begins."""
+    there is one, when training begins, and takes the lock then, if it is not taken yet."""
 
-    def __init__(self, config: TrainConfig, clips: ClipSet):
+    def __init__(self, config: TrainConfig, clips: ClipSet, lock: RunLock):
         self.config = config
         self.clips = clips
+        self.lock = lock
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint[_DATA] = {"labels": list(self.clips.labels), "num_train": len(self.clips.split("train"))}
@@ -240,6 +242,9 @@ class GoingOn(L.Callback):
         folder.mkdir(parents=True, exist_ok=True)
         if not self.config.resume:
             _claim(folder)
+        self.lock.take(folder)
+        if self.lock.is_held:
+            drop_parts(folder / "checkpoints")
         if content is not None:
             (folder / SKIP_LIST).write_bytes(content)
         self.config.with_changes(resume=False).save(folder / "config.yaml")

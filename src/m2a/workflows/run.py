@@ -28,6 +28,7 @@ from m2a.reporting import Run, write_report
 from m2a.reporting.owned import check_probes_kept, check_results
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
+from m2a.training.lock import RunLock
 from m2a.training.resuming import SKIP_LIST, as_the_run_was
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
@@ -53,14 +54,20 @@ def train(config: TrainConfig, *, probes: bool = False, console: Console | None 
     Raises what `m2a.data.read_clips`, `m2a.training.fit` and `evaluate_model` raise, and ConfigError for a run's folder
     that lies among the class folders.
     """
-    console = console or Console(stderr=True)
+    with RunLock() as lock:
+        if config.resume:
+            lock.take(config.run_folder)
+        return _train(config, probes, console or Console(stderr=True), lock)
+
+
+def _train(config: TrainConfig, probes: bool, console: Console, lock: RunLock) -> RunResult:
     config = as_the_run_was(config, console)
     clips = read_set(config.data, config.format, config.missing, console, split=config.split)
     refuse_inside(clips, config.run_folder, "name one with --out")
     clips, left_out = without_listed(clips, config.skip_list, console)
     _refuse_emptied(clips, left_out["train"], config.skip_list)
     clips = limited(clips, config, console)
-    fitted = fit(config, clips, console=console)
+    fitted = fit(config, clips, console=console, lock=lock)
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
     console.print(Text(f"epoch {fitted.best_epoch} was the best; its model is in {folder / 'model'}"))
