@@ -153,14 +153,14 @@ def renamed(clips: ClipSet, names: dict[str, str]) -> ClipSet:
 
 def test_going_on_with_other_data_or_fewer_epochs_is_refused(clips: ClipSet, run: Path) -> None:
     first, second = clips.labels
-    swapped = renamed(clips, {first: "zz", second: "aa"})
+    exchanged = renamed(clips, {first: "zz", second: "aa"})
     before = metrics(run), (run / "config.yaml").read_bytes()
     for other, message in [
         (
             replace(clips, labels=(*clips.labels, "zz")),
             r"was trained on 2 classes, and .*frames has 3\. Resume with the",
         ),
-        (swapped, rf"the same in another order: class 0 was '{first}' and is 'aa'\. Resume with the classes as they"),
+        (exchanged, rf"the same in another order: class 0 was '{first}' and is 'aa'\. Resume with the classes as they"),
     ]:
         with pytest.raises(CheckpointError, match=message):
             fit(options(clips, run, epochs=3, lr=1e-4, resume=True), other, console=silent())
@@ -185,10 +185,53 @@ def test_going_on_with_a_number_of_clips_that_changes_a_one_cycle_schedule(clips
 def test_going_on_from_a_checkpoint_of_before_data_was_noted(clips: ClipSet, run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     saved = last(run)
-    assert saved.pop("m2a_data") == {"labels": list(clips.labels), "num_train": 7}
+    noted = saved.pop("m2a_data")
+    assert (noted.pop("labels"), noted.pop("num_train")) == (list(clips.labels), 7)
+    assert {split: len(marks) for split, marks in noted.items()} == {"train": 7 * 8, "validation": 4 * 8}
     torch.save(saved, tmp_path / "run" / "checkpoints" / "last.ckpt")
-    fit(options(clips, tmp_path / "run", epochs=3, resume=True), clips, console=silent())
+    fit(options(clips, tmp_path / "run", epochs=3, resume=True), swapped(clips), console=silent())
     assert len(metrics(tmp_path / "run")) == 3
+
+
+def swapped(clips: ClipSet) -> ClipSet:
+    """What was learnt from is validated on."""
+    return replace(clips, splits={"train": clips.split("validation"), "validation": clips.split("train")})
+
+
+def test_going_on_with_clips_to_validate_on_that_were_learnt_from_is_refused(
+    clips: ClipSet, run: Path, tmp_path: Path
+) -> None:
+    """By their names; and by what is in them, where the folders that are named after splits were swapped."""
+    with pytest.raises(CheckpointError, match=r"trained on 7 of the 7 clips that would be validated on, the first of "):
+        fit(options(clips, run, epochs=3, resume=True), swapped(clips), console=silent())
+    sizes: dict[str, Any] = {"num_train": 3, "num_validation": 3, "size": 24, "num_frames": 5, "workers": 1}
+    synthesize(tmp_path / "set", layout="class-folders", classes=2, progress=False, **sizes)
+    own = read_clips(tmp_path / "set")
+    fit(options(own, tmp_path / "run", epochs=1), own, console=silent())
+    for name, new in (("train", "aside"), ("validation", "train"), ("aside", "validation")):
+        (tmp_path / "set" / name).rename(tmp_path / "set" / new)
+    with pytest.raises(CheckpointError, match=r"trained on 3 of the 3 .* first of them .*validation.* Resume with the"):
+        fit(options(own, tmp_path / "run", resume=True), read_clips(tmp_path / "set"), console=silent())
+
+
+def test_going_on_with_other_clips_to_validate_on_tells_the_best_epoch_anew(
+    clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worse = {0: 0.75, 1: 0.25}
+    log = ClassificationTask.log_dict
+
+    def log_worse(task: ClassificationTask, values: Any, **options: Any) -> None:
+        log(task, values | {"val_top1": torch.tensor(worse[task.current_epoch])}, **options)
+
+    monkeypatch.setattr(ClassificationTask, "log_dict", log_worse)
+    few = replace(clips, splits={**clips.splits, "validation": clips.split("validation")[:3]})
+    fit(options(clips, tmp_path / "run", epochs=1), few, console=silent())
+    shutil.copytree(tmp_path / "run", tmp_path / "done")
+    out = io.StringIO()
+    result = fit(options(clips, tmp_path / "run", resume=True), clips, console=Console(file=out, width=1000))
+    assert "was validated on other clips than now: which epoch is the best is told anew from here on" in out.getvalue()
+    assert result.best_epoch == 2
+    assert fit(options(clips, tmp_path / "done", epochs=1, resume=True), clips, console=silent()).best_epoch == 1
 
 
 def test_going_on_from_a_damaged_checkpoint(clips: ClipSet, run: Path, tmp_path: Path) -> None:

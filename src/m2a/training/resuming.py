@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from m2a.errors import CheckpointError, ConfigError, NotFoundError
 from m2a.models.optimizer import choose_way_again, forget_way
 from m2a.training.checkpoints import PART, drop_parts, read_checkpoint
 from m2a.training.config import TrainConfig
+from m2a.training.fingerprint import Fingerprint
 from m2a.training.lock import RunLock
 from m2a.training.task import ClassificationTask
 
@@ -77,7 +79,8 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
         ConfigError: without `--resume`, the folder is in use.
         NotFoundError: there is nothing to go on with, or the best model is not there.
         CheckpointError: a checkpoint is damaged, has more epochs behind it than are asked for, or is of a run whose
-            options or classes were others, or, where the schedule depends on it, the number of clips.
+            options or classes were others, or, where the schedule depends on it, the number of clips, or of one that
+            was trained on clips to validate on.
     """
     folder = config.run_folder
     last = folder / "checkpoints" / "last.ckpt"
@@ -99,6 +102,7 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     read_checkpoint(best)  # else only the end of training would tell
     saved = read_checkpoint(last)
     _check_data(config, clips, saved, last)
+    _check_sides(clips, saved, last, console)
     epochs = int(saved["epoch"]) + 1
     if config.epochs < epochs:
         raise CheckpointError(f"{last} has {epochs} epochs behind it, and epochs is {config.epochs}. Resume with more.")
@@ -205,6 +209,21 @@ def _check_data(config: TrainConfig, clips: ClipSet, saved: Mapping[str, Any], l
         )
 
 
+def _check_sides(clips: ClipSet, saved: Mapping[str, Any], last: Path, console: Console) -> None:
+    before, now = Fingerprint.read(saved.get(_DATA, {})), Fingerprint.of(clips)
+    if before is None:
+        return
+    if learnt := now.trained_on_before(before):
+        raise CheckpointError(
+            f"{last} was trained on {len(learnt):,} of the {len(now.validation):,} clips that would be validated on, "
+            f"the first of them {learnt[0].path}: the model knows their answers. Resume with the data, --split and "
+            "limits as they were, or start another run with another --out."
+        )
+    if not now.validates_alike(before):
+        told = f"{last} was validated on other clips than now: which epoch is the best is told anew from here on"
+        console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
 def _steps(config: TrainConfig, num_clips: int) -> int:
     """Steps of the optimiser in an epoch."""
     return math.ceil(math.ceil(num_clips / config.batch_size) / config.accumulate)
@@ -219,18 +238,26 @@ class GoingOn(L.Callback):
         self.clips = clips
         self.lock = lock
 
+    @cached_property
+    def _fingerprint(self) -> Fingerprint:
+        return Fingerprint.of(self.clips)
+
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint[_DATA] = {"labels": list(self.clips.labels), "num_train": len(self.clips.split("train"))}
+        counted = {"labels": list(self.clips.labels), "num_train": len(self.clips.split("train"))}
+        checkpoint[_DATA] = counted | self._fingerprint.to_dict()
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """The folder may have been moved: Lightning would forget the best model's score, and overwrite that model. The
-        run may go on on another device, too."""
+        run may go on on another device, too, and scores on other clips say nothing about those to come."""
         for saved in checkpoint["optimizer_states"]:
             forget_way(saved)
+        before = Fingerprint.read(checkpoint.get(_DATA, {}))
+        alike = before is None or self._fingerprint.validates_alike(before)
         for callback in trainer.checkpoint_callbacks:
             state = checkpoint["callbacks"].get(callback.state_key)
             if state is not None and isinstance(callback, ModelCheckpoint):
                 state |= _moved(state, str(callback.dirpath))
+                state |= {} if alike else {"best_k_models": {}, "best_model_score": None}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """What was restored has the learning rates of the run as it was; those of the options count from here on."""
