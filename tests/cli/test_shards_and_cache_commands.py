@@ -39,6 +39,9 @@ def test_shard_train_and_evaluate(m2a: Command, video_set: Path, trained: Path, 
     reported = m2a("report", tmp_path / "run")
     assert (reported.code, "are gone" in reported.message) == (0, False)
     assert "<img" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    heated = m2a("report", tmp_path / "run", "--heat")
+    assert (heated.code, "are gone" in heated.message) == (0, False), heated.err
+    assert "finds what speaks for" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     measured = m2a("evaluate", trained / "model", "--data", out, "--out", tmp_path / "e", "--workers", 0)
     assert measured.code == 0, measured.err
     assert predictions(tmp_path / "e") == predictions(trained)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from m2a.data.readers import open_clip
+from m2a.data.shards import find_in_shard
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.predict import Guess, likeliest
 from m2a.evaluation.scores import checked
@@ -78,7 +79,8 @@ def explain(
 
     Args:
         model: with labels.
-        video: a video file or a folder of JPEG frames, sampled and cropped by the model's own preprocessing.
+        video: a video file, a folder of JPEG frames, or one of them in a shard, as `read_clips` names it; it is sampled
+            and cropped by the model's own preprocessing.
         label: the class to explain; the likeliest by default.
         layer: the module of the backbone whose maps are weighed; by default where the paper looks, the end of the
             second stage (see `choose_stage`).
@@ -146,7 +148,7 @@ def _index(model: VideoClassifier, label: str) -> int:
 
 def _read(model: VideoClassifier, path: Path) -> tuple[list[int], Tensor]:
     """Numbers of the frames that the model sees of a video, and the frames, uint8 (T, 3, S, S)."""
-    if not path.exists():
+    if not path.exists() and find_in_shard(path) is None:
         raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
     with open_clip(path, short_side=model.preprocessing.smallest_side) as clip:
         indices = model.preprocessing.sample_test(clip.num_frames)
