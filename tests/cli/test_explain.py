@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -121,6 +122,19 @@ def test_the_truth_is_what_is_known(m2a: Command, plain: Path, frames_set: Path,
     assert unknown["truth"] is None
     assert unknown["models"][0]["right"] is None
     assert told["truth"] == LABELS[1]
+
+
+@pytest.mark.parametrize("content", ["accelerator: gpu\n", "[1, 2\n", ""])
+def test_a_config_of_something_else_beside_a_model(
+    m2a: Command, trained: Path, video: Path, tmp_path: Path, content: str
+) -> None:
+    """It says nothing of what the video shows; the model is explained all the same."""
+    shutil.copytree(trained / "model", tmp_path / "model")
+    (tmp_path / "config.yaml").write_text(content)
+    shutil.copyfile(video, tmp_path / "clip.mp4")
+    outcome = m2a("explain", tmp_path / "clip.mp4", "--model", tmp_path / "model", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["truth"] is None
 
 
 def test_the_usual_picture_is_drawn_again(

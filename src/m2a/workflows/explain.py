@@ -116,7 +116,10 @@ def known_truth(video: str | Path, model: VideoClassifier, name: str) -> str | N
     )
     if config is None:
         return None
-    run = TrainConfig.load(config)
+    try:
+        run = TrainConfig.load(config)
+    except (M2AError, OSError):
+        return None  # the file is of no run, or of one that this version does not know
     root = Path(run.data)
     home = root if root.is_dir() else root.parent  # it may be a list
     if not root.exists() or not path.is_relative_to(home.resolve()):
