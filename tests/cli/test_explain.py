@@ -78,6 +78,13 @@ def test_the_whole_clip_moves(m2a: Command, trained: Path, video: Path, tmp_path
     assert all(np.abs(one - other).mean() > 0.1 for one, other in pairwise(frames))
 
 
+def test_sites_beside_an_animation(m2a: Command, trained: Path, video: Path, tmp_path: Path) -> None:
+    outcome = m2a("explain", video, "--model", trained / "model", "--out", tmp_path / "clip.gif", "--sites", "all")
+    assert outcome.code == 0, outcome.err
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.gif", "clip-sites.png"}
+    assert f"wrote {tmp_path / 'clip-sites.png'}" in outcome.out
+
+
 def test_a_picture_and_an_animation(m2a: Command, trained: Path, video: Path, tmp_path: Path) -> None:
     flags = ("--out", tmp_path / "a.png", "--animation", tmp_path / "b.gif")
     assert m2a("explain", video, "--model", trained / "model", *flags).code == 0
@@ -174,6 +181,11 @@ def test_nothing_of_the_users_is_written_over(m2a: Command, trained: Path, video
         (("--sites", "layer2.conv1"), ("has no site 'layer2.conv1'", "'layer2.0.conv1'", "--sites all shows all 4")),
         (("--frames", "0"), ("--frames is a number from 1, or all; got '0'",)),
         (("--frames", "some"), ("--frames is a number from 1, or all; got 'some'",)),
+        (
+            ("--frames", "3", "--out", "a.gif"),
+            ("--frames is for a picture, and a.gif shows every frame. Leave it out",),
+        ),
+        (("--frames", "3", "--json"), ("--frames is for a picture, and no picture is drawn.", "--out (.png)")),
         (("--out", "seen.jpg"), ("A picture is a .png; got seen.jpg", "--animation")),
         (("--animation", "seen.avi"), ("An animation is a .gif or .mp4; got seen.avi",)),
     ],

@@ -20,7 +20,7 @@ def explain(
     label: str | None = None,
     truth: str | None = None,
     layer: str | None = None,
-    frames: str = "5",
+    frames: str | None = None,
     sites: list[str] | None = None,
     out: Path | None = None,
     animation: Path | None = None,
@@ -44,9 +44,10 @@ def explain(
     layer:
         Module of the backbone to look at; by default the end of its second stage, as in the paper (ResNets: layer2).
     frames:
-        How many of the frames that the models saw to draw, the last ones; or all.
+        How many of the frames that the models saw to draw, the last ones; or all. By default 5.
     sites:
-        Draw what the mechanisms make of the clip too, at these sites, or all: attention over frames, motion, gate.
+        Draw what the mechanisms make of the clip too, at these sites, or all: attention over frames, motion, gate. A
+        .png beside the picture or the animation, named after it.
     out:
         The picture, a .png; by default explain.png. Given a .gif or .mp4, an animation is made instead.
     animation:
@@ -67,6 +68,8 @@ def explain(
         out, animation = None, out
     elif out is None and not json:
         out = Path("explain.png")
+    if frames is not None and out is None:
+        _refuse_frames(animation)
     check_outputs(out, animation)
     explained = explain_video(
         video,
@@ -87,9 +90,19 @@ def explain(
         CONSOLE.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def _count(frames: str) -> int | None:
+def _refuse_frames(animation: Path | None) -> None:
     from m2a.errors import ConfigError
 
+    shown = "no picture is drawn" if animation is None else f"{animation} shows every frame"
+    raise ConfigError(f"--frames is for a picture, and {shown}. Leave it out, or name a picture with --out (.png).")
+
+
+def _count(frames: str | None) -> int | None:
+    from m2a.errors import ConfigError
+    from m2a.workflows.explain import LAST_FRAMES
+
+    if frames is None:
+        return LAST_FRAMES
     if frames == "all":
         return None
     if not frames.isdecimal() or int(frames) < 1:

@@ -162,7 +162,7 @@ def draw(
 
     Args:
         out: a PNG of frames under heat; of the mechanisms' sites one more beside it, `<out>-sites.png`.
-        animation: a GIF or mp4 of the whole clip.
+        animation: a GIF or mp4 of the whole clip; where there is no `out`, sites are drawn beside it.
         frames: how many of those that the models saw, the last ones; None is all.
         sites: names of sites to draw, "all" for all of them.
 
@@ -172,7 +172,8 @@ def draw(
         raise ConfigError(f"frames must be at least 1, or all; got {frames}.")
     chosen = [(one, _chosen(one, sites)) for one in explained.by] if sites else []
     shown = [(one, found) for one, found in chosen if found]
-    site_files = _site_files(out, [one.name if len(shown) > 1 else "" for one, _ in shown]) if out else []
+    beside = animation.with_suffix(".png") if out is None and animation is not None else out
+    site_files = _site_files(beside, [one.name if len(shown) > 1 else "" for one, _ in shown]) if beside else []
     written = [path for path in (out, *site_files, animation) if path is not None]
     check_outputs(out, animation)
     for path in site_files:
