@@ -4,6 +4,7 @@ that it left out."""
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,21 @@ def test_the_image_weights_are_those_that_it_began_with(clips: ClipSet, tmp_path
     assert model.config.pretrained == str(began)
     x = torch.randn(1, 3, 3, 32, 32)
     torch.testing.assert_close(load(tmp_path / "run" / "adapter")(x), model(x))
+
+
+def test_its_probes_are_measured_again(clips: ClipSet, tmp_path: Path) -> None:
+    """Where it has some: an evaluation without them would take them away."""
+
+    def probed() -> bool:
+        return "probes" in json.loads((tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8"))
+
+    config = options(clips, tmp_path / "run", epochs=1)
+    train(config, console=silent())
+    assert not probed()
+    train(config.with_changes(resume=True), probes=True, console=silent())
+    assert probed()
+    train(config.with_changes(resume=True), console=silent())
+    assert probed()
 
 
 def test_clips_that_it_left_out_stay_left_out(clips: ClipSet, tmp_path: Path) -> None:

@@ -77,11 +77,16 @@ def _told(value: Any) -> str:
 
 def check_probes_kept(folder: Path, probes: bool) -> None:
     """Raises ConfigError where an evaluation without probes would replace one that has them."""
-    if not probes and _json_object(folder / "evaluation.json").get("probes"):
+    if not probes and has_probes(folder):
         raise ConfigError(
             f"{folder / 'evaluation.json'} holds probes in time, which an evaluation without them would take away. Add "
             "--probes, or name another folder with --out."
         )
+
+
+def has_probes(folder: Path) -> bool:
+    """Whether the evaluation in a folder has probes in time."""
+    return bool(_json_object(folder / "evaluation.json").get("probes"))
 
 
 def _is_evaluation(path: Path) -> bool:

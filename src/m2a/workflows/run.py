@@ -25,7 +25,7 @@ from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import VideoClassifier, load
 from m2a.models.device import pick_device
 from m2a.reporting import Run, write_report
-from m2a.reporting.owned import check_probes_kept, check_results
+from m2a.reporting.owned import check_probes_kept, check_results, has_probes
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
 from m2a.training.lock import RunLock
@@ -48,8 +48,8 @@ class RunResult:
 
 
 def train(config: TrainConfig, *, probes: bool = False, console: Console | None = None) -> RunResult:
-    """A whole run: reads the data, trains, keeps the best epoch's model, evaluates it, with `probes` in time if asked,
-    writes the report.
+    """A whole run: reads the data, trains, keeps the best epoch's model, evaluates it, with `probes` in time if asked
+    or, of a run that goes on, if it has some; writes the report.
 
     Raises what `m2a.data.read_clips`, `m2a.training.fit` and `evaluate_model` raise, and ConfigError for a run's folder
     that lies among the class folders.
@@ -91,7 +91,7 @@ def _train(config: TrainConfig, probes: bool, console: Console, lock: RunLock) -
         device=None if config.device in ("auto", "gpu") else config.device,
         bf16=config.precision == "bf16-mixed",
         skip_bad=config.skip_bad,
-        probes=probes,
+        probes=probes or has_probes(folder),  # those that are there are of the model as it was
         left_out=left_out["validation"],
         console=console,
     )
