@@ -54,8 +54,11 @@ def test_check_then_train_and_evaluate_without_the_bad_clips(
     assert names == sorted(video.relative_to(data).as_posix() for video in bad)
 
     run = tmp_path / "run"
-    trained = m2a("train", "--data", data, "--out", run, *tiny(skip_list=skip_list))
+    trained = m2a("train", "--data", data, "--out", run, *tiny(skip_list=skip_list), "--json")
     assert trained.code == 0, trained.err
+    assert json.loads(trained.out)["skipped"] == len(json.loads((run / "evaluation.json").read_text())["skipped"]) == 1
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "left out, since they could not be decoded or a skip list names them" in page
     assert f"{skip_list} leaves out 1 train, 1 validation clips" in trained.err
     assert "could not be decoded" not in trained.err
     assert yaml.safe_load((run / "config.yaml").read_text())["skip_list"] == str(skip_list)

@@ -52,7 +52,7 @@ def train(
         "parameters": result.parameters,
         "top1": result.evaluation.top1,
         "top5": result.evaluation.top5,
-        "skipped": len(result.evaluation.skipped),
+        "skipped": result.num_skipped,
     }
     if json:
         print_json(row)

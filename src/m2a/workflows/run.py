@@ -45,6 +45,9 @@ class RunResult:
     parameters: int
     num_train: int | None = None
     """Clips that it was trained on; None where an evaluation does not know."""
+    num_skipped: int = 0
+    """Clips of the split that are in no figure: they cannot be decoded, or a skip list names them. `evaluation.json`
+    lists them under `skipped`."""
 
 
 def train(config: TrainConfig, *, probes: bool = False, console: Console | None = None) -> RunResult:
@@ -152,7 +155,14 @@ def evaluate_model(
     }
     (out / "evaluation.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     evaluation.write_predictions(out / "predictions.csv")
-    return RunResult(folder=out, model=model, evaluation=evaluation, macs=macs, parameters=parameters)
+    return RunResult(
+        folder=out,
+        model=model,
+        evaluation=evaluation,
+        macs=macs,
+        parameters=parameters,
+        num_skipped=len(summary["skipped"]),
+    )
 
 
 def evaluate_run(
