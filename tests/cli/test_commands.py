@@ -246,6 +246,17 @@ def test_predict_slides_over_a_long_video(m2a: Command, trained: Path, video_set
     )
 
 
+def test_options_of_windows_without_windows(m2a: Command, video_set: Path) -> None:
+    """They would change nothing; told before a model is looked for."""
+    video = next(video_set.rglob("*.mp4"))
+    one = m2a("predict", video, "--model", "gone", "--step", 1)
+    assert (one.code, "--step is for windows that slide over a video" in one.message) == (1, True)
+    more = m2a("predict", video, "--model", "gone", "--window", 2, "--frame-rate", 12)
+    assert more.code == 1
+    assert "--window and --frame-rate are for windows that slide over a video" in more.message
+    assert "Add --sliding, or leave them out." in more.message
+
+
 def test_sliding_goes_on_after_a_bad_video(m2a: Command, trained: Path, own_videos: Path) -> None:
     folder = own_videos / "validation" / LABELS[0]
     bad, good = folder / "0.mp4", sorted(map(str, folder.glob("*.mp4")))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer", "Prediction", "Timeline")
+_WINDOW = 2.0
 _ENOUGH = 16  # videos from which on it pays to start processes that decode, beside a GPU
 
 
@@ -26,7 +27,7 @@ def predict(
     num_clips: int = 1,
     num_crops: int = 1,
     sliding: bool = False,
-    window: float = 2.0,
+    window: float | None = None,
     step: float | None = None,
     frame_rate: float | None = None,
     picture: Path | None = None,
@@ -58,11 +59,11 @@ def predict(
     sliding:
         Slide a window over each video, and say what is in it when: for long videos.
     window:
-        Seconds of a window.
+        With --sliding: seconds of a window; by default 2.
     step:
-        Seconds from one window to the next; by default half a window.
+        With --sliding: seconds from one window to the next; by default half a window.
     frame_rate:
-        Frames a second, of what does not say, as folders of frames do not; videos keep their own times.
+        With --sliding: frames a second, of what does not say, as folders of frames do not; videos keep their own times.
     picture:
         With --sliding and one video: a PNG to draw the timeline into.
     batch_size:
@@ -90,6 +91,8 @@ def predict(
         if not sliding or len(paths) != 1:
             raise ConfigError("--picture draws the timeline of one video; give --sliding and name one.")
         _check_picture(picture)
+    if not sliding:
+        _refuse_for_sliding(window=window, step=step, frame_rate=frame_rate)
     if sliding and ((num_clips, num_crops) != (1, 1) or workers is not None):
         raise ConfigError(
             "--sliding looks at each window once, and reads one video after the other; leave --num-clips, --num-crops "
@@ -104,10 +107,22 @@ def predict(
         said = _predict(network, paths, workers=workers, num_clips=num_clips, num_crops=num_crops, **options)
         _show(said, _print, json)
         return
-    timelines = _slide(network, paths, window=window, step=step, frame_rate=frame_rate, **options)
+    seconds = {"window": _WINDOW if window is None else window, "step": step}
+    timelines = _slide(network, paths, **seconds, frame_rate=frame_rate, **options)
     _show(timelines, _print_timelines, json)  # ends where the one video of a picture is bad
     if picture is not None and not isinstance(timelines[0], BadClip):
         _draw(timelines[0], picture)
+
+
+def _refuse_for_sliding(**given: float | None) -> None:
+    from m2a.errors import ConfigError
+
+    if named := [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]:
+        verb, them = ("is", "it") if len(named) == 1 else ("are", "them")
+        raise ConfigError(
+            f"{' and '.join(named)} {verb} for windows that slide over a video, and each is looked at as "
+            f"a whole here. Add --sliding, or leave {them} out."
+        )
 
 
 def _predict(
