@@ -260,6 +260,17 @@ def test_places_that_cannot_be_written(m2a: Command, trained: Path, video_set: P
     assert "evaluating" not in evaluated.err
 
 
+def test_a_run_whose_results_cannot_be_replaced(m2a: Command, trained: Path, tmp_path: Path) -> None:
+    """Told before the evaluation, not after it."""
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "predictions.csv").unlink()
+    (run / "predictions.csv").mkdir()
+    before = (run / "evaluation.json").read_bytes()
+    evaluated = m2a("evaluate", run, "--workers", 0)
+    check_message(evaluated, f"{run / 'predictions.csv'} is a folder. Name another one for the results with --out.")
+    assert (run / "evaluation.json").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("error", "parts"),
     [

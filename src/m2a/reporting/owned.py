@@ -75,6 +75,14 @@ def _told(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def check_replaceable(folder: Path) -> None:
+    """Raises ConfigError where the results in a run's folder cannot be replaced."""
+    for name in ("evaluation.json", "predictions.csv"):
+        _check_place(folder / name, "Name a folder for the results with --out.")
+        if (folder / name).is_dir():
+            raise ConfigError(f"{folder / name} is a folder. Name another one for the results with --out.")
+
+
 def check_probes_kept(folder: Path, probes: bool) -> None:
     """Raises ConfigError where an evaluation without probes would replace one that has them."""
     if not probes and has_probes(folder):

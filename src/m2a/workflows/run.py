@@ -25,7 +25,7 @@ from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import VideoClassifier, load
 from m2a.models.device import pick_device
 from m2a.reporting import Run, write_report
-from m2a.reporting.owned import check_probes_kept, check_results, has_probes
+from m2a.reporting.owned import check_probes_kept, check_replaceable, check_results, has_probes
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
 from m2a.training.lock import RunLock
@@ -201,6 +201,8 @@ def evaluate_run(
         about["skip_list"] = str(Path(skip_list))
     if out is not None and not (own and Path(out).resolve() == path.resolve()):
         check_results(Path(out), of={"split": split, "views": views, "read": None, "skip_list": None, **about})
+    if own and (out is None or Path(out).resolve() == path.resolve()):
+        check_replaceable(path)
     if own or out is not None:
         check_probes_kept(path if out is None else Path(out), options.get("probes", False))
     model = load(path / "model" if run is not None else path, image_weights=image_weights)
