@@ -75,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of a pipe has enough
         sys.stderr.close()
         sys.exit(0)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        fail(_too_little_memory(error, tokens))
     except OSError as error:
         if not (error.errno in _FULL or (error.errno in _NO_PLACE and error.filename is not None)):
             raise
@@ -83,6 +87,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(f"{where}{error.strerror}. Name a place {wanted}.")
     finally:
         app.config = ()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether it is torch's, about a GPU's memory. Who has not loaded torch has not run out of it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
+
+
+def _too_little_memory(error: RuntimeError, tokens: Sequence[str]) -> str:
+    sizes = ". ".join(str(error).splitlines()[0].split(". ")[1:3]).rstrip(". ")  # what was asked for, what there is
+    ways = "--batch-size smaller, or choose --device cpu, where the command has them"
+    if tokens[:1] == ["train"] or tokens[:2] == ["paper", "run"]:
+        ways = "--batch-size smaller and --accumulate larger by as much, or add --precision bf16-mixed"
+    elif tokens[:1] in (["predict"], ["evaluate"]):
+        ways = "--batch-size smaller, or add --bf16"
+    return f"The GPU has too little memory for this{f' ({sizes})' if sizes else ''}. Make {ways}."
 
 
 def fail(message: str, code: int = 1) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -104,14 +104,14 @@ def predict(
     network = load(model, image_weights=image_weights).to(place)
     options: dict[str, Any] = {"top_k": top_k, "batch_size": batch_size, "bf16": bf16}
     if not sliding:
-        said = _predict(network, paths, workers=workers, num_clips=num_clips, num_crops=num_crops, **options)
-        _show(said, _print, json)
+        views = {"num_clips": num_clips, "num_crops": num_crops}
+        _show(_predict(network, paths, workers=workers, **views, **options), len(paths), _print, json)
         return
     seconds = {"window": _WINDOW if window is None else window, "step": step}
     timelines = _slide(network, paths, **seconds, frame_rate=frame_rate, **options)
-    _show(timelines, _print_timelines, json)  # ends where the one video of a picture is bad
-    if picture is not None and not isinstance(timelines[0], BadClip):
-        _draw(timelines[0], picture)
+    said = _show(timelines, len(paths), _print_timelines, json)  # ends where the one video of a picture is bad
+    if picture is not None and not isinstance(said[0], BadClip):
+        _draw(said[0], picture)
 
 
 def _refuse_for_sliding(**given: float | None) -> None:
@@ -127,14 +127,14 @@ def _refuse_for_sliding(**given: float | None) -> None:
 
 def _predict(
     network: VideoClassifier, paths: Sequence[Path], *, workers: int | None, **options: Any
-) -> list[Prediction | BadClip]:
+) -> Iterable[Prediction | BadClip]:
     from m2a.evaluation import predict_all
 
     how: dict[str, Any] = _how(network, len(paths)) if workers is None else {"workers": workers}
-    return _followed(predict_all(network, paths, **how, **options), len(paths))
+    return predict_all(network, paths, **how, **options)
 
 
-def _slide(network: VideoClassifier, paths: Sequence[Path], **options: Any) -> list[Timeline | BadClip]:
+def _slide(network: VideoClassifier, paths: Sequence[Path], **options: Any) -> Iterable[Timeline | BadClip]:
     from m2a.data import BadClip
     from m2a.errors import UnreadableClipError
     from m2a.evaluation import predict_timeline
@@ -145,18 +145,18 @@ def _slide(network: VideoClassifier, paths: Sequence[Path], **options: Any) -> l
         except UnreadableClipError as error:
             return BadClip(path=path, reason=error.reason, index=index)
 
-    return _followed((said(index, path) for index, path in enumerate(paths)), len(paths))
+    return (said(index, path) for index, path in enumerate(paths))
 
 
-def _followed(answers: Iterable[_Item], total: int) -> list[_Item]:
-    """All of them; where there are many, a bar shows how far they are."""
+def _followed(answers: Iterable[_Item], total: int) -> Iterator[_Item]:
+    """Where there are many, a bar shows how far they are."""
     from rich.progress import track
 
     from m2a.cli.output import error_console
 
     console = error_console()
     hidden = not console.is_terminal or total < _ENOUGH
-    return list(track(answers, "predicting", total=total, console=console, transient=True, disable=hidden))
+    yield from track(answers, "predicting", total=total, console=console, transient=True, disable=hidden)
 
 
 def _how(network: VideoClassifier, videos: int) -> dict[str, int]:
@@ -171,13 +171,34 @@ def _how(network: VideoClassifier, videos: int) -> dict[str, int]:
     return {"workers": default_workers() if videos >= _ENOUGH else 0}
 
 
-def _show(said: Sequence[_Answer | BadClip], print_answers: Callable[[Sequence[_Answer]], None], json: bool) -> None:
-    """The answers, then what could not be answered, as an error."""
-    from m2a.cli.main import fail
+def _show(
+    answers: Iterable[_Answer | BadClip], total: int, print_answers: Callable[[Sequence[_Answer]], None], json: bool
+) -> list[_Answer | BadClip]:
+    """The answers, then what could not be answered, as an error. Where a GPU's memory does not suffice, those that
+    there are until then."""
+    from m2a.cli.main import fail, is_out_of_memory
+    from m2a.data import BadClip
+
+    said: list[_Answer | BadClip] = []
+    try:
+        said.extend(_followed(answers, total))
+    except RuntimeError as error:
+        if said and is_out_of_memory(error):
+            _print_all(said, print_answers, json)
+        raise
+    _print_all(said, print_answers, json)
+    if bad := [clip for clip in said if isinstance(clip, BadClip)]:
+        many = f"{len(bad)} of {len(said)} videos cannot be decoded:\n  " if len(said) > 1 else ""
+        fail(many + "\n  ".join(f"{clip.path}: {clip.reason}" for clip in bad))
+    return said
+
+
+def _print_all(
+    said: Sequence[_Answer | BadClip], print_answers: Callable[[Sequence[_Answer]], None], json: bool
+) -> None:
     from m2a.cli.output import print_json
     from m2a.data import BadClip
 
-    bad = [clip for clip in said if isinstance(clip, BadClip)]
     if json:
         print_json(
             [
@@ -187,9 +208,6 @@ def _show(said: Sequence[_Answer | BadClip], print_answers: Callable[[Sequence[_
         )
     else:
         print_answers([one for one in said if not isinstance(one, BadClip)])
-    if bad:
-        many = f"{len(bad)} of {len(said)} videos cannot be decoded:\n  " if len(said) > 1 else ""
-        fail(many + "\n  ".join(f"{clip.path}: {clip.reason}" for clip in bad))
 
 
 def _print(predictions: Sequence[Prediction]) -> None:
