@@ -24,6 +24,7 @@ from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ConfigError, UnreadableClipError
+from m2a.measurement.timing import synchronize
 from m2a.models.device import pick_device
 
 
@@ -124,8 +125,7 @@ def _run_loader(loader: Any, device: torch.device) -> None:
     read = 0
     for batch in loader:
         read += len(batch.to(device).clips)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronize(device)
     if not read:
         raise ConfigError("None of the clips can be read. m2a data check says why.")
 
@@ -145,21 +145,20 @@ def _stages(dataset: ClipDataset, device: torch.device, batch_size: int) -> dict
     for index in range(min(len(dataset), 64)):
         rng = np.random.default_rng((dataset.seed, dataset.epoch, index))
         with suppress(UnreadableClipError):
-            crop = _timed(spent, "decode", partial(dataset.decode, index, rng))
-            samples.append(_timed(spent, "transform", partial(dataset.prepare, crop, index, rng)))
+            crop = _timed(spent, "decode", partial(dataset.decode, index, rng), device)
+            samples.append(_timed(spent, "transform", partial(dataset.prepare, crop, index, rng), device))
     for first in range(0, len(samples), batch_size):
-        batch = _timed(spent, "collate", partial(dataset.collate, samples[first : first + batch_size]))
-        moved = _timed(spent, "device", partial(batch.to, device))
-        _timed(spent, "transform", partial(getattr, moved, "clips"))
+        batch = _timed(spent, "collate", partial(dataset.collate, samples[first : first + batch_size]), device)
+        moved = _timed(spent, "device", partial(batch.to, device), device)
+        _timed(spent, "transform", partial(getattr, moved, "clips"), device)
     whole = sum(spent.values())
     return {f"{name}_share": seconds / whole for name, seconds in spent.items()}
 
 
-def _timed(spent: dict[str, float], stage: str, run: Callable[[], Any]) -> Any:
+def _timed(spent: dict[str, float], stage: str, run: Callable[[], Any], device: torch.device) -> Any:
     start = time.perf_counter()
     result = run()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    synchronize(device)  # torch's own default is the first GPU
     spent[stage] += time.perf_counter() - start
     return result
 
