@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import runpy
 import shutil
@@ -373,6 +374,19 @@ def test_doctor(m2a: Command) -> None:
     outcome = m2a("doctor", "--json")
     assert outcome.code == 0, outcome.out
     assert all(check["ok"] for check in json.loads(outcome.out).values())
+    assert "forward and backward on cpu" in json.loads(outcome.out)
+
+
+def test_doctor_names_a_device_that_cannot_be_used(m2a: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch names GPUs that it has no programs for. None here is the hundredth."""
+    doctor = importlib.import_module("m2a.cli.doctor")
+    assert set(doctor.devices()) >= {"cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))}
+    monkeypatch.setattr(doctor, "devices", lambda: ["cpu", "cuda:99"])
+    outcome = m2a("doctor", "--json")
+    assert outcome.code == 1
+    checks = json.loads(outcome.out)
+    assert [name for name, check in checks.items() if not check["ok"]] == ["forward and backward on cuda:99"]
+    assert checks["forward and backward on cuda:99"]["says"]
 
 
 def test_help_lists_the_verbs_and_is_light() -> None:

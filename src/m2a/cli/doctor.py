@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 
 def doctor(*, json: bool = False) -> None:
-    """Check that this installation can do its work: versions, devices, decoding, a model's forward and backward.
+    """Check that this installation can do its work: versions, decoding, a model's forward and backward on each device.
 
     Exits with 1 when a check fails.
 
@@ -27,8 +28,9 @@ def doctor(*, json: bool = False) -> None:
         "versions": lambda: ", ".join(f"{name} {number}" for name, number in versions().items()),
         "hardware": hardware,
         "write and read an mp4": _decode,
-        "forward and backward": _model,
     }
+    for device in devices():
+        checks[f"forward and backward on {device}"] = partial(_model, device)
     results = {name: _run(check) for name, check in checks.items()}
     if json:
         print_json({name: {"ok": ok, "says": says} for name, (ok, says) in results.items()})
@@ -69,11 +71,22 @@ def _decode() -> str:
             return f"{clip.num_frames} frames of {tuple(clip.read([0]).shape[2:])} pixels"
 
 
-def _model() -> str:
+def devices() -> list[str]:
+    """Those that torch names here. It names a GPU too that it has no programs for, or that others have filled."""
+    import torch
+
+    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    return there + (["mps"] if torch.backends.mps.is_available() else [])
+
+
+def _model(device: str) -> str:
     import torch
 
     from m2a.models import create_model
 
-    model = create_model("resnet18", num_classes=3, num_frames=4, size=32)
-    model(torch.rand(2, 4, 3, 32, 32)).sum().backward()
+    model = create_model("resnet18", num_classes=3, num_frames=4, size=32).to(device)
+    model(torch.rand(2, 4, 3, 32, 32).to(device)).sum().backward()
+    gradient = model.head.weight.grad
+    assert gradient is not None
+    gradient.sum().item()  # a GPU tells of errors when it is waited for
     return str(model.insertion)
