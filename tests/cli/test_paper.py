@@ -95,6 +95,19 @@ def test_two_seeds_leave_two_results(ran: tuple[Path, Outcome]) -> None:
     assert [path.name for path in (folder / "runs" / "data").iterdir()] == ["synthetic-tiny"]
 
 
+def test_a_run_that_went_on_took_the_time_of_its_earlier_epochs_too(
+    m2a: Command, ran: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    shutil.copytree(ran[0] / "runs", tmp_path / "runs")
+    (table,) = (tmp_path / "runs" / "I").glob("*seed0/metrics.csv")
+    head, row = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join((head, f"{row.rpartition(',')[0]},7000", "")), encoding="utf-8")
+    flags = ("--out", tmp_path / "runs", "--results", tmp_path / "results", "--json")
+    outcome = m2a("paper", "run", "I/m2a", *TINY, "--resume", *flags)
+    assert outcome.code == 0, outcome.err
+    assert 7000 < json.loads(outcome.out)["results"][0]["seconds"] < 7600
+
+
 def test_a_result_says_nothing_of_where_things_lay(ran: tuple[Path, Outcome]) -> None:
     for path in (ran[0] / "results" / "I").iterdir():
         text = path.read_text()

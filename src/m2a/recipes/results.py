@@ -79,7 +79,8 @@ class Result:
     parameters: int
     best_epoch: int | None
     seconds: float
-    """Reading the data, training, evaluation and report; not the drawing of a synthetic set."""
+    """Reading the data, training, evaluation and report; not the drawing of a synthetic set. Of a run that was
+    interrupted and went on, every epoch once."""
     run: str
     """The name of the run's folder."""
     config: dict[str, Any]

@@ -31,7 +31,7 @@ class EpochTable(L.Callback):
         self._lr = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        rows = _rows_before(self.path, trainer.current_epoch) if self.path.exists() else []
+        rows = rows_before(self.path, trainer.current_epoch) if self.path.exists() else []
         _write(self.path, rows)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -105,7 +105,8 @@ class StopWhenDiverged(L.Callback):
         )
 
 
-def _rows_before(path: Path, epoch: int) -> list[dict[str, str]]:
+def rows_before(path: Path, epoch: int) -> list[dict[str, str]]:
+    """Of `metrics.csv`, those of the first so many epochs."""
     with path.open(newline="", encoding="utf-8") as file:
         return [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
 

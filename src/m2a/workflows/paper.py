@@ -21,6 +21,9 @@ from m2a.recipes.results import PROBES, RESULTS, Result, check_free, group_key, 
 from m2a.recipes.rows import find_row, find_rows
 from m2a.recipes.shared import find_shared
 from m2a.recipes.weights import start_weights
+from m2a.training.callbacks import rows_before
+from m2a.training.checkpoints import read_checkpoint
+from m2a.training.config import TrainConfig
 from m2a.workflows.paper_data import data_name, with_data
 from m2a.workflows.run import RunResult, train
 
@@ -118,9 +121,9 @@ def run_recipe(
         return shared
     folder = _run_folder(Path(out) / row.table / run_name(row, **settings), resume=config.resume)
     config = config.with_changes(out=folder)
-    start = time.perf_counter()
+    start, before = time.perf_counter(), _seconds_before(config)
     run = train(config, probes=True, console=console)
-    seconds = time.perf_counter() - start
+    seconds = before + time.perf_counter() - start
     result = Result(
         recipe=row.name,
         table=row.table,
@@ -156,6 +159,15 @@ def _run_folder(wanted: Path, *, resume: bool) -> Path:
             break
         there.append(folder)
     return there[-1] if resume and there else folder  # where there is nothing to resume, training says so
+
+
+def _seconds_before(config: TrainConfig) -> float:
+    """Of the epochs that a run to go on with has behind it, as far as its table has them."""
+    last, table = config.run_folder / "checkpoints" / "last.ckpt", config.run_folder / "metrics.csv"
+    if not config.resume or not last.is_file() or not table.is_file():
+        return 0.0
+    epochs = read_checkpoint(last)["epoch"] + 1
+    return sum(float(row["seconds"]) for row in rows_before(table, epochs))
 
 
 def _measured(run: RunResult, data: Path) -> dict[str, Any]:
