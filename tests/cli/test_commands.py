@@ -106,6 +106,18 @@ def test_evaluate_reproduces_the_runs_evaluation(m2a: Command, trained: Path, vi
         assert after[key] == before[key], key
 
 
+def test_an_evaluation_of_many_classes_is_short(trained: Path) -> None:
+    """A line a class in its confusion matrix; all else as json has it, in the same order."""
+    text = (trained / "evaluation.json").read_text()
+    content = json.loads(text)
+    lines = text.splitlines()
+    rows = lines.index(' "confusion": [') + 1
+    assert lines[rows + 3] == " ],"
+    assert [json.loads(line.rstrip(",")) for line in lines[rows : rows + 3]] == content["confusion"]
+    rest = json.dumps({**content, "confusion": []}, indent=1)
+    assert [*lines[: rows - 1], ' "confusion": [],', *lines[rows + 4 :]] == rest.splitlines()
+
+
 def test_a_run_is_evaluated_on_the_clips_it_chose(m2a: Command, trained: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained, tmp_path / "run")
     TrainConfig.load(run / "config.yaml", validation_clips_per_class=1).save(run / "config.yaml")

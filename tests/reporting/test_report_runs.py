@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,24 @@ def test_only_the_evaluation_is_needed(tmp_path: Path) -> None:
         del evaluation[key]
     run = Run.load(write_run(tmp_path / "run", evaluation, epochs=0, predictions=False))
     assert (run.epochs, run.predictions, dict(run.config), run.macs, run.top5) == ((), (), {}, None, None)
+
+
+def test_of_the_predictions_only_what_is_used_is_kept(folder: Path) -> None:
+    """Of 211 clips, 503 probabilities each: as text they are some megabytes."""
+    columns = ["clip", "label", "prediction", *LABELS, *(f"class {number}" for number in range(500))]
+    rows = [[clip, "up", "down", *(f"0.{clip:03}{place:03}" for place in range(503))] for clip in range(211)]
+    with (folder / "predictions.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    Run.load(folder)  # what is loaded and made once
+    tracemalloc.start()
+    try:
+        kept = Run.load(folder).predictions
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(kept) == 211
+    assert kept[7].probability == pytest.approx(0.007001)
+    assert peak < 2e6
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,8 @@ def _flat(options: Mapping[Any, Any], prefix: str = "") -> list[tuple[str, str]]
 
 def _metrics(path: Path) -> tuple[Epoch, ...]:
     rows = []
-    columns, lines = _csv(path, required=("epoch",))
+    lines = _csv(path, required=("epoch",))
+    _, columns = next(lines, (0, []))
     for line, cells in lines:
         row = dict(zip(columns, cells, strict=False))
         try:
@@ -228,7 +229,8 @@ def _metrics(path: Path) -> tuple[Epoch, ...]:
 
 def _predictions(path: Path) -> tuple[ClipPrediction, ...]:
     """Columns behind the first three are named after classes, and a class may be called `label` too."""
-    columns, lines = _csv(path, required=("clip", "label", "prediction"))
+    lines = _csv(path, required=("clip", "label", "prediction"))
+    _, columns = next(lines, (0, []))
     scores = {name: place for place, name in enumerate(columns) if place > 2}
     rows = []
     for line, cells in lines:
@@ -241,18 +243,20 @@ def _predictions(path: Path) -> tuple[ClipPrediction, ...]:
     return tuple(rows)
 
 
-def _csv(path: Path, *, required: tuple[str, ...]) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The columns, and of each row its line in the file and its cells, as many as there are columns. Columns that are
-    required come first."""
+def _csv(path: Path, *, required: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """The line in the file and the cells of the columns' names, and of each row as many. Columns that are required come
+    first. A row at a time: there may be thousands of columns."""
     if not path.is_file():
-        return [], []
+        return
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file)
         columns = next(reader, [])
-        rows = [(reader.line_num, row + [""] * (len(columns) - len(row))) for row in reader if row]
-    if columns[: len(required)] != list(required):
-        raise DataError(
-            f"{path}: its columns must begin with {', '.join(required)}; it has {', '.join(columns) or 'none'}. "
-            "Restore or delete the file."
-        )
-    return columns, rows
+        if columns[: len(required)] != list(required):
+            raise DataError(
+                f"{path}: its columns must begin with {', '.join(required)}; it has {', '.join(columns) or 'none'}. "
+                "Restore or delete the file."
+            )
+        yield reader.line_num, columns
+        for row in reader:
+            if row:
+                yield reader.line_num, row + [""] * (len(columns) - len(row))

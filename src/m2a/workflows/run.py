@@ -153,7 +153,7 @@ def evaluate_model(
         "hardware": hardware(),
         "versions": versions(),
     }
-    (out / "evaluation.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (out / "evaluation.json").write_text(_as_json(content), encoding="utf-8")
     evaluation.write_predictions(out / "predictions.csv")
     return RunResult(
         folder=out,
@@ -163,6 +163,13 @@ def evaluate_model(
         parameters=parameters,
         num_skipped=len(summary["skipped"]),
     )
+
+
+def _as_json(content: Mapping[str, Any]) -> str:
+    """Indented, a row of the confusion matrix a line: it has as many numbers as the square of the classes."""
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in content["confusion"])
+    text = json.dumps({**content, "confusion": None}, indent=1)
+    return text.replace('\n "confusion": null', f'\n "confusion": [\n{rows}\n ]', 1) + "\n"
 
 
 def evaluate_run(
