@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +119,23 @@ def test_a_users_own_console(named_set: Path) -> None:
     said = io.StringIO()
     read_set(named_set, "auto", "error", Console(file=said, width=400))
     assert str(named_set) in said.getvalue()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names of files are always UTF-8 there")
+def test_a_set_whose_name_is_no_utf8(
+    m2a: Command, own_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The curves cannot be kept under such a name."""
+    data = own_videos.rename(tmp_path / os.fsdecode(b"caf\xe9 [1]"))
+    monkeypatch.chdir(tmp_path)
+    refused = m2a("train", "--data", data, "--out", os.fsdecode(b"r\xe9"), *tiny())
+    assert refused.code == 1
+    assert "out must be UTF-8, which TensorBoard's curves need" in refused.message
+    trained = m2a("train", "--data", data, *tiny())
+    assert trained.code == 0, trained.err
+    run = tmp_path / "runs" / "caf_ [1]-resnet10t-m2a"
+    assert (run / "report.html").is_file()
+    assert m2a("evaluate", run, "--workers", 0).code == 0
 
 
 def test_doctor_marks_its_checks(m2a: Command) -> None:

@@ -4,6 +4,7 @@ YAML of a run and the option table in the docs all come from it. It imports noth
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -169,11 +170,12 @@ class TrainConfig:
 
     @property
     def run_folder(self) -> Path:
-        """`out`, or its default."""
+        """`out`, or its default, in which `_` stands for what is no UTF-8 in the name of the data."""
         mechanism = self.mechanism.replace(":", "-").replace("+", "-")
         backbone = self.backbone.replace("/", "-").replace(":", "-")
         data = self.data.resolve()
         name = data.stem if data.suffix.lower() in (".csv", ".txt") else data.name
+        name = os.fsencode(name).decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", "_")
         return self.out or Path("runs") / f"{name}-{backbone}-{mechanism}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -306,6 +308,8 @@ def _validate(config: TrainConfig) -> None:
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")
+    if config.out is not None and any("\udc80" <= letter <= "\udcff" for letter in str(config.out)):
+        raise ConfigError(f"out must be UTF-8, which TensorBoard's curves need; got {config.out}. Name another folder.")
     if config.cache_folder is not None and config.cache != "disk":
         raise ConfigError(f"cache_folder is for cache=disk, and cache is {config.cache}. Use both, or neither.")
     if config.schedule == "step" and list(config.milestones) != sorted(set(config.milestones)):
