@@ -93,10 +93,8 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
     sets, side = _datasets(config, clips, model), model.preprocessing.smallest_side
     with opened_cache(config, clips, side, console, shared_bytes=_shared_bytes(config, sets)) as cache, quiet():
         task = ClassificationTask(model, config)
-        trainer = _trainer(config, clips, console)
-        loaders = _loaders(config, sets, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
         trainer = _trainer(config, clips, console, lock)
-        loaders = _loaders(config, clips, model, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
+        loaders = _loaders(config, sets, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
         if last is not None:
             loaders[0].sampler.set_epoch(last.epochs)  # Lightning does too, but after workers have read ahead
         path = None if last is None else last.path
