@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,11 @@ def test_every_error_is_ours_and_a_builtin() -> None:
 
 def test_the_package_is_typed() -> None:
     assert (Path(m2a.__file__).parent / "py.typed").is_file()
+
+
+def test_torch_has_what_we_ask_of_it() -> None:
+    """`_top_saved_tensors_default_hooks` came with 2.8: with what pip may install besides, nothing could be trained."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = dict(requirement.split(">=") for requirement in project["dependencies"])
+    assert tuple(map(int, oldest["torch"].split("."))) >= (2, 8)
+    assert tuple(map(int, oldest["torchvision"].split("."))) >= (0, 23)
