@@ -7,9 +7,11 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 from torch.autograd import forward_ad
 
 from m2a.insertion import insert, remove, set_num_frames
+from m2a.insertion.again import can_be_repeated, random_state
 from m2a.measurement.memory import saved_bytes
 from m2a.mechanisms import list_mechanisms
 
@@ -356,3 +358,25 @@ def forward_slope(net: nn.Module, clip: Tensor, way: Tensor) -> Tensor:
     with forward_ad.dual_level():
         out = net(forward_ad.make_dual(clip, way)).square().sum()
         return forward_ad.unpack_dual(out).tangent
+
+
+def test_apples_gpu_has_random_numbers_and_no_context_to_choose_it_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training on it ended in an AttributeError. Its tensors are there without it, a generator of the CPU stands in."""
+    generator = torch.Generator().manual_seed(7)
+    monkeypatch.setattr(torch.mps, "get_rng_state", generator.get_state)
+    with FakeTensorMode():
+        features = torch.empty(3, 8, 7, 5, device="mps")
+    assert not hasattr(torch.mps, "device")
+    assert can_be_repeated(nn.Conv2d(8, 8, 1), features)
+    before, again = random_state(features), random_state(features)
+    torch.rand(1, generator=generator)
+    after = random_state(features)
+    assert [torch.equal(*pair) for pair in zip(before, again, strict=True)] == [True, True]
+    assert [torch.equal(*pair) for pair in zip(before, after, strict=True)] == [True, False]
+
+
+def test_a_device_that_does_not_tell_its_random_state_keeps_the_result() -> None:
+    """What a mechanism draws there could not be drawn again."""
+    with FakeTensorMode():
+        features = torch.empty(3, 8, 7, 5, device="vulkan")
+    assert not can_be_repeated(nn.Conv2d(8, 8, 1), features)

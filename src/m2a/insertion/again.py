@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.checkpoint import get_device_states
 
 from m2a.mechanisms.gating import is_traced
 
-_autograd: Any = torch._C._autograd  # of whose functions the stubs know some
+_autograd: Any = torch._C._autograd  # of whose functions the stubs know some; what is asked of it came with torch 2.8
+_HOSTS = ("cpu", "meta")  # kinds of device without a generator of their own
 
 
 class Again:
@@ -44,13 +44,23 @@ def can_be_repeated(mechanism: nn.Module, features: Tensor) -> bool:
         return False
     if features.is_cuda and torch.cuda.is_current_stream_capturing():
         return False
-    return not any(True for _ in mechanism.buffers())
+    return _tells_random_state(features.device) and not any(True for _ in mechanism.buffers())
+
+
+def _tells_random_state(device: torch.device) -> bool:
+    return device.type in _HOSTS or hasattr(getattr(torch, device.type, None), "get_rng_state")
 
 
 def random_state(features: Tensor) -> list[Tensor]:
     """Of the generators that operations on the features draw from. A mechanism that moves it, as dropout does, gives
     another result the second time."""
-    return [torch.get_rng_state(), *get_device_states(features)[1]]
+    device = features.device
+    if device.type in _HOSTS:
+        return [torch.get_rng_state()]
+    kind: Any = torch.get_device_module(device)
+    of_several = hasattr(kind, "device")  # Apple's GPU is one, and has no context that chooses it
+    with kind.device(device) if of_several else nullcontext():
+        return [torch.get_rng_state(), kind.get_rng_state()]
 
 
 def keeping_no(result: Tensor, apply: Callable[[Tensor], Tensor], features: Tensor) -> saved_tensors_hooks:
