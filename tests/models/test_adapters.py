@@ -13,6 +13,7 @@ import timm
 import torch
 from tiny import VISIBLE, clips, tiny
 
+from full_disk import files_of_at_most
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
 from m2a.models import VideoClassifier, create_model, load, parameter_groups
 
@@ -92,6 +93,21 @@ def test_an_adapter_is_small_and_comes_back(tmp_path: Path, image_weights: Path)
     ).read_bytes()
     again.save_pretrained(tmp_path / "whole")
     assert torch.equal(load(tmp_path / "whole")(x), model(x))
+
+
+def test_an_adapter_that_is_refused_leaves_the_one_before(tmp_path: Path, image_weights: Path) -> None:
+    folder = tmp_path / "adapter"
+    first = trained(pretrained=image_weights)
+    first.save_adapter(folder)
+    unwritable = VISIBLE | {"act_layer": torch.nn.SiLU}
+    other = tiny(freeze_backbone=True, pretrained=image_weights, seed=1, backbone_options=unwritable)
+    with pytest.raises(ConfigError, match=r"config\.json cannot hold these options: .*act_layer"):
+        other.save_adapter(folder)
+    with files_of_at_most(2_003), pytest.raises(OSError, match="File too large"):
+        tiny(freeze_backbone=True, pretrained=image_weights, seed=1).save_adapter(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["adapter.safetensors", "config.json"]
+    x = clips()
+    assert torch.equal(load(folder)(x), first(x))
 
 
 def test_a_resnet18s_adapter_is_a_few_hundred_kilobytes(tmp_path: Path) -> None:

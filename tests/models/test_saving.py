@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from tiny import clips, tiny
 
+from full_disk import files_of_at_most
 from m2a.data import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError, WeightsUnavailableError
 from m2a.insertion import get_num_frames, insert, remove
@@ -166,6 +167,32 @@ def test_saving_twice_keeps_the_second(tmp_path: Path) -> None:
     again, x = load(tmp_path), clips()
     assert again.labels is None
     assert torch.equal(again(x), second(x))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_model_that_is_refused_leaves_the_one_before(tmp_path: Path) -> None:
+    tiny(labels=LABELS).save_pretrained(tmp_path)
+    before = contents(tmp_path)
+    model = tiny(seed=1)
+    model.head = torch.nn.Sequential(model.head)
+    with pytest.raises(
+        ConfigError, match=r"model\.head is a torch\.nn\S*\.Sequential, which m2a\.load would not build"
+    ):
+        model.save_pretrained(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_full_disk_leaves_the_one_before(tmp_path: Path) -> None:
+    model, x = tiny(), clips()
+    model.save_pretrained(tmp_path)
+    before = contents(tmp_path)
+    with files_of_at_most(10_007), pytest.raises(OSError, match="File too large"):
+        tiny(seed=1).save_pretrained(tmp_path)
+    assert contents(tmp_path) == before
+    assert torch.equal(load(tmp_path)(x), model(x))
 
 
 def test_what_a_config_looks_like(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub.constants import CONFIG_NAME
 from torch import Tensor, nn
 
 from m2a.errors import CheckpointError, ConfigError
@@ -47,7 +48,7 @@ def keep_still(model: VideoClassifier, mode: bool) -> None:
 
 def save(model: VideoClassifier, folder: Path) -> None:
     """See `VideoClassifier.save_adapter`."""
-    from m2a.models.saving import describe, write_config, write_tensors  # it imports this module
+    from m2a.models import saving  # it imports this module
 
     if not model.backbone_frozen or any(
         p.requires_grad for name, p in model.backbone.named_parameters() if not is_of_mechanism(name)
@@ -56,11 +57,9 @@ def save(model: VideoClassifier, folder: Path) -> None:
             "The backbone of this model is not frozen, so an adapter alone would not give the model back. Make it with "
             "freeze_backbone=True, or save the whole model with save_pretrained."
         )
-    content = describe(model)
-    content["adapter"] = {"image_network": fingerprint(model.backbone)}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(adapter_state(model), folder / ADAPTER)
-    write_config(content, folder)
+    adapter = {"image_network": fingerprint(model.backbone)}
+    config = saving.config_of({**saving.describe(model), "adapter": adapter})
+    saving.put(folder, {ADAPTER: saving.tensors_of(adapter_state(model)), CONFIG_NAME: config})
 
 
 def load(model: VideoClassifier, content: Mapping[str, Any], state: Mapping[str, Tensor], source: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import ModelHubMixin
+from huggingface_hub.constants import CONFIG_NAME
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -218,6 +219,19 @@ class VideoClassifier(
         Raises ConfigError when the backbone is not frozen: the adapter alone would not give this model back.
         """
         adapters.save(self, Path(folder))
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Writes `model.safetensors`, `config.json` and a stub of a model card, which `m2a.load(folder)` reads.
+
+        Args:
+            save_directory: the folder. An earlier model there is replaced, and stays where this one is refused.
+            options: of huggingface_hub's `ModelHubMixin.save_pretrained`, such as `push_to_hub=True`.
+
+        Raises ConfigError for a model that `m2a.create_model` did not make and could not make.
+        """
+        saving.check_savable(self)
+        with saving.kept_on_error(Path(save_directory) / CONFIG_NAME):  # the mixin deletes it before it saves
+            return super().save_pretrained(save_directory, **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         saving.save(self, save_directory)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +31,8 @@ _FORMAT = 1
 
 def save(model: VideoClassifier, folder: Path) -> None:
     """Writes `model.safetensors` and `config.json`. Raises ConfigError as `describe` does."""
-    text = _as_json(describe(model))
-    write_tensors(model.state_dict(), folder / SAFETENSORS_SINGLE_FILE)
-    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+    config = config_of(describe(model))
+    put(folder, {SAFETENSORS_SINGLE_FILE: tensors_of(model.state_dict()), CONFIG_NAME: config})
 
 
 def describe(model: VideoClassifier) -> dict[str, Any]:
@@ -46,32 +47,59 @@ def describe(model: VideoClassifier) -> dict[str, Any]:
     }
 
 
-def write_tensors(state: Mapping[str, Tensor], path: Path) -> None:
-    """Writes safetensors, which have no shared memory: tied weights, and views of one tensor, are written under each
-    of their names."""
+def check_savable(model: VideoClassifier) -> None:
+    """Raises ConfigError where `save` would."""
+    config_of(describe(model))
+
+
+def tensors_of(state: Mapping[str, Tensor]) -> bytes:
+    """safetensors, which have no shared memory: tied weights, and views of one tensor, are written under each of their
+    names."""
     seen: set[int] = set()
     tensors = {}
     for key, value in state.items():
         storage = value.untyped_storage().data_ptr()
         tensors[key] = value.contiguous().clone() if storage in seen else value.contiguous()
         seen.add(storage)
-    path.write_bytes(safetensors.torch.save(tensors, metadata={"format": "pt"}))  # save_file's only the owner can read
+    return safetensors.torch.save(tensors, metadata={"format": "pt"})  # save_file's only the owner can read
 
 
-def write_config(content: Mapping[str, Any], folder: Path) -> None:
-    """Writes `config.json`. Raises ConfigError for options that JSON has no form for."""
-    (folder / CONFIG_NAME).write_text(_as_json(content), encoding="utf-8")
-
-
-def _as_json(content: Mapping[str, Any]) -> str:
+def config_of(content: Mapping[str, Any]) -> bytes:
+    """`config.json`. Raises ConfigError for options that JSON has no form for."""
     try:
-        return json.dumps(content, indent=2) + "\n"
+        return (json.dumps(content, indent=2) + "\n").encode()
     except TypeError as error:
         options = {name: value for name, value in content["model"].items() if name.endswith("options") and value}
         raise ConfigError(
             f"config.json cannot hold these options: {options} ({error}). Give them as text or numbers, or build the "
             "network yourself and pass it to m2a.create_model as the backbone."
         ) from error
+
+
+def put(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files, by name, in the place of those before: beside them first, so that a full disk costs neither."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {folder / f"{name}.part": folder / name for name in files}
+    try:
+        for part, content in zip(parts, files.values(), strict=True):
+            part.write_bytes(content)
+        for part, target in parts.items():
+            os.replace(part, target)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def kept_on_error(path: Path) -> Iterator[None]:
+    """Puts a small file back where what is done inside deletes it and raises."""
+    content = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    except BaseException:
+        if content is not None and not path.exists():
+            path.write_bytes(content)
+        raise
 
 
 def load(
