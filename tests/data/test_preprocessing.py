@@ -33,7 +33,7 @@ def test_the_short_side_follows_the_size_as_in_tsn() -> None:
     [
         ({"num_frames": 0}, "num_frames=0 and size=224 must both be at least 1"),
         ({"size": 112, "resize": 111}, "resize=111 is less than size=112: the crop would not fit; raise it"),
-        ({"std": (0.1, 0.0, 0.1)}, "must have 3 values each, and std above 0"),
+        ({"std": (0.1, 0.0, 0.1)}, "must have a value for each channel .*, and std above 0"),
         ({"scales": ()}, r"scales=\(\) must hold at least one number, each above 0 and at most 1"),
         ({"scales": (1.5,)}, "must hold at least one number, each above 0 and at most 1"),
         ({"interpolation": "lanczos"}, "interpolation='lanczos' is not one of: bilinear, bicubic, nearest-exact"),

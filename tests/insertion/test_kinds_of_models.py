@@ -155,6 +155,37 @@ def test_grouped_first_convolutions() -> None:
     assert net(torch.randn(6, 3, 7, 5)).shape == (6, 5)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+@pytest.mark.parametrize(
+    ("name", "where"), [("resnet10t", r"layer\d\.0\.conv1"), ("vit_tiny_patch16_224", r"blocks\.\d\.norm1")]
+)
+def test_images_of_other_channels_than_three(name: str, where: str, channels: int) -> None:
+    """timm's own description of the architecture goes on saying 3."""
+    options = {"img_size": 32, "depth": 4} if name.startswith("vit") else {}
+    net = timm.create_model(name, in_chans=channels, **options).eval()
+    x = torch.randn(3, channels, 32, 32)
+    plain = net(x)
+    by_default = insert(net, "m2a", num_frames=3).sites
+    assert net(x).shape == plain.shape
+    remove(net)
+    assert insert(net, "m2a", num_frames=3, where=where).sites == by_default
+
+
+class Folding(ResidualNet):
+    """Puts 2 x 2 pixels into channels in front of its first convolution, 12 of 3, as TResNet does with 4 x 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(12, 11, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(nn.functional.pixel_unshuffle(x, 2))
+
+
+def test_a_stem_that_folds_pixels_into_channels() -> None:
+    assert insert(Folding(), "m2a", num_frames=3, reduction=2).sites == [f"open.{k}" for k in range(4)]
+
+
 def test_frozen_parts_stay_frozen_and_mechanisms_learn() -> None:
     net = TOYS["resnet10t"].build()
     net.requires_grad_(False)

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 import timm
 import torch
-from tiny import CHANNELS, clips, tiny
+from tiny import CHANNELS, VISIBLE, clips, tiny
 from torch import nn
 
 from m2a.data import Preprocessing
 from m2a.errors import ClipShapeError, ConfigError, NoSitesError, SpecError, WeightsUnavailableError
 from m2a.insertion import get_num_frames, insert, remove, set_num_frames
+from m2a.measurement import count_macs
 from m2a.mechanisms import list_mechanisms
-from m2a.models import VideoClassifier, create_model, default_preprocessing
+from m2a.models import VideoClassifier, create_model, default_preprocessing, for_inference
 from m2a.models.device import kind_of_input
 
 
@@ -159,6 +160,27 @@ def test_probabilities_of_decoded_clips() -> None:
     torch.testing.assert_close(got, expected.detach(), rtol=0, atol=1e-5)
     assert not got.requires_grad
     torch.testing.assert_close(got.sum(1), torch.ones(2))
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_frames_of_other_channels_than_three(channels: int) -> None:
+    """Each gets the mean of the colours' constants; clips of three are refused, as videos are."""
+    model = tiny(backbone_options=VISIBLE | {"in_chans": channels})
+    assert model.preprocessing.mean == pytest.approx([0.449] * channels)
+    assert model.preprocessing.std == pytest.approx([0.226] * channels)
+    pixels = torch.randint(0, 256, (2, 3, channels, 32, 32), dtype=torch.uint8)
+    expected = model((pixels / 255 - 0.449) / 0.226).softmax(-1)
+    torch.testing.assert_close(model.predict_probabilities(pixels), expected.detach(), rtol=0, atol=1e-4)
+    torch.testing.assert_close(for_inference(model).predict_probabilities(pixels), expected.detach(), rtol=0, atol=1e-4)
+    assert count_macs(model, num_frames=3, size=32) > count_macs(model.backbone, num_frames=3, size=32) > 0
+    with pytest.raises(ConfigError, match=rf"Frames of 3 channels cannot .* are of {channels}\. Videos .* set model"):
+        model.predict_probabilities(torch.zeros(2, 3, 3, 32, 32, dtype=torch.uint8))
+
+
+def test_frames_of_other_channels_are_not_spread_over_three() -> None:
+    with pytest.raises(ConfigError, match=r"Frames of 1 channels cannot be normalised .* which are of 3\."):
+        tiny().predict_probabilities(torch.zeros(2, 3, 1, 32, 32, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,10 @@ class Preprocessing:
     """Height and width of the model's input, in pixels."""
     resize: int | None = None
     """Length of the short side before the centre crop of testing; None is `size * 256 / 224`, as in TSN."""
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Mean of each colour, where pixels lie in 0 to 1; the default is ImageNet's."""
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    """Standard deviation of each colour, likewise."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Mean of each channel, where pixels lie in 0 to 1; the default is ImageNet's, of three colours."""
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Standard deviation of each channel, likewise."""
     interpolation: str = "bilinear"
     """`bilinear`, `bicubic` or `nearest-exact`."""
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
@@ -110,11 +110,19 @@ class Preprocessing:
         """Frames scaled to `size` x `size`, whatever their shape."""
         return self._resize(clip, [self.size, self.size])
 
-    def normalize(self, clips: Shaped[Tensor, "... 3 H W"]) -> Float[Tensor, "... 3 H W"]:
+    def normalize(self, clips: Shaped[Tensor, "... C H W"]) -> Float[Tensor, "... C H W"]:
         """`(x - mean) / std` of pixels in 0 to 1, on the clips' own device and in their memory layout.
 
         uint8 is divided by 255 first and becomes float32; floating point is taken to lie in 0 to 1 and keeps its type.
+
+        Raises ConfigError for other types, and for another number of channels than `mean` and `std` have values.
         """
+        if clips.shape[-3] != len(self.mean):
+            raise ConfigError(
+                f"Frames of {clips.shape[-3]} channels cannot be normalised by mean={self.mean} and std={self.std}, "
+                f"which are of {len(self.mean)}. Videos and pictures are read in 3 colours; for frames of your own "
+                "with other channels, set model.preprocessing with a mean and a std for each."
+            )
         if clips.dtype != torch.uint8 and not clips.is_floating_point():
             raise ConfigError(f"pixels of type {clips.dtype} cannot be normalised; give uint8, or float in 0 to 1")
         full = 255.0 if clips.dtype == torch.uint8 else 1.0
@@ -184,8 +192,10 @@ def _validate(given: Preprocessing) -> None:
         raise ConfigError(f"num_frames={given.num_frames} and size={given.size} must both be at least 1")
     if given.short_side < given.size:
         raise ConfigError(f"resize={given.resize} is less than size={given.size}: the crop would not fit; raise it")
-    if len(given.mean) != 3 or len(given.std) != 3 or min(given.std) <= 0:
-        raise ConfigError(f"mean={given.mean} and std={given.std} must have 3 values each, and std above 0")
+    if not given.mean or len(given.mean) != len(given.std) or min(given.std) <= 0:
+        raise ConfigError(
+            f"mean={given.mean} and std={given.std} must have a value for each channel (3 of colours), and std above 0"
+        )
     if not given.scales or not all(0 < scale <= 1 for scale in given.scales):
         raise ConfigError(f"scales={given.scales} must hold at least one number, each above 0 and at most 1")
     if given.interpolation not in _INTERPOLATIONS:

@@ -55,6 +55,8 @@ class Trace:
     """By module name."""
     image: tuple[int, int]
     """Height and width of the input."""
+    channels: int
+    """Of the input."""
     batch: int
     """First axis of folded frames, or of clips."""
     clips: bool
@@ -71,24 +73,49 @@ def trace(model: nn.Module, *, num_frames: int = 8) -> Trace:
 
     Raises UntraceableError.
     """
-    first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)), None)
-    config = getattr(model, "pretrained_cfg", None) or {}
-    channels = config.get("input_size", (first.in_channels if first is not None else 3,))[0]
     # the axes in front of height and width, what they make of the first axis, and whether features have a time axis
-    inputs: list[tuple[tuple[int, ...], int, bool]] = [
-        ((channels, num_frames), BATCH, True),
-        ((num_frames, channels), BATCH, True),
-    ]
-    if not isinstance(first, nn.Conv3d):
-        inputs = [((channels,), BATCH, False), ((num_frames, channels), BATCH * num_frames, False)]
+    inputs: list[tuple[str, int, bool]] = [("CT", BATCH, True), ("TC", BATCH, True)]
+    if not isinstance(_first_convolution(model), nn.Conv3d):
+        inputs = [("C", BATCH, False), ("TC", BATCH * num_frames, False)]
     reasons = []
-    for (height, width), (front, batch, clips) in product(_image_sizes(model), inputs):
+    for size, channels, (front, batch, clips) in product(_image_sizes(model), _image_channels(model), inputs):
+        sides = {"C": channels, "T": num_frames}
         try:
-            return _record(without_data(model), (BATCH, *front, height, width), batch, clips)
+            shape = (BATCH, *(sides[axis] for axis in front), *size)
+            return _record(without_data(model), shape, batch, clips, channels=channels)
         except Exception as error:  # whatever a model that is not ours raises
             said = str(error).strip().splitlines() or [""]
             reasons.append(f"{type(error).__name__}: {said[0]}")
     raise UntraceableError(reasons[0])
+
+
+def image_channels(model: nn.Module) -> int:
+    """Of the images that `model` takes; of one that cannot be followed, what timm says of its architecture, or 3."""
+    likely = _image_channels(model)
+    if len(likely) == 1:
+        return likely[0]
+    try:
+        return trace(model).channels
+    except UntraceableError:
+        return _said_channels(model)
+
+
+def _image_channels(model: nn.Module) -> list[int]:
+    """Those that its images may have, likeliest first: what is said of the architecture, and what the first convolution
+    takes. That is more where the stem folds pixels into channels: 4 x 4 pixels of 3 colours into 48."""
+    first, said = _first_convolution(model), _said_channels(model)
+    if first is None or first.in_channels == said:
+        return [said]
+    return [said, first.in_channels] if first.in_channels % said == 0 else [first.in_channels, said]
+
+
+def _said_channels(model: nn.Module) -> int:
+    config = getattr(model, "pretrained_cfg", None) or {}  # timm's, which stays as it was for in_chans=1
+    return int(config.get("input_size", (3,))[0])
+
+
+def _first_convolution(model: nn.Module) -> nn.Conv2d | nn.Conv3d | None:
+    return next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)), None)
 
 
 def without_data(model: nn.Module) -> nn.Module:
@@ -200,7 +227,7 @@ def _known(func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
     return made, value.new_empty(statistics), value.new_empty(statistics)
 
 
-def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool) -> Trace:
+def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool, *, channels: int = 3) -> Trace:
     recorder = _Recorder()
     passages: dict[str, Passage] = {}
     names = {module: name for name, module in ghost.named_modules()}
@@ -226,4 +253,5 @@ def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool) -
     recorder.add(image, "input", [])
     with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
         ghost(image)
-    return Trace(steps=recorder.steps, passages=passages, image=(shape[-2], shape[-1]), batch=batch, clips=clips)
+    size = (shape[-2], shape[-1])
+    return Trace(steps=recorder.steps, passages=passages, image=size, channels=channels, batch=batch, clips=clips)

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from m2a.insertion import set_num_frames
 from m2a.insertion.insert import get_num_frames
-from m2a.insertion.trace import empty_copy
+from m2a.insertion.trace import empty_copy, image_channels
 from m2a.models import VideoClassifier, is_inflated
 
 
@@ -25,11 +25,12 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int
     ghost = empty_copy(model).requires_grad_(False)
     if isinstance(ghost, VideoClassifier):
         ghost.num_frames = num_frames
-        shape: tuple[int, ...] = (1, num_frames, 3, size, size)
+        shape: tuple[int, ...] = (1, num_frames, len(ghost.preprocessing.mean), size, size)
     else:
         if get_num_frames(ghost) is not None:
             set_num_frames(ghost, num_frames)
-        shape = (1, 3, num_frames, size, size) if is_inflated(ghost) else (num_frames, 3, size, size)
+        channels = image_channels(ghost)
+        shape = (1, channels, num_frames, size, size) if is_inflated(ghost) else (num_frames, channels, size, size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         ghost(torch.empty(shape, device="meta"))
     return counter.get_total_flops() // 2

@@ -22,6 +22,7 @@ from m2a.errors import ClipShapeError, ConfigError
 from m2a.insertion import InsertionReport, set_num_frames
 from m2a.insertion.fold import FrameCount
 from m2a.insertion.insert import site_frames
+from m2a.insertion.trace import image_channels
 from m2a.models import adapters, saving
 from m2a.models.backbones import fixed_size
 from m2a.models.config import ModelConfig
@@ -65,9 +66,10 @@ class VideoClassifier(
 
     Args:
         backbone: any network that takes images (N, 3, H, W), or 3D clips (B, 3, T, H, W), and gives features or class
-            scores; usually one that `m2a.insert` has been at. Its classifier is taken off, in place: by timm's
-            `reset_classifier(0)`, or, when the network ends in a linear layer, that layer is replaced by an identity.
-            Of maps and tokens of features the mean is taken, of a tuple or a dict of outputs the first.
+            scores; usually one that `m2a.insert` has been at. Images may have other channels than 3. Its classifier is
+            taken off, in place: by timm's `reset_classifier(0)`, or, when the network ends in a linear layer, that
+            layer is replaced by an identity. Of maps and tokens of features the mean is taken, of a tuple or a dict of
+            outputs the first.
         num_classes: K.
         num_frames: T. Defaults to what `m2a.insert` was told, else 8. Clips of another length are refused until it is
             set: `model.num_frames = 16`.
@@ -152,17 +154,17 @@ class VideoClassifier(
     def num_classes(self) -> int:
         return self.head.out_features
 
-    def forward(self, clips_BTCHW: Float[Tensor, "B T 3 H W"]) -> Float[Tensor, "B K"]:
+    def forward(self, clips_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B K"]:
         """Scores (before softmax) of normalised clips. Raises ClipShapeError for another rank or length."""
         features_BSF = self.frame_features(clips_BTCHW)
         return self.consensus(self.head(self.dropout(features_BSF)), features_BSF)
 
-    def frame_scores(self, clips_BTCHW: Float[Tensor, "B T 3 H W"]) -> Float[Tensor, "B S K"]:
+    def frame_scores(self, clips_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B S K"]:
         """Scores of every frame, before the consensus; of an inflated backbone, of the S frames that its temporal
         strides leave, and of another 3D network, of the whole clip (S = 1)."""
         return self.head(self.dropout(self.frame_features(clips_BTCHW)))
 
-    def frame_features(self, clips_BTCHW: Float[Tensor, "B T 3 H W"]) -> Float[Tensor, "B S F"]:
+    def frame_features(self, clips_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B S F"]:
         """The backbone's features of every frame, of the same S frames as `frame_scores`."""
         self._check(clips_BTCHW)
         if is_inflated(self.backbone):
@@ -243,12 +245,17 @@ class VideoClassifier(
 
 def default_preprocessing(backbone: nn.Module, *, num_frames: int, size: int | None = None) -> Preprocessing:
     """The backbone's own normalisation constants and input size (timm's `pretrained_cfg`), ImageNet's where it has
-    none."""
+    none. Where its images have other channels than those are of, each has their means."""
     cfg = getattr(backbone, "pretrained_cfg", None) or {}
+    channels = image_channels(backbone)
     native = fixed_size(backbone) or cfg.get("input_size", (3, 224, 224))
     return Preprocessing(
         num_frames=num_frames,
         size=size or native[-1],
-        mean=tuple(cfg.get("mean", (0.485, 0.456, 0.406))),
-        std=tuple(cfg.get("std", (0.229, 0.224, 0.225))),
+        mean=_for_each(channels, cfg.get("mean", (0.485, 0.456, 0.406))),
+        std=_for_each(channels, cfg.get("std", (0.229, 0.224, 0.225))),
     )
+
+
+def _for_each(channels: int, constants: Sequence[float]) -> tuple[float, ...]:
+    return tuple(constants) if len(constants) == channels else (sum(constants) / len(constants),) * channels

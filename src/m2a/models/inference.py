@@ -153,5 +153,5 @@ def _noise(model: VideoClassifier) -> Tensor:
     """A clip of the model's size."""
     (device, dtype), given = kind_of_input(model), model.preprocessing
     generator = torch.Generator().manual_seed(0)
-    clip = torch.randn(1, given.num_frames, 3, given.size, given.size, generator=generator)
+    clip = torch.randn(1, given.num_frames, len(given.mean), given.size, given.size, generator=generator)
     return clip.to(device, dtype)
