@@ -9,10 +9,10 @@ import timm
 import torch
 from torch import Tensor, nn
 from torchvision.models import DenseNet
-from toy_nets import TOYS, PlainNet
+from toy_nets import TOYS, PlainNet, ResidualNet
 
 from m2a.errors import ConfigError, InsertionError, M2AError, NoSitesError, SiteTypeError, SpecError
-from m2a.insertion import get_num_frames, insert
+from m2a.insertion import get_num_frames, insert, remove
 
 
 def assert_refused(net: nn.Module, kind: type[M2AError], message: str, spec: str = "m2a", **options: Any) -> None:
@@ -53,6 +53,33 @@ def test_layers_that_are_given_their_input_by_keyword_are_left_out() -> None:
 
     assert insert(Chain(every=False), "tsm", num_frames=3).sites == ["c"]
     assert_refused(Chain(every=True), NoSitesError, "has neither residual branches nor a convolution behind its first")
+
+
+class OwnMechanism(nn.Conv2d):
+    """A layer with a child of that name."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.mechanism = nn.Conv2d(11, 11, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.mechanism(x))
+
+
+def test_a_child_called_mechanism_is_not_replaced() -> None:
+    net = ResidualNet()
+    net.open[1] = OwnMechanism(11, 13, 3, padding=1)
+    assert_refused(
+        net,
+        SiteTypeError,
+        r"'open\.1', a OwnMechanism, has a Conv2d of its own called 'mechanism', the name that a mechanism is put "
+        r"there under\. Give yours another name, or name other layers with where=\.",
+        where=["open.1"],
+    )
+    insert(net, "m2a", num_frames=3, reduction=2, where=["open.2"])
+    assert remove(net) is net
+    assert isinstance(net.open[1].mechanism, nn.Conv2d)
+    assert not hasattr(net.open[2], "mechanism")
 
 
 def test_a_model_that_takes_no_images() -> None:

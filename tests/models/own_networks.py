@@ -111,6 +111,17 @@ class Deep(Residual):
         super().__init__(nn.Sequential(nn.Linear(11, 17), nn.ReLU(), nn.Linear(17, 13)))
 
 
+class Mechanical(Residual):
+    """Has a layer called as mechanisms are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mechanism = nn.Conv2d(11, 11, 1)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.mechanism(super().features(x))
+
+
 class Tied(Residual):
     """The first two branches are one."""
 

@@ -15,7 +15,7 @@ from tiny import VISIBLE, clips, tiny
 
 from full_disk import files_of_at_most
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
-from m2a.models import VideoClassifier, create_model, load, parameter_groups
+from m2a.models import VideoClassifier, adapters, create_model, load, load_image_weights, parameter_groups
 
 
 @pytest.fixture
@@ -154,6 +154,37 @@ def test_an_adapter_beside_a_network_of_ones_own(tmp_path: Path) -> None:
     torch.save(weights, tmp_path / "image.pth")  # or from their file
     found = load(tmp_path, backbone=own.Residual(), image_weights=tmp_path / "image.pth")
     assert torch.equal(found(x), model(x))
+
+
+def test_a_layer_that_is_only_called_mechanism_is_the_networks(tmp_path: Path) -> None:
+    def build() -> VideoClassifier:
+        return create_model(network, num_classes=5, num_frames=3, reduction=2, freeze_backbone=True).eval()
+
+    network = own.Mechanical()
+    weights = {key: value.clone() for key, value in network.state_dict().items()}
+    model = build().train()
+    assert not any(parameter.requires_grad for parameter in network.mechanism.parameters())
+    assert not network.mechanism.training
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = parameter_groups(model.requires_grad_(True), lr=1.0)
+    of_mechanism = {names[id(p)] for group in groups if group["name"].startswith("mechanism") for p in group["params"]}
+    assert of_mechanism
+    assert not any(name.startswith("backbone.mechanism.") for name in of_mechanism)
+    adapters.freeze(model)
+    model.save_adapter(tmp_path)
+    kept = safetensors.torch.load_file(tmp_path / adapters.ADAPTER)
+    assert not any(key.startswith("backbone.mechanism.") for key in kept)
+    torch.nn.init.zeros_((other := own.Mechanical()).mechanism.weight)
+    other.load_state_dict(weights | {"mechanism.weight": other.mechanism.weight})
+    with pytest.raises(CheckpointError, match=r"other image weights"):
+        load(tmp_path, backbone=other)
+    (again := own.Mechanical()).load_state_dict(weights)
+    x = clips()
+    assert torch.equal(load(tmp_path, backbone=again)(x), model.eval()(x))
+    del weights["mechanism.weight"]
+    torch.save(weights, tmp_path / "image.pth")
+    with pytest.raises(CheckpointError, match=r"Not in the file: mechanism\.weight\."):
+        load_image_weights(own.Mechanical(), tmp_path / "image.pth")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

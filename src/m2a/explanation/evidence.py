@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from m2a.insertion.insert import MECHANISM
+from m2a.insertion.insert import mechanisms_of
 from m2a.mechanisms import (
     FrameAttention,
     FrameDifference,
@@ -101,11 +101,8 @@ def observed(backbone: nn.Module) -> Iterator[list[tuple[str, nn.Module, Tensor]
         return keep
 
     try:
-        for name, layer in backbone.named_modules():
-            if name.rpartition(".")[2] != MECHANISM:
-                continue
-            site = name.rpartition(".")[0]
-            for part in layer if isinstance(layer, nn.Sequential) else [layer]:
+        for site, mechanism in mechanisms_of(backbone):
+            for part in mechanism if isinstance(mechanism, nn.Sequential) else [mechanism]:
                 if not isinstance(part, nn.Identity):
                     handles.append(part.register_forward_pre_hook(keeper(site)))
         yield seen

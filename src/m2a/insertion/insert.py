@@ -8,7 +8,7 @@ runs, and `remove` leaves no trace.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -61,8 +61,8 @@ def insert(
     Raises:
         SpecError: the mechanism or an option is unknown.
         NoSitesError: no layer matched.
-        SiteTypeError: a named layer cannot carry a mechanism, or the network's tokens are in no order that this one
-            could use.
+        SiteTypeError: a named layer cannot carry a mechanism, or has a child of its own called `mechanism`, or the
+            network's tokens are in no order that this one could use.
         AlreadyInsertedError: the model carries mechanisms already.
         WrappedModelError: the model is compiled, scripted or wrapped (DDP, FSDP, DataParallel), has lazy layers, or its
             default sites would lie inside adapters (LoRA).
@@ -71,6 +71,7 @@ def insert(
     parse_spec(spec)
     _check_given(model, num_frames, position)
     found = find_sites(model, where, position, num_frames=num_frames)
+    _check_names(found)
     if where is None:
         check_outside_adapters(model, [site.name for site in found.sites])
     if sees_neighbours(spec):
@@ -129,6 +130,17 @@ def _check_given(model: nn.Module, num_frames: int, position: str) -> None:
         )
 
 
+def _check_names(found: Found) -> None:
+    """Raises SiteTypeError where a layer has something by the name that a mechanism gets."""
+    for site in found.sites:
+        if hasattr(site.layer, MECHANISM):
+            own = type(getattr(site.layer, MECHANISM)).__name__
+            raise SiteTypeError(
+                f"{site.name!r}, a {type(site.layer).__name__}, has a {own} of its own called {MECHANISM!r}, the name "
+                "that a mechanism is put there under. Give yours another name, or name other layers with where=."
+            )
+
+
 def _check_order(model: nn.Module, found: Found, spec: str) -> None:
     """Raises SiteTypeError where what is beside a place in the features is not beside it in the image."""
     mixed = next((site.name for site in found.sites if not site.row_by_row), None)
@@ -175,8 +187,8 @@ def set_num_frames(model: nn.Module, num_frames: int) -> None:
     counts = site_frames(model)
     if not counts:
         raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; call m2a.insert first.")
-    for name, layer in _carriers(model):
-        bound = next((m for m in layer.get_submodule(MECHANISM).modules() if isinstance(m, TemporalAdaptive)), None)
+    for name, mechanism in mechanisms_of(model):
+        bound = next((m for m in mechanism.modules() if isinstance(m, TemporalAdaptive)), None)
         if bound is not None and num_frames != get_num_frames(model):
             raise ConfigError(
                 f"The TAM at {name!r} has the number of frames in the shape of its weights, so num_frames cannot be "
@@ -201,6 +213,18 @@ def get_num_frames(model: nn.Module) -> int | None:
 def insertions(model: nn.Module) -> dict[str, Inserted]:
     """What `insert` was told, by the name of each site as it is now, in the model's order."""
     return {name: hook.inserted for name, layer in _carriers(model) for hook in _site_hooks(layer)}
+
+
+def mechanisms_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """What `insert` put into `model`, by the names of the sites; not what is called so without it."""
+    return [(name, layer.get_submodule(MECHANISM)) for name, layer in _carriers(model)]
+
+
+def belongs_to_mechanism(model: nn.Module) -> Callable[[str], bool]:
+    """Tells by the name of a parameter, a buffer or a module of `model` whether it is of what `insert` put there."""
+    layers = model.named_modules(remove_duplicate=False)  # state dicts have each name of a layer that is shared
+    of = tuple(f"{name}.{MECHANISM}.".lstrip(".") for name, layer in layers if any(_site_hooks(layer)))
+    return lambda name: f"{name}.".startswith(of)
 
 
 def _carriers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -16,7 +16,7 @@ from huggingface_hub.constants import CONFIG_NAME
 from torch import Tensor, nn
 
 from m2a.errors import CheckpointError, ConfigError
-from m2a.insertion.insert import MECHANISM
+from m2a.insertion.insert import belongs_to_mechanism, mechanisms_of
 from m2a.models.weights import load_whole
 
 if TYPE_CHECKING:
@@ -25,34 +25,30 @@ if TYPE_CHECKING:
 ADAPTER = "adapter.safetensors"
 
 
-def is_of_mechanism(name: str) -> bool:
-    """Whether a parameter, a buffer or a module belongs to a mechanism, by its name in the backbone."""
-    return MECHANISM in name.split(".")
-
-
 def freeze(model: VideoClassifier) -> None:
     """Takes the gradient from the backbone's own parameters, and puts its own modules into evaluation mode."""
-    for name, parameter in model.backbone.named_parameters():
-        if not is_of_mechanism(name):
-            parameter.requires_grad_(False)
+    for parameter in _parameters_itself(model.backbone):
+        parameter.requires_grad_(False)
     keep_still(model, model.training)
+
+
+def _parameters_itself(backbone: nn.Module) -> list[nn.Parameter]:
+    of_mechanism = belongs_to_mechanism(backbone)
+    return [parameter for name, parameter in backbone.named_parameters() if not of_mechanism(name)]
 
 
 def keep_still(model: VideoClassifier, mode: bool) -> None:
     """The backbone in evaluation mode, its mechanisms in `mode`."""
     model.backbone.eval()
-    for name, module in model.backbone.named_modules():
-        if name.rpartition(".")[2] == MECHANISM:
-            module.train(mode)
+    for _, mechanism in mechanisms_of(model.backbone):
+        mechanism.train(mode)
 
 
 def save(model: VideoClassifier, folder: Path) -> None:
     """See `VideoClassifier.save_adapter`."""
     from m2a.models import saving  # it imports this module
 
-    if not model.backbone_frozen or any(
-        p.requires_grad for name, p in model.backbone.named_parameters() if not is_of_mechanism(name)
-    ):
+    if not model.backbone_frozen or any(parameter.requires_grad for parameter in _parameters_itself(model.backbone)):
         raise ConfigError(
             "The backbone of this model is not frozen, so an adapter alone would not give the model back. Make it with "
             "freeze_backbone=True, or save the whole model with save_pretrained."
@@ -72,14 +68,15 @@ def load(model: VideoClassifier, content: Mapping[str, Any], state: Mapping[str,
             f"{source} was trained beside other image weights than these (by their SHA-256), and would be wrong here. "
             "Give the file it was trained with as image_weights=, on the command line --image-weights."
         )
-    missing = {key: value for key, value in model.state_dict().items() if key not in adapter_state(model)}
+    expected = adapter_state(model)
+    missing = {key: value for key, value in model.state_dict().items() if key not in expected}
     load_whole(model, {**missing, **state}, source)
 
 
 def adapter_state(model: VideoClassifier) -> dict[str, Tensor]:
     """The tensors of an adapter."""
-    state = model.state_dict()
-    return {key: value for key, value in state.items() if not key.startswith("backbone.") or is_of_mechanism(key)}
+    state, of_mechanism = model.state_dict(), belongs_to_mechanism(model)
+    return {key: value for key, value in state.items() if not key.startswith("backbone.") or of_mechanism(key)}
 
 
 def _is_of(backbone: nn.Module, expected: str, dtype: torch.dtype) -> bool:
@@ -89,8 +86,9 @@ def _is_of(backbone: nn.Module, expected: str, dtype: torch.dtype) -> bool:
         return True
     if fingerprint(backbone, dtype) != expected:
         return False
+    of_mechanism = belongs_to_mechanism(backbone)
     for name, tensor in backbone.state_dict().items():
-        if tensor.is_floating_point() and not is_of_mechanism(name):
+        if tensor.is_floating_point() and not of_mechanism(name):
             tensor.copy_(tensor.to(dtype))
     return True
 
@@ -98,9 +96,9 @@ def _is_of(backbone: nn.Module, expected: str, dtype: torch.dtype) -> bool:
 def fingerprint(backbone: nn.Module, dtype: torch.dtype | None = None) -> str:
     """SHA-256 of the image network's names, shapes and values, mechanisms and counters left out: wherever it lies and
     in whichever memory format; with `dtype`, as it were in that precision."""
-    digest = hashlib.sha256()
+    digest, of_mechanism = hashlib.sha256(), belongs_to_mechanism(backbone)
     for name, tensor in sorted(backbone.state_dict().items()):
-        if is_of_mechanism(name) or name.endswith("num_batches_tracked"):  # older files have no counters
+        if of_mechanism(name) or name.endswith("num_batches_tracked"):  # older files have no counters
             continue
         tensor = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from m2a.errors import ConfigError
-from m2a.models.adapters import is_of_mechanism
+from m2a.insertion.insert import belongs_to_mechanism
 from m2a.models.classifier import VideoClassifier
 
 Part = Literal["mechanism", "backbone", "head"]
@@ -45,11 +45,12 @@ def parameter_groups(
     lr_scales = dict(lr_scales or {})
     if unknown := sorted(set(lr_scales) - set(get_args(Part))):
         raise ConfigError(f"lr_scales has {', '.join(unknown)}; the parts are {', '.join(get_args(Part))}.")
-    still = _without_decay(model)
+    still, of_mechanism = _without_decay(model), belongs_to_mechanism(model)
     members: dict[tuple[str, bool], list[nn.Parameter]] = {(p, d): [] for p in get_args(Part) for d in (True, False)}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            members[_part(name), decay_all or (parameter.ndim > 1 and name not in still)].append(parameter)
+            decays = decay_all or (parameter.ndim > 1 and name not in still)
+            members[_part(name, of_mechanism(name)), decays].append(parameter)
     if not any(members.values()):
         raise ConfigError("Every parameter of the model is frozen, so there is nothing to train.")
     return [
@@ -64,10 +65,10 @@ def parameter_groups(
     ]
 
 
-def _part(name: str) -> Part:
+def _part(name: str, of_mechanism: bool) -> Part:
     if not name.startswith("backbone."):
         return "head"
-    return "mechanism" if is_of_mechanism(name) else "backbone"
+    return "mechanism" if of_mechanism else "backbone"
 
 
 def _without_decay(model: VideoClassifier) -> set[str]:

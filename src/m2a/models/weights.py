@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from m2a.errors import CheckpointError, NotFoundError
+from m2a.insertion.insert import belongs_to_mechanism
 from m2a.models.frame_features import find_classifier
 
 _NESTED = ("state_dict", "model", "state_dict_ema", "model_ema")
@@ -78,7 +79,8 @@ def load_image_weights(network: nn.Module, path: str | Path) -> None:
         for key, value in state.items()
         if not (key.startswith(head) and (key not in own or own[key].shape != value.shape))
     }
-    missing = [key for key in own if key not in state and ".mechanism." not in key and not key.startswith(head)]
+    of_mechanism = belongs_to_mechanism(network)
+    missing = [key for key in own if key not in state and not of_mechanism(key) and not key.startswith(head)]
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]  # older files have none
     unexpected = [key for key in state if key not in own]
     wrong = [key for key in state if key in own and own[key].shape != state[key].shape]
