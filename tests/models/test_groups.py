@@ -44,6 +44,30 @@ def test_biases_norms_and_position_embeddings_do_not_decay() -> None:
     assert {group["weight_decay"] for group in everything} == {1}
 
 
+@pytest.mark.parametrize("part", ["model", "backbone"])
+def test_a_compiled_model_has_the_same_groups(part: str) -> None:
+    model = create_model("vit_tiny_patch16_224", num_classes=5, backbone_options=VIT)
+    options = {"lr": 1.0, "weight_decay": 1.0, "lr_scales": {"backbone": 0.1, "mechanism": 10.0}}
+    expected = parameter_groups(model, **options)
+    if part == "backbone":
+        model.backbone = torch.compile(model.backbone)
+    groups = parameter_groups(torch.compile(model) if part == "model" else model, **options)
+    for group, other in zip(groups, expected, strict=True):
+        assert (group["name"], group["lr"], group["weight_decay"]) == (
+            other["name"],
+            other["lr"],
+            other["weight_decay"],
+        )
+        assert all(one is two for one, two in zip(group["params"], other["params"], strict=True))
+
+
+def test_other_models_are_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"takes a VideoClassifier, .* got a ResNet\. Give the model inside: of Distr"
+    ):
+        parameter_groups(timm.create_model("resnet10t"), lr=1.0)
+
+
 def test_a_norm_over_several_axes_does_not_decay() -> None:
     net = timm.create_model("resnet10t", channels=(8, 8, 16, 16))
     net.layer4.append(nn.LayerNorm((1, 1)))

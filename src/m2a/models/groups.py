@@ -13,11 +13,12 @@ from m2a.insertion.insert import belongs_to_mechanism
 from m2a.models.classifier import VideoClassifier
 
 Part = Literal["mechanism", "backbone", "head"]
+_COMPILED = "_orig_mod"  # under which torch.compile keeps a module
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def parameter_groups(
-    model: VideoClassifier,
+    model: nn.Module,
     *,
     lr: float,
     weight_decay: float = 0.0,
@@ -31,7 +32,7 @@ def parameter_groups(
     `no_weight_decay()` (position embeddings, say) do not decay.
 
     Args:
-        model: of `create_model`.
+        model: a `VideoClassifier`, also as `torch.compile` gives it.
         lr: learning rate.
         weight_decay: of the parameters that decay.
         lr_scales: multiples of `lr` for parts, such as `{"backbone": 0.1}`; 1 where a part is not named.
@@ -40,8 +41,9 @@ def parameter_groups(
     Returns:
         dicts with `params`, `lr`, `weight_decay` and `name` ("mechanism", "mechanism (no decay)", ...).
 
-    Raises ConfigError for an unknown part in `lr_scales`, and when nothing is left to train.
+    Raises ConfigError for another model, for an unknown part in `lr_scales`, and when nothing is left to train.
     """
+    model = _classifier(model)
     lr_scales = dict(lr_scales or {})
     if unknown := sorted(set(lr_scales) - set(get_args(Part))):
         raise ConfigError(f"lr_scales has {', '.join(unknown)}; the parts are {', '.join(get_args(Part))}.")
@@ -65,6 +67,16 @@ def parameter_groups(
     ]
 
 
+def _classifier(model: nn.Module) -> VideoClassifier:
+    inside = getattr(model, _COMPILED, model)  # names of a compiled model's parameters begin with another word
+    if not isinstance(inside, VideoClassifier):
+        raise ConfigError(
+            f"parameter_groups takes a VideoClassifier, as m2a.create_model makes it, or a compiled one; got a "
+            f"{type(model).__name__}. Give the model inside: of DistributedDataParallel, model.module."
+        )
+    return inside
+
+
 def _part(name: str, of_mechanism: bool) -> Part:
     if not name.startswith("backbone."):
         return "head"
@@ -74,7 +86,8 @@ def _part(name: str, of_mechanism: bool) -> Part:
 def _without_decay(model: VideoClassifier) -> set[str]:
     """Names of parameters that do not decay although they have several axes."""
     named: Iterable[str] = getattr(model.backbone, "no_weight_decay", tuple)()
-    found = {f"backbone.{name}" for name in named}
+    inside = f"{_COMPILED}." if hasattr(model.backbone, _COMPILED) else ""
+    found = {f"backbone.{inside}{name}" for name in named}
     for module_name, module in model.named_modules():
         if isinstance(module, _NORMS):
             found |= {f"{module_name}.{name}" for name, _ in module.named_parameters(recurse=False)}
