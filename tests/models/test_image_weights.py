@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import own_networks
 import pytest
 import safetensors.torch
 import timm
 import torch
+import torchvision
 from tiny import CHANNELS, VISIBLE, tiny
 from torch import Tensor, nn
 
@@ -77,6 +79,39 @@ def test_into_a_network_that_carries_mechanisms_and_a_classifier(tmp_path: Path)
     same = timm.create_model("resnet10t", num_classes=11, **VISIBLE)
     load_image_weights(same, written(tmp_path / "same.pth", same_size))
     assert all(torch.equal(value, same_size[key]) for key, value in same.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: torchvision.models.SwinTransformer(  # its classifier is called head
+            patch_size=[4, 4], embed_dim=8, depths=[1, 1], num_heads=[1, 2], window_size=[2, 2], num_classes=11
+        ),
+        lambda: torchvision.models.VisionTransformer(32, 8, 4, 1, 8, 16, num_classes=11),  # heads.head
+        lambda: torchvision.models.squeezenet1_1(num_classes=11),  # classifier.1, a convolution
+        own_networks.Residual,
+        own_networks.Deep,
+    ],
+    ids=["swin", "vit", "squeezenet", "own", "deep"],
+)
+def test_when_the_classifier_is_off_it_is_left_over(tmp_path: Path, build: Callable[[], nn.Module]) -> None:
+    """Whatever it is called; other layers that the network has not are not."""
+    state = build().state_dict()
+    model = VideoClassifier(build(), 5)
+    load_image_weights(model.backbone, written(tmp_path / "image.pth", state))
+    own = model.backbone.state_dict()
+    assert 0 < len(own) < len(state)
+    assert all(torch.equal(value, state[key]) for key, value in own.items())
+    more = written(tmp_path / "more.pth", state | {"wings.weight": torch.zeros(7, 5)})
+    with pytest.raises(CheckpointError, match=r"Not in the model: wings\.weight\."):
+        load_image_weights(model.backbone, more)
+
+
+def test_a_norm_that_the_network_has_not_is_no_classifier(tmp_path: Path) -> None:
+    net, other = (own_networks.Residual(nn.Identity()) for _ in range(2))
+    other.head = nn.BatchNorm1d(11)
+    with pytest.raises(CheckpointError, match=r"Not in the model: head\.weight, head\.bias"):
+        load_image_weights(net, written(tmp_path / "image.pth", other.state_dict()))
 
 
 def test_old_checkpoints_without_batch_counters(tmp_path: Path) -> None:

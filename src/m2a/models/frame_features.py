@@ -72,14 +72,32 @@ def find_classifier(network: nn.Module) -> str:
         step = _traced(network).passages[""].made
     except ConfigError:
         return ""
-    rectified = False
-    while step is not None and step.operation in _PASSING | {"relu"} and len(step.sources) == 1:
-        rectified |= step.operation == "relu"
-        step = step.sources[0]
-    if step is None or not _is_linear(step, network):
+    *passing, last = _way_back(step)
+    if last is None or not _is_linear(last, network):
         return ""
-    hidden = rectified and step.operation != "convolution"  # SqueezeNet rectifies its scores; else it is a hidden layer
-    return "" if hidden else step.module
+    rectified = any(step.operation == "relu" for step in passing if step is not None)
+    hidden = rectified and last.operation != "convolution"  # SqueezeNet rectifies its scores; else it is a hidden layer
+    return "" if hidden else last.module
+
+
+def removed_classifiers(network: nn.Module) -> list[str]:
+    """Names of the identities at the end of a network: one of them `without_classifier` may have left there."""
+    try:
+        record = _traced(network)
+    except ConfigError:
+        return []
+    ends = _way_back(record.passages[""].made)
+    identities = (name for name, layer in network.named_modules() if isinstance(layer, nn.Identity))
+    return [name for name in identities if name in record.passages and record.passages[name].given in ends]
+
+
+def _way_back(step: Step | None) -> list[Step | None]:
+    """From a network's output through what scores pass, to the layer that may have made them, or to nothing."""
+    way = [step]
+    while step is not None and step.operation in _PASSING | {"relu"} and len(step.sources) == 1:
+        step = step.sources[0]
+        way.append(step)
+    return way
 
 
 def _is_linear(step: Step, network: nn.Module) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from m2a.errors import CheckpointError, NotFoundError
 from m2a.insertion.insert import belongs_to_mechanism
-from m2a.models.frame_features import find_classifier
+from m2a.models.frame_features import find_classifier, removed_classifiers
 
 _NESTED = ("state_dict", "model", "state_dict_ema", "model_ema")
 
@@ -73,7 +73,7 @@ def load_image_weights(network: nn.Module, path: str | Path) -> None:
             f"{path} was saved with another mechanism inside: {_some(foreign)} have no place here. Load it with "
             "m2a.load, or give a plain image checkpoint."
         )
-    head = _classifier_names(network)
+    head = _classifier_names(network, state)
     state = {
         key: value
         for key, value in state.items()
@@ -100,10 +100,17 @@ def load_whole(model: nn.Module, state: Mapping[str, Tensor], source: str | Path
     model.load_state_dict(dict(state))
 
 
-def _classifier_names(network: nn.Module) -> tuple[str, ...]:
+def _classifier_names(network: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
     config: Any = getattr(network, "pretrained_cfg", None) or {}
-    names = config.get("classifier") or find_classifier(network) or ("fc", "classifier", "head.fc")
+    names = config.get("classifier") or _taken_off(network, state) or find_classifier(network)
+    names = names or ("fc", "classifier", "head.fc")
     return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
+
+
+def _taken_off(network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """The identities at the end of the network for which the checkpoint has a linear layer, or a 1 x 1 convolution."""
+    weights = {name: state.get(f"{name}.weight") for name in removed_classifiers(network)}
+    return [name for name, weight in weights.items() if weight is not None and weight.ndim in (2, 4)]
 
 
 def _misfit(
