@@ -145,8 +145,15 @@ def test_an_adapter_beside_a_network_of_ones_own(tmp_path: Path) -> None:
     model.save_adapter(tmp_path)
     with pytest.raises(ConfigError, match=r"which its files cannot build\. Build it, without m2a\.insert"):
         load(tmp_path)
+    other = own.Residual()
+    structure, before = repr(other), {key: value.clone() for key, value in other.state_dict().items()}
     with pytest.raises(CheckpointError, match=r"other image weights"):
-        load(tmp_path, backbone=own.Residual())
+        load(tmp_path, backbone=other)
+    torch.save(own.Residual().state_dict(), tmp_path / "wrong.pth")
+    with pytest.raises(CheckpointError, match=r"other image weights"):
+        load(tmp_path, backbone=other, image_weights=tmp_path / "wrong.pth")
+    assert repr(other) == structure
+    assert all(torch.equal(value, before[key]) for key, value in other.state_dict().items())
     again = own.Residual()
     again.load_state_dict(weights)
     x = clips()

@@ -271,6 +271,30 @@ def test_views_of_one_tensor_are_saved(tmp_path: Path) -> None:
     assert torch.equal(again(x), model(x))
 
 
+@pytest.mark.parametrize("wrong", ["a backbone of another width", "a file that is cut off", "a file of another model"])
+def test_a_network_of_ones_own_is_as_it_was_where_it_cannot_be_loaded(tmp_path: Path, wrong: str) -> None:
+    made = create_model(own_networks.Residual(), num_classes=5, num_frames=3, reduction=2).eval()
+    made.save_pretrained(tmp_path)
+    network, path = own_networks.Residual(), tmp_path / "model.safetensors"
+    content = path.read_bytes()
+    if wrong == "a backbone of another width":
+        network.branches[0] = torch.nn.Conv2d(11, 11, 3, padding=1)
+    elif wrong == "a file that is cut off":
+        path.write_bytes(content[:1000])
+    else:
+        path.write_bytes(safetensors.torch.save({"a": torch.zeros(7)}))
+    structure, state = repr(network), {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(CheckpointError):
+        load(tmp_path, backbone=network)
+    assert repr(network) == structure
+    assert get_num_frames(network) is None
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in state.items())
+    if wrong != "a backbone of another width":
+        path.write_bytes(content)
+        x = clips()
+        assert torch.equal(load(tmp_path, backbone=network)(x), made(x))
+
+
 def test_weights_of_another_mechanism(tmp_path: Path) -> None:
     _, folder = saved(tmp_path)
     tiny(mechanism="tsm", shift_div=4).save_pretrained(tmp_path / "tsm")

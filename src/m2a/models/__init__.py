@@ -44,7 +44,7 @@ def load(
         path_or_hub_name: a folder that `save_pretrained`, `save_adapter` or `m2a train` wrote, or a model on the
             Hugging Face hub.
         backbone: for a model around a network of your own: that network, built as it was for `create_model`. Changed in
-            place.
+            place; on an error it is as it was.
         image_weights: for an adapter: the image checkpoint it was trained beside, when it is not where it was.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from m2a.errors import CheckpointError, ConfigError, NotFoundError, WeightsUnava
 from m2a.models import adapters
 from m2a.models.config import ModelConfig
 from m2a.models.live import live_config
+from m2a.models.restoring import as_it_was_on_error
 from m2a.models.weights import load_whole, read_state_dict
 
 if TYPE_CHECKING:
@@ -124,18 +125,21 @@ def load(
     pretrained: bool | str | Path = image_weights or False  # a network of one's own may have its weights in it
     if of_adapter and backbone is None and not pretrained:
         pretrained = _image_weights(model_id, config)
-    model = build(
-        config,
-        backbone,
-        pretrained=pretrained,
-        size=preprocessing.size,
-        labels=content["class_names"],
-        preprocessing=preprocessing,
-    )
-    if of_adapter:
-        adapters.load(model, content, read_state_dict(weights_path), weights_path)
-    else:
-        load_whole(model, read_state_dict(weights_path), weights_path)
+    # an adapter brings image weights, or rounds those that are there; a whole model's are put in when they fit
+    kept = nullcontext() if backbone is None else as_it_was_on_error(backbone, values=of_adapter)
+    with kept:
+        model = build(
+            config,
+            backbone,
+            pretrained=pretrained,
+            size=preprocessing.size,
+            labels=content["class_names"],
+            preprocessing=preprocessing,
+        )
+        if of_adapter:
+            adapters.load(model, content, read_state_dict(weights_path), weights_path)
+        else:
+            load_whole(model, read_state_dict(weights_path), weights_path)
     return model.eval()
 
 
