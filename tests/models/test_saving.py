@@ -61,6 +61,26 @@ def test_a_round_trip(tmp_path: Path, changes: dict[str, Any]) -> None:
         assert repr(again) == repr(model)
 
 
+def test_options_that_from_pretrained_has_not(tmp_path: Path) -> None:
+    model, folder = saved(tmp_path)
+    message = (
+        r"from_pretrained has no num_classes, config, wings; its options are backbone, image_weights, .*revision.*\. "
+        r"What a model is comes from its config\.json: change it once it is loaded"
+    )
+    with pytest.raises(ConfigError, match=message):
+        VideoClassifier.from_pretrained(folder, num_classes=7, config=model.config, wings=2, revision="main")
+    hubs = {"revision": "main", "token": None, "cache_dir": tmp_path, "force_download": False, "local_files_only": True}
+    x = clips()
+    assert torch.equal(VideoClassifier.from_pretrained(folder, **hubs)(x), model(x))
+
+
+def test_from_pretrained_takes_what_load_takes(tmp_path: Path) -> None:
+    made = create_model(own_networks.Residual(), num_classes=5, num_frames=3, reduction=2).eval()
+    made.save_pretrained(tmp_path)
+    x = clips()
+    assert torch.equal(VideoClassifier.from_pretrained(tmp_path, backbone=own_networks.Residual())(x), made(x))
+
+
 def test_it_is_the_boundary_that_travels(tmp_path: Path) -> None:
     zero, folder = saved(tmp_path, boundary="zero")
     wrap = tiny()

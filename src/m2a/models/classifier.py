@@ -239,6 +239,16 @@ class VideoClassifier(
         saving.save(self, save_directory)
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> VideoClassifier:
+        """As `m2a.load`, with huggingface_hub's options besides (`revision`, `token`, ...). What a model is comes from
+        its `config.json`.
+
+        Raises ConfigError for options that there are not, and what `m2a.load` raises.
+        """
+        saving.check_options(options)
+        return super().from_pretrained(pretrained_model_name_or_path, **options)
+
+    @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> VideoClassifier:
         return saving.load(model_id, **options)
 

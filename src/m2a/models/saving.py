@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import ModelHubMixin, hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import HFValidationError
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from m2a.models.classifier import VideoClassifier
 
 _FORMAT = 1
+_OWN_OPTIONS = ("backbone", "image_weights")
+"""Of `from_pretrained`, beside huggingface_hub's."""
 
 
 def save(model: VideoClassifier, folder: Path) -> None:
@@ -141,6 +144,18 @@ def load(
         else:
             load_whole(model, read_state_dict(weights_path), weights_path)
     return model.eval()
+
+
+def check_options(options: Iterable[str]) -> None:
+    """Raises ConfigError for options that `from_pretrained` has not: neither ours nor huggingface_hub's."""
+    of_hub = inspect.signature(ModelHubMixin.from_pretrained).parameters.values()
+    known = [*_OWN_OPTIONS, *(option.name for option in of_hub if option.kind is option.KEYWORD_ONLY)]
+    if unknown := [option for option in options if option not in known]:
+        raise ConfigError(
+            f"from_pretrained has no {', '.join(unknown)}; its options are {', '.join(known)}. What a model is comes "
+            "from its config.json: change it once it is loaded (model.num_frames = 16, model.head = ...), or make "
+            "another with m2a.create_model."
+        )
 
 
 def is_adapter(model_id: str) -> bool:
