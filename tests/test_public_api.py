@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import torch
 import m2a
 from m2a import errors
 
+ROOT = Path(__file__).parents[1]
 PACKAGES = [
     "m2a", "m2a.app", "m2a.data", "m2a.data.synthetic", "m2a.evaluation", "m2a.explanation", "m2a.insertion",
     "m2a.interop", "m2a.measurement", "m2a.mechanisms", "m2a.models", "m2a.recipes", "m2a.training",
@@ -53,6 +57,20 @@ def test_the_first_thing_one_tries() -> None:
     assert m2a.create_mechanism("tsm", channels=16)(torch.randn(2, 3, 16, 5, 7)).shape == (2, 3, 16, 5, 7)
 
 
+def test_packages_are_there_after_the_import_alone_and_loaded_on_first_use() -> None:
+    """In a process of its own: here others have imported them."""
+    code = (
+        "import sys, m2a; assert 'torch' not in sys.modules; assert m2a.models.for_inference; assert m2a.training.fit; "
+        "assert m2a.evaluation.evaluate; assert m2a.insertion.find_sites"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    shown = {
+        name for page in (ROOT / "docs").rglob("*.md") for name in re.findall(r"m2a\.(\w+)", page.read_text("utf-8"))
+    }
+    packages = {info.name for info in pkgutil.iter_modules(m2a.__path__) if info.ispkg}
+    assert shown & packages - {"cli"} <= set(m2a.__all__)
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_public_name_is_there_and_documented(package: str) -> None:
     module = importlib.import_module(package)
@@ -88,7 +106,7 @@ def test_the_package_is_typed() -> None:
 
 def test_torch_has_what_we_ask_of_it() -> None:
     """`_top_saved_tensors_default_hooks` came with 2.8: with what pip may install besides, nothing could be trained."""
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     oldest = dict(requirement.split(">=") for requirement in project["dependencies"])
     assert tuple(map(int, oldest["torch"].split("."))) >= (2, 8)
     assert tuple(map(int, oldest["torchvision"].split("."))) >= (0, 23)

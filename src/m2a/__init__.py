@@ -19,8 +19,17 @@ if TYPE_CHECKING:
     from m2a import app as app
     from m2a import data as data
     from m2a import errors as errors
+    from m2a import evaluation as evaluation
+    from m2a import explanation as explanation
+    from m2a import insertion as insertion
     from m2a import interop as interop
+    from m2a import measurement as measurement
     from m2a import mechanisms as mechanisms
+    from m2a import models as models
+    from m2a import recipes as recipes
+    from m2a import reporting as reporting
+    from m2a import training as training
+    from m2a import workflows as workflows
     from m2a.explanation import explain as explain
     from m2a.insertion import InsertionReport as InsertionReport
     from m2a.insertion import insert as insert
@@ -52,7 +61,22 @@ _HOMES = {
     "remove": "m2a.insertion",
     "set_num_frames": "m2a.insertion",
 }
-_MODULES = ("app", "data", "errors", "interop", "mechanisms")
+_MODULES = (
+    "app",
+    "data",
+    "errors",
+    "evaluation",
+    "explanation",
+    "insertion",
+    "interop",
+    "measurement",
+    "mechanisms",
+    "models",
+    "recipes",
+    "reporting",
+    "training",
+    "workflows",
+)
 __all__ = [
     "InsertionReport",
     "VideoClassifier",
@@ -63,16 +87,25 @@ __all__ = [
     "create_model",
     "data",
     "errors",
+    "evaluation",
     "explain",
+    "explanation",
     "inflate",
     "insert",
+    "insertion",
     "interop",
     "list_mechanisms",
     "load",
+    "measurement",
     "mechanisms",
+    "models",
     "parameter_groups",
+    "recipes",
     "remove",
+    "reporting",
     "set_num_frames",
+    "training",
+    "workflows",
 ]
 
 
