@@ -119,6 +119,24 @@ def test_a_classifier_put_together_by_hand() -> None:
     assert VideoClassifier(timm.create_model("resnet10t", **CHANNELS), 5).num_frames == 8
 
 
+@pytest.mark.parametrize("num_frames", [0, -1])
+def test_clips_have_frames(num_frames: int) -> None:
+    net = timm.create_model("resnet10t", **CHANNELS)
+    structure = repr(net)
+    with pytest.raises(ConfigError, match=rf"num_frames must be at least 1; got {num_frames}\. Leave it out for the"):
+        VideoClassifier(net, 5, num_frames=num_frames)
+    assert repr(net) == structure
+
+
+def test_clips_of_one_frame_need_no_mechanism() -> None:
+    with pytest.raises(
+        ConfigError, match=r"at least 2 to see motion; got 1\. For clips of one frame .*num_frames=1\)\."
+    ):
+        tiny(mechanism="none", num_frames=1)
+    model = VideoClassifier(timm.create_model("resnet10t", **CHANNELS), 5, num_frames=1).eval()
+    assert model(clips(1)).shape == (2, 5)
+
+
 def test_labels_and_classes_must_be_as_many() -> None:
     assert tiny(labels=("a", "b", "c", "d", "e")).labels == ("a", "b", "c", "d", "e")
     assert tiny().labels is None

@@ -118,8 +118,7 @@ def insert(
 
 
 def _check_given(model: nn.Module, num_frames: int, position: str) -> None:
-    if num_frames < 2:
-        raise ConfigError(f"num_frames must be at least 2 to see motion; got {num_frames}.")
+    _check_frames(num_frames)
     if position not in ("before", "after"):
         raise ConfigError(f'position must be "before" or "after" the layer; got {position!r}.')
     check_plain(model)
@@ -127,6 +126,14 @@ def _check_given(model: nn.Module, num_frames: int, position: str) -> None:
         raise AlreadyInsertedError(
             f"The model carries a mechanism at {len(present)} sites already ({present[0]!r}, ...). Call "
             'm2a.remove(model) first; to use two together stack them in one spec, such as "m2a+tsm".'
+        )
+
+
+def _check_frames(num_frames: int) -> None:
+    if num_frames < 2:
+        raise ConfigError(
+            f"num_frames must be at least 2 to see motion; got {num_frames}. For clips of one frame insert nothing, "
+            'not even "none": m2a.VideoClassifier(network, num_classes, num_frames=1).'
         )
 
 
@@ -182,8 +189,7 @@ def set_num_frames(model: nn.Module, num_frames: int) -> None:
     Raises NotInsertedError when the model carries no mechanism, ConfigError for fewer than 2 frames or for a mechanism
     that is bound to its number (TAM).
     """
-    if num_frames < 2:
-        raise ConfigError(f"num_frames must be at least 2 to see motion; got {num_frames}.")
+    _check_frames(num_frames)
     counts = site_frames(model)
     if not counts:
         raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; call m2a.insert first.")

@@ -82,8 +82,8 @@ class VideoClassifier(
         config: how to build this model again; without it the model cannot be saved by `save_pretrained`.
 
     Raises:
-        ConfigError: labels and num_classes disagree, a label is there twice, dropout is not in 0 to 1, the consensus is
-            unknown, or the backbone gives no row of features for each image.
+        ConfigError: num_classes or num_frames is less than 1, labels and num_classes disagree, a label is there twice,
+            dropout is not in 0 to 1, the consensus is unknown, or the backbone gives no row of features for each image.
     """
 
     def __init__(
@@ -102,6 +102,8 @@ class VideoClassifier(
         super().__init__()
         if num_classes < 1:
             raise ConfigError(f"num_classes must be at least 1; got {num_classes}.")
+        if num_frames is not None and num_frames < 1:
+            raise ConfigError(f"num_frames must be at least 1; got {num_frames}. Leave it out for the backbone's own.")
         if not 0 <= dropout <= 1:
             raise ConfigError(f"dropout must lie in 0 to 1; got {dropout}.")
         if twice := [label for label, times in Counter(labels or ()).items() if times > 1]:
@@ -117,7 +119,7 @@ class VideoClassifier(
         self._channels_last = output.channels_last
         sites = site_frames(backbone)
         self._frames = sites[0] if sites else FrameCount(8)  # who changes the sites' changes the model's
-        num_frames = num_frames or self._frames.value
+        num_frames = self._frames.value if num_frames is None else num_frames
         self._preprocessing: Preprocessing = preprocessing or default_preprocessing(backbone, num_frames=num_frames)
         self.num_frames = num_frames
         self.dropout = nn.Dropout(dropout)
