@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from m2a.mechanisms import Gate, create_mechanism
 from m2a.mechanisms.catalogue import parts
+from m2a.mechanisms.m2a_plus import cosines
 from reference.gate import gate
 from reference.tam import tam
 from reference.tdn import tdn
@@ -68,6 +71,21 @@ def test_m2a_plus_at_other_lengths_than_it_was_built_for(num_frames: int) -> Non
     """Fewer and more frames than cosines."""
     x = torch.randn(2, num_frames, 7, 5, 3, dtype=torch.float64)
     assert_agrees(x, build("m2a-plus", 7, 3), "m2a", "m2a-plus")
+
+
+@pytest.mark.parametrize("num_frames", [3, 16, 61])
+def test_the_basis_of_time_is_exact_but_for_rounding(num_frames: int) -> None:
+    """Computed in bfloat16 it was off by 0.07. In 32 bits it is what it was when weights were saved."""
+    place_T = (torch.arange(num_frames, dtype=torch.float32) + 0.5) / num_frames
+    before = torch.cos(math.pi * torch.arange(1, 9, dtype=torch.float32)[:, None] * place_T)
+    told = {"device": torch.device("cpu")}
+    assert torch.equal(cosines(num_frames, dtype=torch.float32, **told), before)
+    exact = cosines(num_frames, dtype=torch.float64, **told)
+    torch.testing.assert_close(before.double(), exact, rtol=0, atol=3e-6)
+    for dtype in (torch.bfloat16, torch.float16):
+        rounded = cosines(num_frames, dtype=dtype, **told)
+        assert rounded.dtype == dtype
+        assert float((rounded - exact).abs().max()) <= torch.finfo(dtype).eps / 2
 
 
 def test_m2a_plus_without_what_it_adds() -> None:
