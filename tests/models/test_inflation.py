@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +164,40 @@ def test_gradients_in_bfloat16(length: int, stride: int) -> None:
     exact, rounded = gradients
     assert bool(rounded.isfinite().all())
     assert float((rounded - exact).norm() / exact.norm()) < 0.02
+
+
+THIN = """
+import timm, torch
+from m2a.models import inflate
+
+length, height, width = {shape}
+conv = inflate(timm.create_model("resnet18", channels=(16, 16, 16, 16))).layer3[0].conv1
+x, found = torch.randn(2, 16, length, height, width), []
+for dtype in (torch.float32, torch.bfloat16):
+    used = [torch.full((1 << size,), torch.nan, dtype=dtype) for size in range(4, 19)]
+    del used
+    conv.zero_grad()
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        out = conv(x)
+    out.float().square().mean().backward()
+    found.append(conv.weight.grad)
+exact, rounded = found
+assert bool(rounded.isfinite().all())
+assert float((rounded - exact).norm() / exact.norm()) < 0.02
+"""
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (8, 1, 1), (5, 1, 2), (5, 3, 1)])
+def test_gradients_in_bfloat16_of_maps_of_a_single_row_or_column(shape: tuple[int, int, int]) -> None:
+    """In a process of its own: torch's own gradient writes where it must not, and ends it."""
+    subprocess.run([sys.executable, "-c", THIN.format(shape=shape)], check=True)
+
+
+@pytest.mark.parametrize("size", [(3, 1, 1), (2, 1, 5), (2, 7, 5), (5, 7, 1)])
+def test_zeros_of_our_own_are_torchs(size: tuple[int, int, int]) -> None:
+    conv = inflate(timm.create_model("resnet18")).get_submodule("layer3.0.conv1").double()
+    x = torch.randn(2, conv.in_channels, *size, dtype=torch.float64)
+    torch.testing.assert_close(conv(x), nn.Conv3d.forward(conv, x))
 
 
 @pytest.mark.parametrize(

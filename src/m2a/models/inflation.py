@@ -198,17 +198,20 @@ def _frame_stride(layer: Any, strides: bool) -> int:
 
 
 class InflatedConv3d(nn.Conv3d):
-    """Puts the zeros before and after two frames itself. On a CPU in bfloat16, torch's gradient (2.15) of a kernel over
-    three frames, zeros padded to two, has places that were never written, and training meets NaN. The last stages of a
-    clip of 8 or 16 frames have two."""
+    """Puts the zeros around two frames, and around maps of a single row or column, itself. On a CPU in bfloat16,
+    torch's gradient (2.15) of a kernel over three frames, zeros padded to such, has places that were never written, or
+    writes where it must not: training meets NaN, or ends in a crash. The last stages of a clip of 8 or 16 frames have
+    two frames, and of one of 32 pixels maps of one."""
 
     def forward(self, x_BCTHW: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B D S I J"]:
         time, height, width = (int(size) for size in self.padding)
         on_cpu = x_BCTHW.device.type == "cpu" and torch.is_grad_enabled()
-        if not (on_cpu and x_BCTHW.shape[2] == 2 and time and self.padding_mode == "zeros"):
+        thin = on_cpu and 1 in x_BCTHW.shape[3:]
+        if not ((thin or (on_cpu and x_BCTHW.shape[2] == 2)) and time and self.padding_mode == "zeros"):
             return super().forward(x_BCTHW)
-        x_BCTHW = F.pad(x_BCTHW, (0, 0, 0, 0, time, time))
-        padding = (0, height, width)
+        ours = (time, height, width) if thin else (time, 0, 0)
+        x_BCTHW = F.pad(x_BCTHW, [side for padding in reversed(ours) for side in (padding, padding)])
+        padding = (0, 0, 0) if thin else (0, height, width)
         return F.conv3d(x_BCTHW, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
