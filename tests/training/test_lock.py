@@ -28,9 +28,13 @@ from m2a.training.lock import RunLock
 
 lock = RunLock()
 lock.take(Path(sys.argv[1]))
+begun, begin = os.pipe()
 child = os.fork()
 if child:
+    os.read(begun, 1)  # it may be a while until its turn comes
     print(child, flush=True)
+else:
+    os.write(begin, b".")
 sys.stdin.read()
 """
 
