@@ -44,7 +44,13 @@ def run(clips: ClipSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_a_run_writes(clips: ClipSet, run: Path) -> None:
-    assert {path.name for path in run.iterdir()} == {"config.yaml", "checkpoints", "metrics.csv", "tensorboard"}
+    assert {path.name for path in run.iterdir()} == {
+        ".lock",
+        "config.yaml",
+        "checkpoints",
+        "metrics.csv",
+        "tensorboard",
+    }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert TrainConfig.load(run / "config.yaml") == options(clips, run)
     rows = metrics(run)

@@ -66,7 +66,6 @@ def held_elsewhere(folder: Path) -> Iterator[subprocess.Popen[str]]:
             os.kill(child, signal.SIGKILL)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no such locks on Windows")
 def test_a_run_that_another_process_is_at_work_on_is_left_alone(clips: ClipSet, run: Path) -> None:
     """Until that one is killed, whatever becomes of the processes that it has started."""
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -82,7 +81,6 @@ def test_a_run_that_another_process_is_at_work_on_is_left_alone(clips: ClipSet, 
     assert last(run)["epoch"] == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no such locks on Windows")
 def test_a_run_is_kept_to_its_process_from_its_first_step_on(clips: ClipSet, tmp_path: Path) -> None:
     """And until the caller's lock is closed: a run's evaluation belongs to it."""
     with RunLock() as lock:

@@ -3,58 +3,55 @@
 from __future__ import annotations
 
 import errno
-import os
-import sys
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
-from weakref import WeakSet
+from typing import Self
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from m2a.errors import ConfigError
 
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF}
-_made: WeakSet[RunLock] = WeakSet()
+LOCK = ".lock"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 class RunLock:
     """Keeps a run's folder to this process until it is closed.
 
-    It is a lock of the system on `config.yaml`, so that nothing is left of it when the process is killed. Windows, and
-    some file systems, have none: there a run is as unguarded as it would be without it.
+    It is a lock of the system on an empty file in the folder: of a process that was killed nothing keeps others out,
+    not even the processes that it has started. On file systems without locks a run is as unguarded as without it.
     """
 
     def __init__(self) -> None:
-        self._file: BinaryIO | None = None
-        _made.add(self)
+        self._lock: BaseFileLock | None = None
 
     @property
     def is_held(self) -> bool:
-        return self._file is not None
+        return self._lock is not None
 
     def take(self, folder: Path) -> None:
         """Of a run that has begun; does nothing where this lock is held already. Raises ConfigError where another
         process has it."""
-        path = folder / "config.yaml"
-        if self.is_held or not path.is_file():
+        if self.is_held or not (folder / "config.yaml").is_file():
             return
-        file = path.open("rb+")
+        lock = FileLock(folder / LOCK, timeout=0, thread_local=False, preserve_lock_file=True)
         try:
-            if _locked(file):
-                self._file = file
-        except BlockingIOError as error:
+            lock.acquire()
+        except Timeout as error:
             raise ConfigError(
                 f"The run in {folder} is at work: another process, here or on another machine, has it. Wait until that "
                 "one is done, or end it, and use --resume then; or name a new folder with --out."
             ) from error
-        finally:
-            if not self.is_held:
-                file.close()
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        else:
+            self._lock = lock
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def __enter__(self) -> Self:
         return self
@@ -63,31 +60,3 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _locked(file: BinaryIO) -> bool:
-    """Whether there are locks here. Raises BlockingIOError where another has it."""
-    if sys.platform == "win32":
-        return False
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        return False
-    return True
-
-
-def _let_go() -> None:
-    """In a process that decodes: it would hold the lock for as long as it outlives the one that was killed."""
-    for lock in list(_made):
-        with suppress(OSError):
-            lock.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)

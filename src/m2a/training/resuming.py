@@ -22,7 +22,7 @@ from m2a.models.optimizer import choose_way_again, forget_way
 from m2a.training.checkpoints import PART, drop_parts, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.fingerprint import Fingerprint
-from m2a.training.lock import RunLock
+from m2a.training.lock import LOCK, RunLock
 from m2a.training.task import ClassificationTask
 
 _DATA = "m2a_data"
@@ -149,7 +149,7 @@ def _has_only_begun(folder: Path) -> bool:
     """Whether it holds what a run writes before its first checkpoint, and nothing else. A `config.yaml` without the
     table that training begins with is no sign: users keep one where the run is to be."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    written = {"config.yaml", SKIP_LIST, "metrics.csv", "tensorboard", "checkpoints"}
+    written = {"config.yaml", LOCK, SKIP_LIST, "metrics.csv", "tensorboard", "checkpoints"}
     whole = [path for path in (folder / "checkpoints").glob("*") if path.suffix != PART]
     return {"config.yaml", "metrics.csv"} <= names <= written and not whole
 
