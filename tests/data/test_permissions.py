@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,21 +13,7 @@ from clip_files import ids_of, touch, write_frames
 from m2a.data import find_clips, open_clip, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import DataError, UnreadableClipError
-
-
-@contextmanager
-def allowed(mode: int, folder: Path) -> Iterator[None]:
-    """With these permissions of a folder, and root, who may everything, as somebody else."""
-    was_root, before = os.geteuid() == 0, folder.stat().st_mode
-    folder.chmod(mode)
-    if was_root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if was_root:
-            os.seteuid(0)
-        folder.chmod(before)
+from permissions import allowed
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def _check_place(path: Path, way_out: str) -> None:
     nearest = next(place for place in (path, *path.absolute().parents) if os.path.exists(place))
     if nearest != path and not nearest.is_dir():
         raise ConfigError(f"{path} cannot be written: {nearest} is not a folder. {way_out}")
-    if not os.access(nearest, os.W_OK):
+    if not os.access(nearest, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise ConfigError(f"{path} cannot be written: you may not write {nearest}. {way_out}")
 
 
