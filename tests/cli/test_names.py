@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,7 +120,6 @@ def test_a_users_own_console(named_set: Path) -> None:
     assert str(named_set) in said.getvalue()
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="names of files are always UTF-8 there")
 def test_a_set_whose_name_is_no_utf8(
     m2a: Command, own_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
