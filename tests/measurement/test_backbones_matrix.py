@@ -33,6 +33,11 @@ SLOW = {
     "halonet_h1",
     "repvit_m1",
     "iformer_t",
+    "maxvit_pico_rw_256",
+    "repghostnet_050",
+    "convit_tiny",
+    "gcvit_xxtiny",
+    "ghostnet_050",
 }  # fmt: skip - of many layers: 2 to 20 seconds each; the command that writes the matrix tries them
 TRIED_ANEW = [name for name in SMALLEST if ROWS[name]["parameters"] < 20e6 and name not in SLOW]  # others take seconds
 
