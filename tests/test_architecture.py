@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"errors", "mechanisms", "insertion", "models", "data"},
     "evaluation": {"errors", "mechanisms", "insertion", "models", "data"},
     "measurement": {"errors", "mechanisms", "insertion", "models", "data"},
+    "export": {"errors", "models"},
     "explanation": {"errors", "mechanisms", "insertion", "models", "data", "evaluation"},
     "data": {"errors"},
     "reporting": {"errors"},

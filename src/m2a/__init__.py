@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from m2a import errors as errors
     from m2a import evaluation as evaluation
     from m2a import explanation as explanation
+    from m2a import export as export
     from m2a import insertion as insertion
     from m2a import interop as interop
     from m2a import measurement as measurement
@@ -67,6 +68,7 @@ _MODULES = (
     "errors",
     "evaluation",
     "explanation",
+    "export",
     "insertion",
     "interop",
     "measurement",
@@ -90,6 +92,7 @@ __all__ = [
     "evaluation",
     "explain",
     "explanation",
+    "export",
     "inflate",
     "insert",
     "insertion",

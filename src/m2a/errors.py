@@ -54,6 +54,10 @@ class CheckpointError(M2AError, ValueError):
     """Weights do not fit the model they were meant for, or the file is damaged."""
 
 
+class ExportError(M2AError, ValueError):
+    """A model cannot be written as a file that runs without this library, or does not give the same from it."""
+
+
 class NotFoundError(M2AError, FileNotFoundError):
     """A file or folder that was named does not exist."""
 

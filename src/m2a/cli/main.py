@@ -37,6 +37,7 @@ app.command("m2a.cli.report:report", name="report", help="Write the page about a
 app.command("m2a.cli.predict:predict", name="predict", help="Name the action in videos.")
 app.command("m2a.cli.explain:explain", name="explain", help="Show where models look in a video.")
 app.command("m2a.cli.serve:serve", name="serve", help="Try models on clips, on a page in the browser.")
+app.command("m2a.cli.export:export", name="export", help="Write a model to one file: ONNX, or for torch.")
 app.command("m2a.cli.convert:convert", name="convert", help="Make a model of another project's checkpoint.")
 app.command("m2a.cli.macs:macs", name="macs", help="Count multiply-adds and parameters.")
 app.command("m2a.cli.list:app", name="list", help="List mechanisms and backbones.")

@@ -34,9 +34,9 @@ def for_inference(model: VideoClassifier, *, bf16: bool = False) -> VideoClassif
         bf16: the copy is for use under autocast to bfloat16: the weights of these convolutions are kept in it.
     """
     with torch.inference_mode(False):  # in it there is no graph to read
-        folded = _copy(model)
+        folded = copied(model)
         if any(type(module) in _NORMS for module in folded.modules()) and not _fold_all(folded, bf16):
-            folded = _copy(model)
+            folded = copied(model)
         to_channels_last(folded)
     return folded
 
@@ -64,7 +64,7 @@ def _agree(found: Tensor, expected: Tensor) -> bool:
     return bool((found - expected).abs().max() <= share * expected.abs().max())
 
 
-def _copy(model: VideoClassifier) -> VideoClassifier:
+def copied(model: VideoClassifier) -> VideoClassifier:
     """In evaluation mode. Tensors that are computed from parameters, as those of pruned layers, are computed anew."""
     computed = {id(tensor): tensor.detach().clone() for tensor in other_tensors(model) if not tensor.is_leaf}
     return copy.deepcopy(model, computed).eval()

@@ -1,0 +1,189 @@
+"""From a classifier to one file: made, written, run, and compared with the classifier before it gets its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from m2a.errors import ConfigError, ExportError
+from m2a.export.formats import FORMATS, INPUT, OUTPUT, Format, first_line
+from m2a.models import VideoClassifier, for_inference
+from m2a.models.device import kind_of_input
+from m2a.models.inference import copied
+from m2a.models.live import live_config
+from m2a.models.modes import evaluating
+
+_FAINT = 1e-6
+_AGREES, _AGREES_ROUGHLY = 0.01, 0.2  # of the logarithm of a probability; the second of models of 16 bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written, and how near it is to the model."""
+
+    file: Path
+    size: int
+    """Bytes."""
+    clips: tuple[int | None, ...]
+    """Shape of the input, uint8 (B, T, C, H, W); None is any number."""
+    num_classes: int
+    checked_with: str
+    """What ran the file, and its version."""
+    max_difference: float
+    """Of the file's probabilities and the model's, on clips of noise."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"file": str(self.file)}
+
+
+def export_model(model: VideoClassifier, file: str | Path, *, batch_size: int | None = None) -> Exported:
+    """Writes a model to one file that runs without this library, with its labels in it, and checks that it does the
+    same.
+
+    What the file takes is what a decoder and a crop give, `clips`, uint8 (B, T, C, H, W) from 0 to 255, for which the
+    normalisation is in the file; what it gives is `probabilities`, float32 (B, K). How clips are sampled and cropped,
+    and the names of the classes, are in its metadata: JSON, in ONNX under the key `m2a`, in a program of torch.export
+    in the extra file `m2a.json`. Batch norms are part of the convolutions (`m2a.models.for_inference`).
+
+    Args:
+        model: stays as it is, wherever it is; the file is made on a processor.
+        file: its suffix says what is written: `.onnx` (needs the extra `m2a[onnx]`), or `.pt2`, which
+            `torch.export.load` reads. A file of that name is replaced when the new one is whole and does the same.
+        batch_size: clips that are given to it at once; without it, any number.
+
+    Raises:
+        ConfigError: another suffix, a batch size below 1, or a package that is missing.
+        ExportError: torch cannot make a program of the network, the file cannot hold it, or what it gives is not what
+            the model gives.
+    """
+    file = Path(file)
+    form = check_exportable(file, batch_size=batch_size)
+    shape = (model.num_frames, len(model.preprocessing.mean), model.preprocessing.size, model.preprocessing.size)
+    sizes = [2, 3] if batch_size is None else [batch_size]  # 1 and 0 are special to torch.export
+    clips = [_noise((size, *shape)) for size in sizes]
+    with evaluating(model):
+        expected = [model.predict_probabilities(noise).cpu() for noise in clips]
+    program = _program(model, clips[0], any_batch=batch_size is None)
+    part = file.with_name(f"{file.stem}.part{file.suffix}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        form.write(program, part, _metadata(model, (batch_size, *shape)), any_batch=batch_size is None)
+        largest, is_rounding = _differences(form, part, clips, expected, exact=_is_exact(model))
+        if not is_rounding:
+            raise ExportError(
+                f"What {form.runner} makes of the file is not what the model gives: probabilities are off by up to "
+                f"{largest:.2g}. It was not kept."
+            )
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(
+        file=file,
+        size=file.stat().st_size,
+        clips=(batch_size, *shape),
+        num_classes=model.num_classes,
+        checked_with=form.runner,
+        max_difference=largest,
+    )
+
+
+def check_exportable(file: Path, *, batch_size: int | None = None) -> Format:
+    """What `file`'s suffix stands for. Raises ConfigError as `export_model` does, before there is a model."""
+    if file.suffix.lower() not in FORMATS:
+        raise ConfigError(f"The file's suffix says what is written: {' or '.join(FORMATS)}; got {str(file)!r}.")
+    if batch_size is not None and batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1; got {batch_size}. Leave it out for any number.")
+    form = FORMATS[file.suffix.lower()]
+    form.check_installed()
+    return form
+
+
+class _Pixels(nn.Module):
+    """`predict_probabilities`, of a model that takes 32 bits on a processor, as a network."""
+
+    def __init__(self, model: VideoClassifier):
+        super().__init__()
+        self.model = model
+        self.preprocessing = model.preprocessing
+
+    def forward(self, clips: UInt8[Tensor, "B T C H W"]) -> Float[Tensor, "B K"]:
+        return self.model(self.preprocessing.normalize(clips)).softmax(-1)
+
+
+def _is_exact(model: VideoClassifier) -> bool:
+    return kind_of_input(model)[1] in (torch.float32, torch.float64)
+
+
+def _program(model: VideoClassifier, clips: Tensor, *, any_batch: bool) -> ExportedProgram:
+    net = _Pixels(for_inference(copied(model).cpu().float())).eval()  # not folded in 16 bits
+    for parameter in net.parameters():  # channels last, which is for running here
+        parameter.data = parameter.data.contiguous()
+    shapes = ({0: Dim("batch", min=1)},) if any_batch else None
+    try:
+        return torch.export.export(net, (clips,), dynamic_shapes=shapes)
+    except Exception as error:  # what torch.export raises is of many kinds
+        fixed = " It may do for a fixed number of clips: batch_size=1 (--batch-size 1)." if any_batch else ""
+        raise ExportError(f"torch.export cannot make a program of this network: {first_line(error)}.{fixed}") from error
+
+
+def _noise(shape: Sequence[int]) -> Tensor:
+    return torch.randint(0, 256, tuple(shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def _metadata(model: VideoClassifier, shape: Sequence[int | None]) -> dict[str, Any]:
+    """What one must know to use the file. The normalisation is not in it: it is in the network."""
+    batch = "any number" if shape[0] is None else str(shape[0])
+    kind = f"uint8 ({', '.join([batch, *map(str, shape[1:])])})"
+    colours = ", RGB" if shape[2] == 3 else ""
+    how = model.preprocessing
+    return {
+        "about": f"Written by m2a. {INPUT}: {kind}{colours}, 0 to 255, batch x time x channel x height x width, not "
+        f"normalised. {OUTPUT}: float32 ({batch}, {model.num_classes}).",
+        "library": f"m2a {version('m2a')}",
+        "model": _made_of(model),
+        "class_names": list(model.labels) if model.labels is not None else None,
+        "clips": {
+            "num_frames": how.num_frames,
+            "sampling": how.sampling,
+            "stride": how.stride,
+            "short_side": how.short_side,
+            "size": how.size,
+            "interpolation": how.interpolation,
+        },
+    }
+
+
+def _made_of(model: VideoClassifier) -> dict[str, str] | None:
+    try:
+        config = live_config(model)
+    except ConfigError:  # put together by hand
+        return None
+    return {"backbone": config.backbone, "mechanism": config.mechanism}
+
+
+def _differences(
+    form: Format, file: Path, clips: Sequence[Tensor], expected: Sequence[Tensor], *, exact: bool
+) -> tuple[float, bool]:
+    """How far the file's probabilities are off at most, and whether that is rounding."""
+    try:
+        run = form.read(file)
+        with torch.no_grad():
+            found = [run(noise) for noise in clips]
+    except Exception as error:  # onnxruntime's own, of many kinds
+        raise ExportError(
+            f"{form.runner} does not run what was written: {first_line(error)}. It was not kept."
+        ) from error
+    pairs = list(zip(found, expected, strict=True))
+    largest = max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
+    off = max(float(((ours + _FAINT).log() - (theirs + _FAINT).log()).abs().max()) for ours, theirs in pairs)
+    return largest, off <= (_AGREES if exact else _AGREES_ROUGHLY)

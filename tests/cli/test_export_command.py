@@ -1,0 +1,68 @@
+"""`m2a export`: from a run to a file that answers as `m2a predict` does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from command import Outcome
+
+from m2a.data import open_clip
+from m2a.models import load
+
+Command = Callable[..., Outcome]
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_it_answers_as_predict_does(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    for _ in range(2):  # its own file is replaced
+        outcome = m2a("export", trained, "--out", file, "--json")
+        assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.out)
+    assert (told["file"], told["size"], told["model"]) == (str(file), file.stat().st_size, str(trained))
+    video = next(video_set.rglob("*.mp4"))
+    session = onnxruntime.InferenceSession(file)
+    about = json.loads(session.get_modelmeta().custom_metadata_map["m2a"])
+    how = load(str(trained)).preprocessing
+    assert about["model"]["mechanism"] == "m2a"
+    assert told["clips"] == [None, about["clips"]["num_frames"], 3, about["clips"]["size"], about["clips"]["size"]]
+    with open_clip(video) as clip:
+        frames = how.test_transform(clip.read(how.sample_test(clip.num_frames)))
+    (found,) = session.run(None, {"clips": frames[None].numpy()})
+    (answer,) = json.loads(m2a("predict", video, "--model", trained, "--top-k", 99, "--json").out)
+    expected = {guess["label"]: guess["probability"] for guess in answer["top"]}
+    assert about["class_names"] == list(load(str(trained)).labels or ())
+    np.testing.assert_allclose(found[0], [expected[name] for name in about["class_names"]], atol=1e-4)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_what_it_prints(m2a: Command, trained: Path, tmp_path: Path) -> None:
+    outcome = m2a("export", trained, "--out", tmp_path / "model.pt2", "--batch-size", 1)
+    assert outcome.code == 0, outcome.err
+    first, takes, gives, checked = outcome.out.splitlines()
+    assert first.startswith(f"written: {tmp_path / 'model.pt2'}, ")
+    assert takes.startswith("  takes clips: uint8 (1, ")
+    assert gives.startswith("  gives probabilities: float32 (1, ")
+    assert checked.startswith("  run by torch ")
+    assert m2a("export", trained, "--out", tmp_path / "model.pt2").code == 0  # its own
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
+def test_a_file_of_somebody_elses_stays(m2a: Command, trained: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    outcome = m2a("export", trained, "--out", tmp_path / name)
+    assert outcome.code == 1
+    assert "was not written by m2a; nothing is overwritten. Name another file with --out." in outcome.message
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_what_it_refuses(m2a: Command, tmp_path: Path) -> None:
+    outcome = m2a("export", tmp_path / "nothing", "--out", tmp_path / "model.pt2")
+    assert (outcome.code, outcome.message.startswith("error: There is no folder")) == (1, True)
+    outcome = m2a("export", tmp_path / "nothing", "--out", tmp_path / "model.tflite")
+    assert (outcome.code, "suffix says what is written: .onnx or .pt2" in outcome.message) == (1, True)
