@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -74,9 +75,9 @@ def export_model(model: VideoClassifier, file: str | Path, *, batch_size: int | 
     with evaluating(model):
         expected = [model.predict_probabilities(noise).cpu() for noise in clips]
     program = _program(model, clips[0], any_batch=batch_size is None)
-    part = file.with_name(f"{file.stem}.part{file.suffix}")
     file.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with TemporaryDirectory(prefix=".m2a-export-", dir=file.parent) as folder:
+        part = Path(folder) / file.name
         form.write(program, part, _metadata(model, (batch_size, *shape)), any_batch=batch_size is None)
         largest, is_rounding = _differences(form, part, clips, expected, exact=_is_exact(model))
         if not is_rounding:
@@ -85,8 +86,6 @@ def export_model(model: VideoClassifier, file: str | Path, *, batch_size: int | 
                 f"{largest:.2g}. It was not kept."
             )
         os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
     return Exported(
         file=file,
         size=file.stat().st_size,
