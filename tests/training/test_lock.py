@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -95,3 +96,29 @@ def test_a_run_that_has_not_begun_has_no_lock(tmp_path: Path) -> None:
     with RunLock() as lock:
         lock.take(tmp_path / "run")
         assert not lock.is_held
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EBADF])
+def test_file_systems_without_locks_are_no_obstacle(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There a run is as unguarded as without a lock."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    (tmp_path / "config.yaml").touch()
+    with RunLock() as lock:
+        lock.take(tmp_path)
+        assert not lock.is_held
+
+
+def test_other_errors_of_the_system_are_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    (tmp_path / "config.yaml").touch()
+    with RunLock() as lock, pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        lock.take(tmp_path)

@@ -12,7 +12,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from m2a.errors import ConfigError
 
 LOCK = ".lock"
-_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF}
 
 
 class RunLock:
