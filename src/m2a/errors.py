@@ -96,3 +96,9 @@ class Terminated(SystemExit):
     def __init__(self, message: str = ""):
         super().__init__(message)
         self.code = 143
+
+
+def first_line(error: Exception) -> str:
+    """Of its message the first line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -15,8 +15,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from m2a.errors import ConfigError, ExportError
-from m2a.export.formats import FORMATS, INPUT, OUTPUT, Format, first_line
+from m2a.errors import ConfigError, ExportError, first_line
+from m2a.export.formats import FORMATS, INPUT, OUTPUT, Format
 from m2a.models import VideoClassifier, for_inference
 from m2a.models.device import kind_of_input
 from m2a.models.inference import copied

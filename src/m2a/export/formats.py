@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from m2a.errors import ConfigError, ExportError
+from m2a.errors import ConfigError, ExportError, first_line
 
 INPUT, OUTPUT = "clips", "probabilities"
 METADATA = "m2a"
@@ -92,9 +92,3 @@ class TorchProgram(Format):
 
 
 FORMATS: dict[str, Format] = {".onnx": Onnx(), ".pt2": TorchProgram()}
-
-
-def first_line(error: Exception) -> str:
-    """Of its message the first line that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -7,7 +7,7 @@ from itertools import chain
 import torch
 from torch import nn
 
-from m2a.errors import ConfigError
+from m2a.errors import ConfigError, first_line
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
@@ -24,8 +24,7 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     try:
         torch.ones(1, device=device).add(1).cpu()
     except (RuntimeError, AssertionError, ImportError) as error:  # what torch raises differs from device to device
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(_refusal(name, first.rstrip("."))) from error
+        raise ConfigError(_refusal(name, first_line(error))) from error
     return device
 
 
