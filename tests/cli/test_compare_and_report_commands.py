@@ -44,12 +44,13 @@ def test_compare(m2a: Command, trained: Path, other: Path, tmp_path: Path, monke
     plain = json.loads(m2a("compare", other, trained, "--json", "--resamples", 200).out)
     assert (plain["baseline"], plain["num_clips"], plain["resamples"]) == ("none", 6, 200)
     assert {row["label"] for row in plain["classes"]} == set(LABELS)
+    assert "takes two runs or more; got 1" in m2a("compare", other).message
+    assert "A picture is a .png; got --out a.html" in m2a("compare", other, trained, "--out", "a.html").message
     (tmp_path / "comparison.png").write_bytes(b"a holiday picture")
     outcome = m2a("compare", other, trained)
     assert outcome.code == 1
     assert "comparison.png is there already and was not written by m2a; nothing is overwritten" in outcome.message
     assert (tmp_path / "comparison.png").read_bytes() == b"a holiday picture"
-    assert "takes two runs or more; got 1" in m2a("compare", other).message
 
 
 def test_probes(m2a: Command, own: Path, video_set: Path) -> None:

@@ -41,6 +41,40 @@ def test_it_answers_as_predict_does(m2a: Command, trained: Path, video_set: Path
 
 
 @pytest.mark.usefixtures("as_users_run_it")
+def test_the_file_in_the_models_place(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    file, videos = tmp_path / "model.pt2", sorted(video_set.rglob("*.mp4"))[:3]
+    assert m2a("export", trained, "--out", file).code == 0
+    outcome = m2a("predict", *videos, "--model", file, "--json")
+    assert outcome.code == 0, outcome.err
+    for found, expected in zip(
+        json.loads(outcome.out), json.loads(m2a("predict", *videos, "--model", trained, "--json").out), strict=True
+    ):
+        assert (found["path"], found["top"][0]["label"]) == (expected["path"], expected["top"][0]["label"])
+        assert found["top"][0]["probability"] == pytest.approx(expected["top"][0]["probability"], abs=1e-4)
+    outcome = m2a("evaluate", file, "--data", video_set, "--out", tmp_path / "evaluated", "--json")
+    assert outcome.code == 0, outcome.err
+    found, expected = json.loads(outcome.out), json.loads((trained / "evaluation.json").read_text())
+    same = ("mechanism", "backbone", "inflate", "num_frames", "size", "labels", "num_clips", "top1", "confusion")
+    assert {name: found[name] for name in same} == {name: expected[name] for name in same}
+    assert (found["model"], found["exported"], found["macs"], found["parameters"]) == (str(file), ".pt2", None, None)
+    outcome = m2a("compare", trained, tmp_path / "evaluated", "--out", tmp_path / "comparison.png")
+    assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_where_a_file_will_not_do(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    file, video = tmp_path / "model.pt2", next(video_set.rglob("*.mp4"))
+    assert m2a("export", trained, "--out", file).code == 0
+    outcome = m2a("explain", video, "--model", file, "--out", tmp_path / "picture.png")
+    assert (outcome.code, "is a file. A saved model is a folder" in outcome.message) == (1, True)
+    assert "for m2a predict and m2a evaluate" in outcome.message
+    outcome = m2a("predict", video, "--model", file, "--device", "cuda")
+    assert (outcome.code, "leave device='cuda' (--device) out" in outcome.message) == (1, True)
+    outcome = m2a("evaluate", file)
+    assert (outcome.code, "does not know its data. Name it with --data" in outcome.message) == (1, True)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
 def test_what_it_prints(m2a: Command, trained: Path, tmp_path: Path) -> None:
     outcome = m2a("export", trained, "--out", tmp_path / "model.pt2", "--batch-size", 1)
     assert outcome.code == 0, outcome.err

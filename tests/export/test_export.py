@@ -11,39 +11,17 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import torch
+from exportable import CLASSES, FRAMES, SIZE, classifier, pixels
 from torch import Tensor, nn
 
 import m2a
 from m2a.data import Preprocessing
 from m2a.errors import ConfigError, ExportError
 from m2a.export import export_model
-from m2a.export.formats import FORMATS
+from m2a.export.formats import FORMATS, Program
 
-FRAMES, SIZE, CLASSES = 3, 26, 5
 MECHANISMS = ("m2a-plus", "tea", "tdn", "tanet", "m2a:tam", "m2a:patch8", "m2a+tsm")
 """Every part of the catalogue once: those of m2a and of tsm are in their stack."""
-
-
-def classifier(mechanism: str = "none") -> m2a.VideoClassifier:
-    """Of two convolutions, a mechanism between them: every further site makes the export longer, and shows no more."""
-    torch.manual_seed(0)
-    first, second = nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.Conv2d(16, 24, 3, padding=1)
-    net = nn.Sequential(
-        first, nn.BatchNorm2d(16), nn.ReLU(), second, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, CLASSES)
-    )
-    m2a.insert(net, mechanism, num_frames=FRAMES, where=["3"])
-    how = Preprocessing(num_frames=FRAMES, size=SIZE)
-    model = m2a.VideoClassifier(net, CLASSES, labels=["a", "b", "c", "d", "é"], preprocessing=how)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter) * parameter.std(correction=0))  # no two weights alike
-        nn.init.normal_(model.head.weight)
-        model.train()(torch.randn(7, FRAMES, 3, SIZE, SIZE))  # for the norm's statistics
-    return model.eval()
-
-
-def pixels(count: int) -> Tensor:
-    return torch.randint(0, 256, (count, FRAMES, 3, SIZE, SIZE), dtype=torch.uint8)
 
 
 def run_onnx(file: Path, clips: Tensor) -> Tensor:
@@ -175,7 +153,7 @@ def test_a_file_that_does_something_else_is_not_kept(
 ) -> None:
     file = export_model(classifier("tsm"), tmp_path / "model.pt2").file
     before = file.read_bytes()
-    monkeypatch.setattr(FORMATS[".pt2"], "read", lambda part: answer)
+    monkeypatch.setattr(FORMATS[".pt2"], "read", lambda part: Program(run=answer, shape=(), metadata=None))
     with pytest.raises(ExportError, match=message):
         export_model(classifier("m2a"), file)
     assert file.read_bytes() == before

@@ -30,7 +30,7 @@ def check_options(
     out: Path | None,
 ) -> None:
     """Raises ConfigError for what does not go together, before minutes are spent on it."""
-    from m2a.reporting.owned import check_our_json, check_ours
+    from m2a.reporting.owned import check_our_json, check_picture
 
     if growth and (against or len(mechanism) > 1):
         raise ConfigError(
@@ -43,9 +43,7 @@ def check_options(
     if out is not None:
         check_our_json(out)
     if picture is not None:
-        if picture.suffix.lower() != ".png":
-            raise ConfigError(f"A picture is a .png; got --picture {picture}.")
-        check_ours(picture, "--picture")
+        check_picture(picture, "--picture")
 
 
 def show(content: dict[str, Any], *, out: Path | None, picture: Path | None, json: bool) -> None:

@@ -39,8 +39,11 @@ def compare(
     from m2a.cli.output import CONSOLE, print_json
     from m2a.reporting import compare as compare_runs
     from m2a.reporting import write_comparison
+    from m2a.reporting.owned import check_picture
 
     picture = Path("comparison.png") if out is None and not json else out
+    if picture is not None:
+        check_picture(picture, "--out")
     result = compare_runs(runs, resamples=resamples, seed=seed)
     if picture is not None:
         write_comparison(picture, result)

@@ -39,7 +39,8 @@ def evaluate(
     Parameters
     ----------
     run:
-        A run's folder, or a saved model or adapter (a folder, or owner/name on the hub).
+        A run's folder, or a saved model or adapter (a folder, or owner/name on the hub), or a file that m2a export
+        wrote.
     data:
         Another data set than the run's own; needed for a model alone.
     format:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from m2a.data import BadClip
     from m2a.evaluation import Prediction, Timeline
-    from m2a.models import VideoClassifier
+    from m2a.evaluation.predictor import Predictor
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer", "Prediction", "Timeline")
@@ -47,7 +47,8 @@ def predict(
         Video files of any kind that FFmpeg opens, folders of .jpg frames, or folders with such files and folders in
         them.
     model:
-        A folder that m2a train wrote (RUN, RUN/model, RUN/adapter), or owner/name on the hub.
+        A folder that m2a train wrote (RUN, RUN/model, RUN/adapter), or owner/name on the hub; or a file that m2a
+        export wrote.
     image_weights:
         For an adapter: the image checkpoint it was trained beside, when it is not where it was.
     top_k:
@@ -81,8 +82,9 @@ def predict(
     """
     from m2a.data import BadClip, find_clips
     from m2a.errors import ConfigError
-    from m2a.models import load
-    from m2a.models.device import pick_device
+    from m2a.evaluation import load_predictor
+    from m2a.evaluation.predictor import device_for
+    from m2a.reporting.owned import check_picture
 
     if not videos:
         raise ConfigError("Which videos? Name at least one: m2a predict VIDEO... --model RUN/model")
@@ -90,7 +92,7 @@ def predict(
     if picture is not None:
         if not sliding or len(paths) != 1:
             raise ConfigError("--picture draws the timeline of one video; give --sliding and name one.")
-        _check_picture(picture)
+        check_picture(picture, "--picture")
     if not sliding:
         _refuse_for_sliding(window=window, step=step, frame_rate=frame_rate)
     if sliding and ((num_clips, num_crops) != (1, 1) or workers is not None):
@@ -100,8 +102,8 @@ def predict(
         )
     if sliding and frame_rate is None and (folders := [path for path in paths if path.is_dir()]):
         raise ConfigError(f"{folders[0]} does not say how many frames make a second. Give --frame-rate.")
-    place = pick_device(device)
-    network = load(model, image_weights=image_weights).to(place)
+    network = load_predictor(model, image_weights=image_weights)
+    network.to(device_for(network, device))
     options: dict[str, Any] = {"top_k": top_k, "batch_size": batch_size, "bf16": bf16}
     if not sliding:
         views = {"num_clips": num_clips, "num_crops": num_crops}
@@ -126,7 +128,7 @@ def _refuse_for_sliding(**given: float | None) -> None:
 
 
 def _predict(
-    network: VideoClassifier, paths: Sequence[Path], *, workers: int | None, **options: Any
+    network: Predictor, paths: Sequence[Path], *, workers: int | None, **options: Any
 ) -> Iterable[Prediction | BadClip]:
     from m2a.evaluation import predict_all
 
@@ -134,7 +136,7 @@ def _predict(
     return predict_all(network, paths, **how, **options)
 
 
-def _slide(network: VideoClassifier, paths: Sequence[Path], **options: Any) -> Iterable[Timeline | BadClip]:
+def _slide(network: Predictor, paths: Sequence[Path], **options: Any) -> Iterable[Timeline | BadClip]:
     from m2a.data import BadClip
     from m2a.errors import UnreadableClipError
     from m2a.evaluation import predict_timeline
@@ -159,7 +161,7 @@ def _followed(answers: Iterable[_Item], total: int) -> Iterator[_Item]:
     yield from track(answers, "predicting", total=total, console=console, transient=True, disable=hidden)
 
 
-def _how(network: VideoClassifier, videos: int) -> dict[str, int]:
+def _how(network: Predictor, videos: int) -> dict[str, int]:
     """The threads or processes that predict so many videos fastest."""
     import torch
 
@@ -239,15 +241,6 @@ def _print_timelines(timelines: Sequence[Timeline]) -> None:
         for part in timeline.intervals():
             table.add_row(f"{part.start:.1f}", f"{part.end:.1f}", f"{part.probability:.1%}", part.label)
         CONSOLE.print(table)
-
-
-def _check_picture(path: Path) -> None:
-    from m2a.errors import ConfigError
-    from m2a.reporting.owned import check_ours
-
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"A picture is a .png; got --picture {path}.")
-    check_ours(path, "--picture")
 
 
 def _draw(timeline: Timeline, picture: Path) -> None:

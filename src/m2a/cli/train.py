@@ -45,6 +45,8 @@ def train(
     from m2a.workflows.run import train as run_training
 
     result = run_training(options)
+    assert result.macs is not None  # only of an exported file they are unknown
+    assert result.parameters is not None
     row = {
         "folder": str(result.folder),
         "mechanism": options.mechanism,

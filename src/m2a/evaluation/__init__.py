@@ -7,6 +7,7 @@ from m2a.evaluation.predict import Prediction as Prediction
 from m2a.evaluation.predict import load_clip as load_clip
 from m2a.evaluation.predict import predict as predict
 from m2a.evaluation.predict import predict_all as predict_all
+from m2a.evaluation.predictor import load_predictor as load_predictor
 from m2a.evaluation.probes import PROBES as PROBES
 from m2a.evaluation.timeline import Timeline as Timeline
 from m2a.evaluation.timeline import predict_timeline as predict_timeline
@@ -19,6 +20,7 @@ __all__ = [
     "Timeline",
     "evaluate",
     "load_clip",
+    "load_predictor",
     "predict",
     "predict_all",
     "predict_timeline",

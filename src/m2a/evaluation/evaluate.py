@@ -19,10 +19,9 @@ from m2a.data.batch import BadClip
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.errors import ConfigError, DataError
+from m2a.evaluation.predictor import Predictor, device_for, refuse_bf16_of_file
 from m2a.evaluation.probes import probed, summarize
 from m2a.evaluation.scores import clips_at_once, predict_views
-from m2a.models import VideoClassifier
-from m2a.models.device import pick_device
 
 _WHOLE = "as filmed"
 
@@ -111,7 +110,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: VideoClassifier,
+    model: Predictor,
     clips: Sequence[ClipFile],
     *,
     batch_size: int = 16,
@@ -128,7 +127,8 @@ def evaluate(
     several views.
 
     Args:
-        model: with labels; it is set to evaluation mode and moved to `device`.
+        model: with labels; it is set to evaluation mode and moved to `device`. Or a file that one was exported to
+            (`m2a.export.load_exported`).
         clips: labelled clips, whose labels must be the model's.
         batch_size: clips that go through the model together; each view counts.
         device: cuda where there is one, by default.
@@ -139,13 +139,14 @@ def evaluate(
             decoded once; it takes four forward passes.
 
     Raises:
-        ConfigError: the model has no labels, the device is not there, or probes are asked of a model that takes a
-            single frame.
+        ConfigError: the model has no labels, the device is not there or is not the processor that an exported file
+            needs, or probes are asked of a model that takes a single frame.
         DataError: there are no clips, a label is not the model's, or a clip cannot be decoded.
         DivergedError: scores are nan or infinite.
     """
     labels = _checked_labels(model, clips)
-    device = pick_device(device)
+    refuse_bf16_of_file(model, bf16)
+    device = device_for(model, device)
     model.to(device).eval()
     dataset = ClipDataset(
         clips,
@@ -198,7 +199,7 @@ def _refusal(bad: BadClip) -> str:
     )
 
 
-def _checked_labels(model: VideoClassifier, clips: Sequence[ClipFile]) -> tuple[str, ...]:
+def _checked_labels(model: Predictor, clips: Sequence[ClipFile]) -> tuple[str, ...]:
     """The model's. Raises what `evaluate` does for a model or clips that cannot be evaluated."""
     labels = model.labels
     if labels is None:

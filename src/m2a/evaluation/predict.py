@@ -16,6 +16,7 @@ from m2a.data.batch import BadClip, Failure, Sample
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers, read_views
 from m2a.errors import ConfigError, NotFoundError
+from m2a.evaluation.predictor import Predictor, refuse_bf16_of_file
 from m2a.evaluation.scores import clips_at_once, predict_views
 from m2a.evaluation.threads import in_threads
 from m2a.models import VideoClassifier, for_inference
@@ -45,10 +46,11 @@ class Prediction:
 
 
 def predict(
-    model: VideoClassifier, path: str | Path, *, top_k: int = 5, num_clips: int = 1, num_crops: int = 1
+    model: Predictor, path: str | Path, *, top_k: int = 5, num_clips: int = 1, num_crops: int = 1
 ) -> Prediction:
     """The `top_k` likeliest labels of a video file or a folder of JPEG frames, by the model's own preprocessing; of
-    several views, `num_clips` in time and `num_crops` in space, the mean. The model is in evaluation mode meanwhile.
+    several views, `num_clips` in time and `num_crops` in space, the mean. The model is in evaluation mode meanwhile;
+    it may be a file that one was exported to (`m2a.export.load_exported`).
 
     Raises:
         NotFoundError: nothing is at `path`.
@@ -67,7 +69,7 @@ def predict(
 
 
 def predict_all(
-    model: VideoClassifier,
+    model: Predictor,
     paths: Sequence[str | Path | ClipFile],
     *,
     top_k: int = 5,
@@ -92,13 +94,15 @@ def predict_all(
         bf16: compute in bfloat16 (autocast), about twice as fast where the processor has instructions for it.
 
     Raises:
-        ConfigError: the model has no labels, a count is below 1, or both threads and workers are given.
+        ConfigError: the model has no labels, a count is below 1, both threads and workers are given, or an exported
+            file is to compute in bfloat16.
         DivergedError: scores are nan or infinite; it is raised where that video's turn comes.
     """
     if model.labels is None:
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
     if top_k < 1 or threads < 1:
         raise ConfigError(f"top_k and threads must be at least 1; got {top_k} and {threads}.")
+    refuse_bf16_of_file(model, bf16)
     if threads > 1 and workers:
         raise ConfigError(f"Each of the {threads} threads decodes its own videos; leave workers={workers} out.")
     clips = [
@@ -109,7 +113,9 @@ def predict_all(
     views: dict[str, Any] = {"num_clips": num_clips, "num_crops": num_crops}
     dataset = ClipDataset(clips, labels=labels, preprocessing=model.preprocessing, train=False, **views)
     model.eval()
-    used = for_inference(model, bf16=bf16) if len(clips) >= _ENOUGH else model
+    used: Predictor = model
+    if isinstance(model, VideoClassifier) and len(clips) >= _ENOUGH:
+        used = for_inference(model, bf16=bf16)
     caller = _Caller(model=used, labels=model.labels, top_k=top_k, bf16=bf16, at_once=batch_size)
     if threads > 1:
         return in_threads(lambda index: caller.one(clips[index].path, dataset[index]), range(len(clips)), threads)
@@ -122,7 +128,7 @@ def predict_all(
 class _Caller:
     """Names what is in clips that are decoded."""
 
-    model: VideoClassifier
+    model: Predictor
     labels: Sequence[str]
     top_k: int
     bf16: bool
@@ -162,7 +168,7 @@ def likeliest(probabilities: Float[Tensor, " K"], labels: Sequence[str], top_k: 
 
 
 def load_clip(
-    model: VideoClassifier, path: str | Path, *, num_clips: int = 1, num_crops: int = 1
+    model: Predictor, path: str | Path, *, num_clips: int = 1, num_crops: int = 1
 ) -> UInt8[Tensor, "*V T 3 S S"]:
     """The frames of a video as the model sees them, before normalisation; of several views, one after the other."""
     path = Path(path)

@@ -12,7 +12,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from m2a.errors import DivergedError
-from m2a.models import VideoClassifier
+from m2a.evaluation.predictor import Predictor
+from m2a.export import ExportedClassifier
 from m2a.models.device import kind_of_input
 
 
@@ -22,7 +23,7 @@ def clips_at_once(batch_size: int, num_views: int) -> int:
 
 
 def predict_views(
-    model: VideoClassifier, clips: UInt8[Tensor, "B *V T 3 S S"], names: Sequence[str], *, at_once: int = 16
+    model: Predictor, clips: UInt8[Tensor, "B *V T 3 S S"], names: Sequence[str], *, at_once: int = 16
 ) -> Float[Tensor, "B K"]:
     """Probabilities of decoded clips, on the processor; where there are several views of each, their mean. Of views,
     `at_once` go through the model together: 30 of each clip of a batch would take tens of gigabytes.
@@ -37,7 +38,7 @@ def predict_views(
     return checked(said.cpu(), names, model)  # there: on a GPU looking would mean waiting for it once more
 
 
-def checked(probabilities: Float[Tensor, "B K"], names: Sequence[str], model: VideoClassifier) -> Float[Tensor, "B K"]:
+def checked(probabilities: Float[Tensor, "B K"], names: Sequence[str], model: Predictor) -> Float[Tensor, "B K"]:
     """The same. Raises DivergedError where some are no numbers: the first of K would be taken for the likeliest."""
     fine = probabilities.isfinite().all(1)
     if fine.all():
@@ -46,7 +47,9 @@ def checked(probabilities: Float[Tensor, "B K"], names: Sequence[str], model: Vi
     raise DivergedError(f"The model's scores of {first} are nan or infinite, so they name no class. {_ways_out(model)}")
 
 
-def _ways_out(model: VideoClassifier) -> str:
+def _ways_out(model: Predictor) -> str:
+    if isinstance(model, ExportedClassifier):
+        return "Export the model anew, or predict with the model itself."
     tensors = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     lost = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if lost:

@@ -20,8 +20,8 @@ from m2a.data.preprocessing import Preprocessing
 from m2a.data.readers import ClipReader, open_clip
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.predict import Guess, likeliest
+from m2a.evaluation.predictor import Predictor, refuse_bf16_of_file
 from m2a.evaluation.scores import predict_views
-from m2a.models import VideoClassifier
 from m2a.models.device import kind_of_input
 from m2a.models.modes import evaluating
 
@@ -90,7 +90,7 @@ class Timeline:
 
 
 def predict_timeline(
-    model: VideoClassifier,
+    model: Predictor,
     path: str | Path,
     *,
     window: float = 2.0,
@@ -122,6 +122,7 @@ def predict_timeline(
         DivergedError: scores are nan or infinite.
     """
     step = window / 2 if step is None else step
+    refuse_bf16_of_file(model, bf16)
     if model.labels is None:
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
     for name, value in (("window", window), ("step", step), ("frame_rate", frame_rate)):

@@ -3,5 +3,15 @@
 from m2a.export.export import Exported as Exported
 from m2a.export.export import check_exportable as check_exportable
 from m2a.export.export import export_model as export_model
+from m2a.export.reading import ExportedClassifier as ExportedClassifier
+from m2a.export.reading import is_exported as is_exported
+from m2a.export.reading import load_exported as load_exported
 
-__all__ = ["Exported", "check_exportable", "export_model"]
+__all__ = [
+    "Exported",
+    "ExportedClassifier",
+    "check_exportable",
+    "export_model",
+    "is_exported",
+    "load_exported",
+]

@@ -162,12 +162,12 @@ def _metadata(model: VideoClassifier, shape: Sequence[int | None]) -> dict[str, 
     }
 
 
-def _made_of(model: VideoClassifier) -> dict[str, str] | None:
+def _made_of(model: VideoClassifier) -> dict[str, Any] | None:
     try:
         config = live_config(model)
     except ConfigError:  # put together by hand
         return None
-    return {"backbone": config.backbone, "mechanism": config.mechanism}
+    return {"backbone": config.backbone, "inflate": config.inflate, "mechanism": config.mechanism}
 
 
 def _differences(
@@ -175,7 +175,7 @@ def _differences(
 ) -> tuple[float, bool]:
     """How far the file's probabilities are off at most, and whether that is rounding."""
     try:
-        run = form.read(file)
+        run = form.read(file).run
         with torch.no_grad():
             found = [run(noise) for noise in clips]
     except Exception as error:  # onnxruntime's own, of many kinds

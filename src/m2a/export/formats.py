@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +20,19 @@ from m2a.errors import ConfigError, ExportError, first_line
 INPUT, OUTPUT = "clips", "probabilities"
 METADATA = "m2a"
 """Key of the metadata, JSON, in an ONNX file; in a program of torch.export it is the extra file `m2a.json`."""
+_EXTRA_FILE = f"{METADATA}.json"
 _PROTOBUF_LIMIT = 2**31 - 2**24  # bytes of one file; the graph and the metadata take some of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What is in a file."""
+
+    run: Callable[[Tensor], Tensor]
+    shape: tuple[int | None, ...]
+    """Of what it takes; None is any number."""
+    metadata: str | None
+    """As it was written, JSON; None where there is none."""
 
 
 class Format(ABC):
@@ -33,17 +46,17 @@ class Format(ABC):
         """Raises ExportError for a program that this kind of file cannot hold."""
 
     @abstractmethod
-    def read(self, file: Path) -> Callable[[Tensor], Tensor]:
-        """What the file does, of whoever runs such files."""
+    def read(self, file: Path) -> Program:
+        """What the file does, of whoever runs such files. What that one raises for a damaged file is of many kinds."""
 
     @property
     def runner(self) -> str:
         """That one and its version."""
         return f"{self.runs_on[-1]} {version(self.runs_on[-1])}"
 
-    def check_installed(self) -> None:
-        """Raises ConfigError where a package is missing."""
-        for package in self.runs_on:
+    def check_installed(self, *, to_run: bool = False) -> None:
+        """Raises ConfigError where a package is missing; `to_run`: one that runs such files."""
+        for package in self.runs_on[-1:] if to_run else self.runs_on:
             try:
                 import_module(package)
             except ImportError as error:
@@ -74,21 +87,39 @@ class Onnx(Format):
         made.model.metadata_props[METADATA] = json.dumps(metadata)
         made.save(file, external_data=False)
 
-    def read(self, file: Path) -> Callable[[Tensor], Tensor]:
+    def read(self, file: Path) -> Program:
         import onnxruntime
 
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        return lambda clips: torch.from_numpy(session.run([OUTPUT], {INPUT: clips.numpy()})[0])
+        (taken,) = session.get_inputs()
+        return Program(
+            run=lambda clips: torch.from_numpy(session.run([OUTPUT], {INPUT: clips.numpy()})[0]),
+            shape=_shape(taken.shape),
+            metadata=session.get_modelmeta().custom_metadata_map.get(METADATA),
+        )
 
 
 class TorchProgram(Format):
     runs_on = ("torch",)
 
     def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], *, any_batch: bool) -> None:
-        torch.export.save(program, file, extra_files={f"{METADATA}.json": json.dumps(metadata)})
+        torch.export.save(program, file, extra_files={_EXTRA_FILE: json.dumps(metadata)})
 
-    def read(self, file: Path) -> Callable[[Tensor], Tensor]:
-        return torch.export.load(file).module()
+    def read(self, file: Path) -> Program:
+        extra = {_EXTRA_FILE: ""}
+        program = torch.export.load(file, extra_files=extra)
+        (taken,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+        module = program.module()
+        return Program(
+            run=lambda clips: module(clips),  # a module in a module would be set to evaluation with it, and refuses
+            shape=_shape(taken.meta["val"].shape),
+            metadata=extra[_EXTRA_FILE] or None,
+        )
+
+
+def _shape(sizes: Sequence[Any]) -> tuple[int | None, ...]:
+    """Sizes that are no numbers are symbols."""
+    return tuple(size if isinstance(size, int) else None for size in sizes)
 
 
 FORMATS: dict[str, Format] = {".onnx": Onnx(), ".pt2": TorchProgram()}

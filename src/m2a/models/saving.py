@@ -227,6 +227,12 @@ def _locate(model_id: str, name: str, hub: Mapping[str, Any]) -> Path:
         if (folder / name).is_file():
             return folder / name
         raise NotFoundError(f"{folder} holds no {name}, so it is not a saved model.")
+    if folder.is_file():
+        raise NotFoundError(
+            f"{folder} is a file. A saved model is a folder, that save_pretrained or m2a train wrote (RUN, RUN/model). "
+            "What m2a export writes is for m2a predict and m2a evaluate, in Python m2a.export.load_exported; weights "
+            "alone go into a model by m2a convert."
+        )
     if folder.is_absolute() or model_id.count("/") != 1 or model_id.startswith("."):
         raise NotFoundError(
             f"There is no folder {model_id}. Give a folder that save_pretrained or m2a train wrote (RUN, RUN/model), "

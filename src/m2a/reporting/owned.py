@@ -21,6 +21,13 @@ def check_ours(path: Path, flag: str = "--out") -> None:
     _check(path, flag, lambda: any(mark in path.read_bytes() for mark in _MARKS))
 
 
+def check_picture(path: Path, flag: str) -> None:
+    """The same of a picture. Raises ConfigError for one that is not a .png, too."""
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"A picture is a .png; got {flag} {path}.")
+    check_ours(path, flag)
+
+
 def check_our_json(path: Path, flag: str = "--out") -> None:
     """The same for a JSON file of measurements; these say with which versions they were made."""
     _check(path, flag, lambda: "versions" in _json_object(path))

@@ -20,9 +20,10 @@ from m2a.data.clipset import ClipSet, first_few
 from m2a.data.skip_list import LeftOut, leave_out
 from m2a.data.subset import first_of_each_class
 from m2a.errors import ConfigError, DataError, NotFoundError
-from m2a.evaluation import Evaluation, evaluate
+from m2a.evaluation import Evaluation, evaluate, load_predictor
+from m2a.evaluation.predictor import Predictor
+from m2a.export import ExportedClassifier
 from m2a.measurement import count_macs, count_parameters, hardware, versions
-from m2a.models import VideoClassifier, load
 from m2a.models.device import pick_device
 from m2a.reporting import Run, write_report
 from m2a.reporting.owned import check_probes_kept, check_replaceable, check_results, has_probes
@@ -39,10 +40,11 @@ class RunResult:
     """A finished run: its folder, the best model and how it did on the validation split."""
 
     folder: Path
-    model: VideoClassifier
+    model: Predictor
     evaluation: Evaluation
-    macs: int
-    parameters: int
+    macs: int | None
+    """Multiply-adds of a clip; like `parameters` None of a file that a model was exported to."""
+    parameters: int | None
     num_train: int | None = None
     """Clips that it was trained on; None where an evaluation does not know."""
     num_skipped: int = 0
@@ -118,7 +120,7 @@ def _write_report(folder: Path, config: TrainConfig, clips: ClipSet) -> None:
 
 
 def evaluate_model(
-    model: VideoClassifier,
+    model: Predictor,
     clips: ClipSet,
     split: str,
     out: Path,
@@ -133,17 +135,14 @@ def evaluate_model(
     `options` go to `m2a.evaluation.evaluate`, whose errors it raises."""
     evaluation = evaluate(model, clips.split(split), console=console, **options)
     out.mkdir(parents=True, exist_ok=True)
-    size, num_frames = model.preprocessing.size, model.num_frames
-    macs, parameters = count_macs(model, num_frames=num_frames, size=size), count_parameters(model)
+    made_of, macs, parameters = _what_it_is(model)
     summary = evaluation.summary()
     summary["skipped"] += [{"path": str(left.clip.path), "reason": left.reason} for left in left_out]
     content = {
         "schema": 1,
-        "mechanism": model.config.mechanism if model.config else None,
-        "backbone": model.config.backbone if model.config else type(model.backbone).__name__,
-        "inflate": model.config.inflate if model.config else False,
-        "num_frames": num_frames,
-        "size": size,
+        **made_of,
+        "num_frames": model.num_frames,
+        "size": model.preprocessing.size,
         "data": str(clips.root),
         "split": split,
         **(about or {}),
@@ -163,6 +162,20 @@ def evaluate_model(
         parameters=parameters,
         num_skipped=len(summary["skipped"]),
     )
+
+
+def _what_it_is(model: Predictor) -> tuple[dict[str, Any], int | None, int | None]:
+    """What it is made of, its multiply-adds and its parameters; of a file that nobody can count."""
+    if isinstance(model, ExportedClassifier):
+        made_of = {name: model.made_of.get(name) for name in ("mechanism", "backbone", "inflate")}
+        return {**made_of, "exported": model.file.suffix}, None, None
+    made_of = {
+        "mechanism": model.config.mechanism if model.config else None,
+        "backbone": model.config.backbone if model.config else type(model.backbone).__name__,
+        "inflate": model.config.inflate if model.config else False,
+    }
+    macs = count_macs(model, num_frames=model.num_frames, size=model.preprocessing.size)
+    return made_of, macs, count_parameters(model)
 
 
 def _as_json(content: Mapping[str, Any]) -> str:
@@ -185,7 +198,8 @@ def evaluate_run(
     console: Console | None = None,
     **options: Any,
 ) -> RunResult:
-    """Evaluates a run's folder or a saved model. A run knows its data; a model alone needs `data`. Results go to `out`,
+    """Evaluates a run's folder, a saved model, or a file that one was exported to. A run knows its data; a model alone
+    needs `data`. Results go to `out`,
     by default the run's folder for its own data, validation split and skip list. `format` and `split_number` say how
     `data` is read (`m2a.data.read_clips`), `image_weights` is for an adapter. `skip_list` names clips to leave out, by
     default for a run's own data those that the run left out.
@@ -212,7 +226,7 @@ def evaluate_run(
         check_replaceable(path)
     if own or out is not None:
         check_probes_kept(path if out is None else Path(out), options.get("probes", False))
-    model = load(path / "model" if run is not None else path, image_weights=image_weights)
+    model = load_predictor(path / "model" if run is not None else path, image_weights=image_weights)
     if data is None and run is None:
         raise ConfigError(f"{path} is a model without a run, which does not know its data. Name it with --data.")
     if data is None and (format != "auto" or split_number != 1):

@@ -1,0 +1,100 @@
+"""A file that `export_model` wrote, run as it is where a model would predict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from m2a.data.preprocessing import Preprocessing
+from m2a.errors import CheckpointError, ClipShapeError, ConfigError, NotFoundError, first_line
+from m2a.export.formats import FORMATS, Program
+
+
+class ExportedClassifier(nn.Module):
+    """Takes a `VideoClassifier`'s place in `m2a.evaluation`: the file is run as it is, on a processor, in the precision
+    that is in it. It has no weights to change and cannot be trained."""
+
+    def __init__(self, file: Path, program: Program, metadata: Mapping[str, Any]):
+        super().__init__()
+        self.file = file
+        self.made_of: Mapping[str, Any] = metadata["model"] or {}
+        """Its `backbone`, whether that is inflated (`inflate`), and its `mechanism`; empty of one made by hand."""
+        self.labels = None if metadata["class_names"] is None else tuple(metadata["class_names"])
+        self._run = program.run
+        self._batch, *self._clip = program.shape
+        how = dict(metadata["clips"])
+        channels = self._clip[1] or 3
+        self.preprocessing = Preprocessing(
+            resize=how.pop("short_side"), mean=(0.0,) * channels, std=(1.0,) * channels, **how
+        )  # the normalisation is in the file
+
+    @property
+    def num_frames(self) -> int:
+        """T, which is fixed."""
+        return self.preprocessing.num_frames
+
+    def forward(self, clips_uint8_BTCHW: UInt8[Tensor, "B T C H W"]) -> Float[Tensor, "B K"]:
+        return self.predict_probabilities(clips_uint8_BTCHW)
+
+    @torch.no_grad()
+    def predict_probabilities(self, clips_uint8_BTCHW: UInt8[Tensor, "B T C H W"]) -> Float[Tensor, "B K"]:
+        """Probabilities of decoded clips, cropped by `preprocessing` but not normalised. A file of a fixed number of
+        clips is run as often as it takes, the last time with the last clip repeated.
+
+        Raises ClipShapeError for clips of another size than the file's.
+        """
+        clips = clips_uint8_BTCHW.cpu()
+        if clips.ndim != 5 or any(
+            fixed not in (None, size) for fixed, size in zip(self._clip, clips.shape[1:], strict=True)
+        ):
+            raise ClipShapeError(
+                f"{self.file} takes clips uint8 (B, {', '.join(map(str, self._clip))}); got {tuple(clips.shape)}. The "
+                "number of frames and the size are fixed in an exported file."
+            )
+        if self._batch is None:
+            return self._run(clips)
+        missing = -len(clips) % self._batch
+        filled = torch.cat([clips, clips[-1:].expand(missing, *clips.shape[1:])])
+        return torch.cat([self._run(part) for part in filled.split(self._batch)])[: len(clips)]
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether there is a file of that name which `load_exported` would read, by its suffix."""
+    return Path(path).suffix.lower() in FORMATS and Path(path).is_file()
+
+
+def load_exported(file: str | Path) -> ExportedClassifier:
+    """Opens a file that `export_model` wrote, or one that another program made of it and that has kept its metadata,
+    such as an ONNX file that was quantised.
+
+    Raises:
+        NotFoundError: there is none.
+        ConfigError: its suffix is neither `.onnx` nor `.pt2`, or a package that runs it is missing.
+        CheckpointError: it is damaged, or has not the metadata that `export_model` writes.
+    """
+    file = Path(file)
+    if file.suffix.lower() not in FORMATS:
+        raise ConfigError(f"Exported files are called {' or '.join(f'NAME{kind}' for kind in FORMATS)}; got {file}.")
+    if not file.is_file():
+        raise NotFoundError(f"There is no file {file}. m2a export RUN --out {file} would write it.")
+    form = FORMATS[file.suffix.lower()]
+    form.check_installed(to_run=True)
+    try:
+        program = form.read(file)
+    except Exception as error:  # of many kinds
+        raise CheckpointError(f"{file} cannot be read by {form.runner}: {first_line(error)}.") from error
+    if program.metadata is None:
+        raise CheckpointError(
+            f"{file} does not say what its classes are called and how clips become its input, as files of m2a export "
+            "do. Export the model with m2a, or keep the metadata when a file is made of another."
+        )
+    try:
+        return ExportedClassifier(file, program, json.loads(program.metadata))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{file}: its metadata are damaged ({type(error).__name__}: {error}).") from error

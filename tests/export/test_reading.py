@@ -1,0 +1,160 @@
+"""A file that a model was exported to takes its place where something is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from exportable import CLASSES, FRAMES, SIZE, classifier, pixels
+from onnxruntime.quantization import quantize_dynamic
+from PIL import Image
+
+from m2a.data.clipset import ClipFile
+from m2a.errors import CheckpointError, ClipShapeError, ConfigError, DivergedError, NotFoundError
+from m2a.evaluation import evaluate, load_predictor, predict, predict_all, predict_timeline
+from m2a.export import export_model, is_exported, load_exported
+
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+
+
+def folders(root: Path, count: int) -> list[Path]:
+    """Clips of noise, as folders of pictures, each of another length."""
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(count):
+        made.append(root / f"clip-{number}")
+        made[-1].mkdir(parents=True)
+        for frame in range(7 + number):
+            picture = Image.fromarray(rng.integers(0, 256, (37, 53, 3), dtype=np.uint8))
+            picture.save(made[-1] / f"{frame + 1:05}.jpg")
+    return made
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_it_predicts_as_the_model_does(suffix: str, tmp_path: Path) -> None:
+    model = classifier("m2a")
+    model.preprocessing = replace(model.preprocessing, resize=31, sampling="uniform", interpolation="bicubic")
+    read = load_exported(export_model(model, tmp_path / f"model{suffix}").file)
+    assert (read.labels, read.num_frames) == (model.labels, FRAMES)
+    clips = folders(tmp_path / "clips", 11)
+    for file, ours in ((read, model), (load_predictor(read.file), model)):
+        found, expected = predict(file, clips[4], num_crops=3, top_k=2), predict(ours, clips[4], num_crops=3, top_k=2)
+        assert [guess.label for guess in found.guesses] == [guess.label for guess in expected.guesses]
+        assert found.guesses[0].probability == pytest.approx(expected.guesses[0].probability, abs=1e-4)
+    for threads in (1, 2):
+        many = list(predict_all(read, clips, batch_size=3, threads=threads))
+        for one, other in zip(many, predict_all(model, clips), strict=True):
+            assert one.path == other.path
+            assert one.guesses[0].label == other.guesses[0].label
+            assert one.guesses[0].probability == pytest.approx(other.guesses[0].probability, abs=1e-4)
+    windows = [predict_timeline(one, clips[10], frame_rate=5, window=1).windows for one in (read, model)]
+    assert len(windows[0]) > 2
+    for window, other in zip(*windows, strict=True):
+        assert window.start == other.start
+        assert window.guesses[0].probability == pytest.approx(other.guesses[0].probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_it_is_evaluated_as_the_model_is(suffix: str, tmp_path: Path) -> None:
+    model = classifier("tsm")
+    read = load_exported(export_model(model, tmp_path / f"model{suffix}", batch_size=3).file)
+    paths = folders(tmp_path / "clips", 7)
+    clips = [ClipFile(id=path.name, path=path, label="abcdé"[number % 5]) for number, path in enumerate(paths)]
+    found, expected = evaluate(read, clips, probes=True), evaluate(model, clips, probes=True)
+    torch.testing.assert_close(found.probabilities, expected.probabilities, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(found.probes["shuffled"], expected.probes["shuffled"], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_a_fixed_number_is_filled(suffix: str, count: int, tmp_path: Path) -> None:
+    model, clips = classifier("m2a"), pixels(count)
+    read = load_exported(export_model(model, tmp_path / f"model{suffix}", batch_size=3).file)
+    torch.testing.assert_close(read(clips), model.predict_probabilities(clips), atol=1e-4, rtol=1e-3)
+    with pytest.raises(ClipShapeError, match=rf"takes clips uint8 \(B, {FRAMES}, 3, {SIZE}, {SIZE}\); got \(2, 4, 3,"):
+        read.predict_probabilities(torch.zeros(2, FRAMES + 1, 3, SIZE, SIZE, dtype=torch.uint8))
+
+
+def test_a_quantised_file_still_says_what_it_is(tmp_path: Path) -> None:
+    file = export_model(classifier("m2a"), tmp_path / "model.onnx").file
+    quantize_dynamic(file, tmp_path / "small.onnx")
+    small, whole = load_exported(tmp_path / "small.onnx"), load_exported(file)
+    assert (small.labels, small.preprocessing) == (whole.labels, whole.preprocessing)
+    clips = pixels(5)
+    difference = (small(clips) - whole(clips)).abs().max()
+    assert 0 < difference < 0.1
+
+
+def test_what_a_file_does_not_do(tmp_path: Path) -> None:
+    read = load_exported(export_model(classifier("tsm"), tmp_path / "model.pt2").file)
+    path = folders(tmp_path / "clips", 1)[0]
+    clips = [ClipFile(id="0", path=path, label="a")]
+    alone = r"model\.pt2 is run as it is, on a processor and in the precision that is in it; leave bf16"
+    with pytest.raises(ConfigError, match=alone):
+        evaluate(read, clips, bf16=True)
+    with pytest.raises(ConfigError, match=alone):
+        list(predict_all(read, [path], bf16=True))
+    with pytest.raises(ConfigError, match=alone):
+        predict_timeline(read, path, frame_rate=5, bf16=True)
+    with pytest.raises(ConfigError, match=r"leave device='cuda:1' \(--device\) out"):
+        evaluate(read, clips, device="cuda:1")
+    with pytest.raises(ConfigError, match="has its image weights in it"):
+        load_predictor(read.file, image_weights="resnet18.safetensors")
+
+
+def test_scores_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = load_exported(export_model(classifier("tsm"), tmp_path / "model.pt2").file)
+    monkeypatch.setattr(read, "_run", lambda clips: torch.full((len(clips), CLASSES), torch.nan))
+    with pytest.raises(DivergedError, match=r"name no class\. Export the model anew, or predict with the"):
+        predict(read, folders(tmp_path / "clips", 1)[0])
+
+
+def _foreign(file: Path) -> None:
+    kind = onnx.TensorProto.FLOAT
+    values = [onnx.helper.make_tensor_value_info(name, kind, [1, 5]) for name in ("clips", "probabilities")]
+    node = onnx.helper.make_node("Softmax", ["clips"], ["probabilities"])
+    graph = onnx.helper.make_graph([node], "other", values[:1], values[1:])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), file)
+
+
+def _other_program(file: Path) -> None:
+    torch.export.save(torch.export.export(torch.nn.Linear(2, 3), (torch.randn(1, 2),)), file)
+
+
+def _damaged_metadata(file: Path) -> None:
+    export_model(classifier("tsm"), file)
+    model = onnx.load(file)
+    model.metadata_props[0].value = "{}"
+    onnx.save(model, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "error", "message"),
+    [
+        ("model.onnx", lambda file: None, NotFoundError, r"There is no file .*model\.onnx\. m2a export RUN --out"),
+        ("model.bin", lambda file: file.touch(), ConfigError, r"called NAME\.onnx or NAME\.pt2; got .*model\.bin"),
+        ("model.onnx", lambda file: file.write_bytes(b"no"), CheckpointError, "cannot be read by onnxruntime "),
+        ("model.pt2", lambda file: file.write_bytes(b"no"), CheckpointError, "cannot be read by torch "),
+        ("model.onnx", _foreign, CheckpointError, "does not say what its classes are called"),
+        ("model.pt2", _other_program, CheckpointError, "does not say what its classes are called"),
+        ("model.onnx", _damaged_metadata, CheckpointError, r"metadata are damaged \(KeyError: 'model'\)"),
+    ],
+)
+def test_other_files(
+    name: str, make: Callable[[Path], object], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    make(tmp_path / name)
+    with pytest.raises(error, match=message):
+        load_exported(tmp_path / name)
+
+
+def test_a_name_alone_is_no_file(tmp_path: Path) -> None:
+    """`owner/name.onnx` may be a model on the hub, and a folder is one of ours."""
+    (tmp_path / "model.onnx").mkdir()
+    assert not is_exported(tmp_path / "model.onnx")
+    assert not is_exported("owner/name.onnx")
