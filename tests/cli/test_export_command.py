@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,9 @@ def test_the_file_in_the_models_place(m2a: Command, trained: Path, video_set: Pa
     found, expected = json.loads(outcome.out), json.loads((trained / "evaluation.json").read_text())
     same = ("mechanism", "backbone", "inflate", "num_frames", "size", "labels", "num_clips", "top1", "confusion")
     assert {name: found[name] for name in same} == {name: expected[name] for name in same}
-    assert (found["model"], found["exported"], found["macs"], found["parameters"]) == (str(file), ".pt2", None, None)
+    assert (found["model"], found["macs"], found["parameters"]) == (str(file), None, None)
+    assert found["exported"]["run_by"].startswith("torch ")
+    assert found["exported"]["sha256"] == sha256(file.read_bytes()).hexdigest()
     outcome = m2a("compare", trained, tmp_path / "evaluated", "--out", tmp_path / "comparison.png")
     assert outcome.code == 0, outcome.err
 
@@ -68,8 +71,18 @@ def test_where_a_file_will_not_do(m2a: Command, trained: Path, video_set: Path, 
     outcome = m2a("explain", video, "--model", file, "--out", tmp_path / "picture.png")
     assert (outcome.code, "is a file. A saved model is a folder" in outcome.message) == (1, True)
     assert "for m2a predict and m2a evaluate" in outcome.message
-    outcome = m2a("predict", video, "--model", file, "--device", "cuda")
-    assert (outcome.code, "leave device='cuda' (--device) out" in outcome.message) == (1, True)
+    for flags in (
+        ("predict", video, "--model", file),
+        ("evaluate", file, "--data", video_set, "--out", tmp_path / "e"),
+    ):
+        outcome = m2a(*flags, "--device", "cuda")
+        assert (outcome.code, "leave device='cuda' (--device) out" in outcome.message) == (1, True)
+    outcome = m2a("predict", video, "--model", tmp_path / "nothing.onnx")
+    assert (outcome.code, "There is no file" in outcome.message) == (1, True)
+    (tmp_path / "text.pt2").write_text("hello")
+    outcome = m2a("predict", video, "--model", tmp_path / "text.pt2")
+    assert (outcome.code, "text.pt2 cannot be read by torch" in outcome.message) == (1, True)
+    assert "Traceback" not in outcome.err
     outcome = m2a("evaluate", file)
     assert (outcome.code, "does not know its data. Name it with --data" in outcome.message) == (1, True)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +15,9 @@ import onnx
 import pytest
 import torch
 from exportable import CLASSES, FRAMES, SIZE, classifier, pixels
-from onnxruntime.quantization import quantize_dynamic
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from PIL import Image
+from torch import Tensor
 
 from m2a.data.clipset import ClipFile
 from m2a.errors import CheckpointError, ClipShapeError, ConfigError, DivergedError, NotFoundError
@@ -76,13 +81,35 @@ def test_a_fixed_number_is_filled(suffix: str, count: int, tmp_path: Path) -> No
     model, clips = classifier("m2a"), pixels(count)
     read = load_exported(export_model(model, tmp_path / f"model{suffix}", batch_size=3).file)
     torch.testing.assert_close(read(clips), model.predict_probabilities(clips), atol=1e-4, rtol=1e-3)
-    with pytest.raises(ClipShapeError, match=rf"takes clips uint8 \(B, {FRAMES}, 3, {SIZE}, {SIZE}\); got \(2, 4, 3,"):
-        read.predict_probabilities(torch.zeros(2, FRAMES + 1, 3, SIZE, SIZE, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("clips", "got"),
+    [
+        (torch.zeros(2, FRAMES + 1, 3, SIZE, SIZE, dtype=torch.uint8), rf"uint8 \(2, {FRAMES + 1}, 3, {SIZE}"),
+        (torch.zeros(FRAMES, 3, SIZE, SIZE, dtype=torch.uint8), rf"uint8 \({FRAMES}, 3, {SIZE}"),
+        (torch.zeros(2, FRAMES, 3, SIZE, SIZE), r"float32 \(2, "),
+        (torch.zeros(0, FRAMES, 3, SIZE, SIZE, dtype=torch.uint8), r"uint8 \(0, "),
+    ],
+)
+def test_clips_that_do_not_fit(clips: Tensor, got: str, tmp_path: Path) -> None:
+    read = load_exported(export_model(classifier("tsm"), tmp_path / "model.pt2", batch_size=3).file)
+    with pytest.raises(ClipShapeError, match=rf"takes clips uint8 \(B, {FRAMES}, 3, {SIZE}, {SIZE}\).*got {got}"):
+        read.predict_probabilities(clips)
+
+
+class Calibration(CalibrationDataReader):
+    def __init__(self) -> None:
+        self.clips = iter(pixels(4))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        clip = next(self.clips, None)
+        return None if clip is None else {"clips": clip[None].numpy()}
 
 
 def test_a_quantised_file_still_says_what_it_is(tmp_path: Path) -> None:
     file = export_model(classifier("m2a"), tmp_path / "model.onnx").file
-    quantize_dynamic(file, tmp_path / "small.onnx")
+    quantize_static(file, tmp_path / "small.onnx", Calibration())
     small, whole = load_exported(tmp_path / "small.onnx"), load_exported(file)
     assert (small.labels, small.preprocessing) == (whole.labels, whole.preprocessing)
     clips = pixels(5)
@@ -94,17 +121,48 @@ def test_what_a_file_does_not_do(tmp_path: Path) -> None:
     read = load_exported(export_model(classifier("tsm"), tmp_path / "model.pt2").file)
     path = folders(tmp_path / "clips", 1)[0]
     clips = [ClipFile(id="0", path=path, label="a")]
-    alone = r"model\.pt2 is run as it is, on a processor and in the precision that is in it; leave bf16"
-    with pytest.raises(ConfigError, match=alone):
+    alone = r"model\.pt2 is run as it is, on a processor and in the precision that is in it; leave "
+    with pytest.raises(ConfigError, match=rf"{alone}bf16 \(--bf16\) out"):
         evaluate(read, clips, bf16=True)
     with pytest.raises(ConfigError, match=alone):
         list(predict_all(read, [path], bf16=True))
     with pytest.raises(ConfigError, match=alone):
         predict_timeline(read, path, frame_rate=5, bf16=True)
-    with pytest.raises(ConfigError, match=r"leave device='cuda:1' \(--device\) out"):
+    with pytest.raises(ConfigError, match=rf"{alone}device='cuda:1' \(--device\) out"):
         evaluate(read, clips, device="cuda:1")
+    with pytest.raises(ConfigError, match=alone):
+        load_predictor(read.file, bf16=True)
     with pytest.raises(ConfigError, match="has its image weights in it"):
         load_predictor(read.file, image_weights="resnet18.safetensors")
+    read.labels = None
+    with pytest.raises(ConfigError, match=r"model\.pt2 has no labels\. Create the model with labels=, and export it"):
+        predict(read, path)
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    """`torch.export.load` by itself would run it."""
+    file = export_model(classifier("tsm"), tmp_path / "model.pt2").file
+    pickled = io.BytesIO()
+    torch.save(Mine(tmp_path / "was-here"), pickled)
+    with zipfile.ZipFile(file) as whole, zipfile.ZipFile(tmp_path / "evil.pt2", "w") as evil:
+        replaced = [name for name in whole.namelist() if "sample_inputs" in name]
+        for name in whole.namelist():
+            evil.writestr(name, pickled.getvalue() if name in replaced else whole.read(name))
+    assert replaced
+    with pytest.raises(CheckpointError, match=r"evil\.pt2 cannot be read by torch"):
+        load_exported(tmp_path / "evil.pt2")
+    assert not (tmp_path / "was-here").exists()
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+class Mine:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.path),)
 
 
 def test_scores_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,10 +184,30 @@ def _other_program(file: Path) -> None:
     torch.export.save(torch.export.export(torch.nn.Linear(2, 3), (torch.randn(1, 2),)), file)
 
 
-def _damaged_metadata(file: Path) -> None:
-    export_model(classifier("tsm"), file)
+def _with(**changed: object) -> Callable[[Path], None]:
+    """A file whose metadata say something else."""
+
+    def make(file: Path) -> None:
+        export_model(classifier("tsm"), file)
+        model = onnx.load(file)
+        metadata = json.loads(model.metadata_props[0].value) | changed
+        model.metadata_props[0].value = json.dumps({key: value for key, value in metadata.items() if value != "gone"})
+        onnx.save(model, file)
+
+    return make
+
+
+def _clips(**changed: object) -> dict[str, object]:
+    how = {"num_frames": FRAMES, "sampling": "segments", "stride": 1, "short_side": 30, "size": SIZE}
+    return how | {"interpolation": "bilinear"} | changed
+
+
+def _foreign_with_metadata(file: Path) -> None:
+    _with()(file)
+    (metadata,) = onnx.load(file).metadata_props
+    _foreign(file)
     model = onnx.load(file)
-    model.metadata_props[0].value = "{}"
+    model.metadata_props.append(metadata)
     onnx.save(model, file)
 
 
@@ -142,7 +220,13 @@ def _damaged_metadata(file: Path) -> None:
         ("model.pt2", lambda file: file.write_bytes(b"no"), CheckpointError, "cannot be read by torch "),
         ("model.onnx", _foreign, CheckpointError, "does not say what its classes are called"),
         ("model.pt2", _other_program, CheckpointError, "does not say what its classes are called"),
-        ("model.onnx", _damaged_metadata, CheckpointError, r"metadata are damaged \(KeyError: 'model'\)"),
+        ("model.onnx", _with(model="gone"), CheckpointError, r"metadata are damaged \(KeyError: 'model'\)"),
+        ("model.onnx", _with(model="m2a"), CheckpointError, "metadata are damaged .*the model is no object"),
+        ("model.onnx", _with(class_names="abcde"), CheckpointError, "class_names are no list"),
+        ("model.onnx", _with(class_names=["a", "b"]), CheckpointError, r"name 2 classes, but it gives \(any, 5\)"),
+        ("model.onnx", _with(clips=_clips(num_frames=4)), CheckpointError, r"say clips \(any, 4, any, 26, 26\), but"),
+        ("model.onnx", _with(clips=_clips(colour=3)), CheckpointError, "metadata are damaged .*colour"),
+        ("model.onnx", _foreign_with_metadata, CheckpointError, r"but it takes \(1, 5\)"),
     ],
 )
 def test_other_files(

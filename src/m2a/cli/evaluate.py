@@ -32,7 +32,7 @@ def evaluate(
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
-    """Measure a run or a saved model: top-1, top-5, per class, confusion.
+    """Measure a run, a saved model or an exported file: top-1, top-5, per class, confusion.
 
     Writes evaluation.json and predictions.csv: into the run's folder for its own validation split, else into --out.
 

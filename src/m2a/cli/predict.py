@@ -83,7 +83,6 @@ def predict(
     from m2a.data import BadClip, find_clips
     from m2a.errors import ConfigError
     from m2a.evaluation import load_predictor
-    from m2a.evaluation.predictor import device_for
     from m2a.reporting.owned import check_picture
 
     if not videos:
@@ -102,8 +101,7 @@ def predict(
         )
     if sliding and frame_rate is None and (folders := [path for path in paths if path.is_dir()]):
         raise ConfigError(f"{folders[0]} does not say how many frames make a second. Give --frame-rate.")
-    network = load_predictor(model, image_weights=image_weights)
-    network.to(device_for(network, device))
+    network = load_predictor(model, image_weights=image_weights, device=device, bf16=bf16)
     options: dict[str, Any] = {"top_k": top_k, "batch_size": batch_size, "bf16": bf16}
     if not sliding:
         views = {"num_clips": num_clips, "num_crops": num_crops}
@@ -165,9 +163,12 @@ def _how(network: Predictor, videos: int) -> dict[str, int]:
     """The threads or processes that predict so many videos fastest."""
     import torch
 
+    from m2a.export import ExportedClassifier
     from m2a.models.device import kind_of_input
     from m2a.training.fitting import default_workers
 
+    if isinstance(network, ExportedClassifier):
+        return {}  # it has threads of its own
     if kind_of_input(network)[0].type == "cpu":
         return {"threads": min(torch.get_num_threads(), videos)}
     return {"workers": default_workers() if videos >= _ENOUGH else 0}

@@ -19,7 +19,7 @@ from m2a.data.batch import BadClip
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.errors import ConfigError, DataError
-from m2a.evaluation.predictor import Predictor, device_for, refuse_bf16_of_file
+from m2a.evaluation.predictor import Predictor, device_for, labels_of
 from m2a.evaluation.probes import probed, summarize
 from m2a.evaluation.scores import clips_at_once, predict_views
 
@@ -139,14 +139,13 @@ def evaluate(
             decoded once; it takes four forward passes.
 
     Raises:
-        ConfigError: the model has no labels, the device is not there or is not the processor that an exported file
-            needs, or probes are asked of a model that takes a single frame.
+        ConfigError: the model has no labels, the device is not there, an exported file is to run on another than a
+            processor or in bfloat16, or probes are asked of a model that takes a single frame.
         DataError: there are no clips, a label is not the model's, or a clip cannot be decoded.
         DivergedError: scores are nan or infinite.
     """
     labels = _checked_labels(model, clips)
-    refuse_bf16_of_file(model, bf16)
-    device = device_for(model, device)
+    device = device_for(model, device, bf16=bf16)
     model.to(device).eval()
     dataset = ClipDataset(
         clips,
@@ -201,9 +200,7 @@ def _refusal(bad: BadClip) -> str:
 
 def _checked_labels(model: Predictor, clips: Sequence[ClipFile]) -> tuple[str, ...]:
     """The model's. Raises what `evaluate` does for a model or clips that cannot be evaluated."""
-    labels = model.labels
-    if labels is None:
-        raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
+    labels = labels_of(model)
     if len(labels) < 2:
         raise ConfigError(f"This model has one class, {labels[0]!r}, and is always right. It takes 2 to evaluate.")
     if not clips:

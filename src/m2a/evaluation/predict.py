@@ -16,7 +16,7 @@ from m2a.data.batch import BadClip, Failure, Sample
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers, read_views
 from m2a.errors import ConfigError, NotFoundError
-from m2a.evaluation.predictor import Predictor, refuse_bf16_of_file
+from m2a.evaluation.predictor import Predictor, labels_of, refuse_bf16_of_file
 from m2a.evaluation.scores import clips_at_once, predict_views
 from m2a.evaluation.threads import in_threads
 from m2a.models import VideoClassifier, for_inference
@@ -58,14 +58,13 @@ def predict(
         ConfigError: the model has no labels, or top_k is below 1.
         DivergedError: scores are nan or infinite.
     """
-    if model.labels is None:
-        raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
+    labels = labels_of(model)
     if top_k < 1:
         raise ConfigError(f"top_k must be at least 1; got {top_k}.")
     clip = load_clip(model, path, num_clips=num_clips, num_crops=num_crops)
     with evaluating(model):
         scores = predict_views(model, clip[None], [str(path)])[0]
-    return Prediction(path=Path(path), guesses=likeliest(scores, model.labels, top_k))
+    return Prediction(path=Path(path), guesses=likeliest(scores, labels, top_k))
 
 
 def predict_all(
@@ -90,7 +89,8 @@ def predict_all(
         batch_size: videos that go through the model together; each view counts.
         workers: processes that decode ahead while the model computes; 0 decodes in this one.
         threads: above 1, so many videos at the same time, each decoded and put through the model by itself and by one
-            thread: without batches, then, and without workers.
+            thread: without batches, then, and without workers. Not of an exported file: whoever runs it has threads of
+            its own.
         bf16: compute in bfloat16 (autocast), about twice as fast where the processor has instructions for it.
 
     Raises:
@@ -98,26 +98,25 @@ def predict_all(
             file is to compute in bfloat16.
         DivergedError: scores are nan or infinite; it is raised where that video's turn comes.
     """
-    if model.labels is None:
-        raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
+    labels = labels_of(model)
     if top_k < 1 or threads < 1:
         raise ConfigError(f"top_k and threads must be at least 1; got {top_k} and {threads}.")
     refuse_bf16_of_file(model, bf16)
     if threads > 1 and workers:
         raise ConfigError(f"Each of the {threads} threads decodes its own videos; leave workers={workers} out.")
     clips = [
-        one if isinstance(one, ClipFile) else ClipFile(id=str(number), path=Path(one), label=model.labels[0])
+        one if isinstance(one, ClipFile) else ClipFile(id=str(number), path=Path(one), label=labels[0])
         for number, one in enumerate(paths)
     ]
-    labels = list(dict.fromkeys(clip.label for clip in clips))  # a data set has labels; nobody looks at these
+    given = list(dict.fromkeys(clip.label for clip in clips))  # a data set has labels; nobody looks at these
     views: dict[str, Any] = {"num_clips": num_clips, "num_crops": num_crops}
-    dataset = ClipDataset(clips, labels=labels, preprocessing=model.preprocessing, train=False, **views)
+    dataset = ClipDataset(clips, labels=given, preprocessing=model.preprocessing, train=False, **views)
     model.eval()
     used: Predictor = model
     if isinstance(model, VideoClassifier) and len(clips) >= _ENOUGH:
         used = for_inference(model, bf16=bf16)
-    caller = _Caller(model=used, labels=model.labels, top_k=top_k, bf16=bf16, at_once=batch_size)
-    if threads > 1:
+    caller = _Caller(model=used, labels=labels, top_k=top_k, bf16=bf16, at_once=batch_size)
+    if threads > 1 and isinstance(model, VideoClassifier):
         return in_threads(lambda index: caller.one(clips[index].path, dataset[index]), range(len(clips)), threads)
     loaded = clips_at_once(batch_size, num_clips * num_crops)
     loader = make_loader(dataset, batch_size=loaded, shuffle=False, workers=workers, seed=0)

@@ -20,7 +20,7 @@ from m2a.data.preprocessing import Preprocessing
 from m2a.data.readers import ClipReader, open_clip
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.predict import Guess, likeliest
-from m2a.evaluation.predictor import Predictor, refuse_bf16_of_file
+from m2a.evaluation.predictor import Predictor, labels_of, refuse_bf16_of_file
 from m2a.evaluation.scores import predict_views
 from m2a.models.device import kind_of_input
 from m2a.models.modes import evaluating
@@ -118,13 +118,13 @@ def predict_timeline(
     Raises:
         NotFoundError: nothing is at `path`.
         UnreadableClipError: it cannot be decoded.
-        ConfigError: the model has no labels, a length or the frame rate is no number above 0, or the rate is not known.
+        ConfigError: the model has no labels, a length or the frame rate is no number above 0, the rate is not known, or
+            an exported file is to compute in bfloat16.
         DivergedError: scores are nan or infinite.
     """
     step = window / 2 if step is None else step
     refuse_bf16_of_file(model, bf16)
-    if model.labels is None:
-        raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
+    labels = labels_of(model)
     for name, value in (("window", window), ("step", step), ("frame_rate", frame_rate)):
         if value is not None and not 0 < value < inf:
             raise ConfigError(f"{name}={value} must be a finite number above 0, such as 2.")
@@ -152,7 +152,7 @@ def predict_timeline(
         seconds=seconds,
         frame_rate=rate,
         windows=tuple(
-            Window(start=start / rate, end=(start + length) / rate, guesses=likeliest(row, model.labels, top_k))
+            Window(start=start / rate, end=(start + length) / rate, guesses=likeliest(row, labels, top_k))
             for start, row in zip(starts, rows, strict=True)
         ),
         frames=tuple(pictures),

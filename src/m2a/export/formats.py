@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
+from zipfile import is_zipfile
 
 import torch
 from torch import Tensor
@@ -21,16 +23,19 @@ INPUT, OUTPUT = "clips", "probabilities"
 METADATA = "m2a"
 """Key of the metadata, JSON, in an ONNX file; in a program of torch.export it is the extra file `m2a.json`."""
 _EXTRA_FILE = f"{METADATA}.json"
+_SAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _PROTOBUF_LIMIT = 2**31 - 2**24  # bytes of one file; the graph and the metadata take some of it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What is in a file."""
+    """What is in a file. Of shapes None is a size that is not fixed."""
 
     run: Callable[[Tensor], Tensor]
-    shape: tuple[int | None, ...]
-    """Of what it takes; None is any number."""
+    takes: tuple[int | None, ...]
+    """Shape of `clips`; empty where the file takes something else."""
+    gives: tuple[int | None, ...]
+    """Shape of `probabilities`; empty where the file gives something else, or does not say."""
     metadata: str | None
     """As it was written, JSON; None where there is none."""
 
@@ -52,7 +57,8 @@ class Format(ABC):
     @property
     def runner(self) -> str:
         """That one and its version."""
-        return f"{self.runs_on[-1]} {version(self.runs_on[-1])}"
+        name = self.runs_on[-1]  # which may be of a distribution with another name, such as onnxruntime-gpu
+        return f"{name} {str(import_module(name).__version__).partition('+')[0]}"
 
     def check_installed(self, *, to_run: bool = False) -> None:
         """Raises ConfigError where a package is missing; `to_run`: one that runs such files."""
@@ -90,11 +96,14 @@ class Onnx(Format):
     def read(self, file: Path) -> Program:
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-        (taken,) = session.get_inputs()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()  # it knows neither OMP_NUM_THREADS nor torch's setting
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        taken, given = session.get_inputs(), session.get_outputs()
         return Program(
             run=lambda clips: torch.from_numpy(session.run([OUTPUT], {INPUT: clips.numpy()})[0]),
-            shape=_shape(taken.shape),
+            takes=_shape(taken[0].shape) if [one.name for one in taken] == [INPUT] else (),
+            gives=next((_shape(one.shape) for one in given if one.name == OUTPUT), ()),
             metadata=session.get_modelmeta().custom_metadata_map.get(METADATA),
         )
 
@@ -106,15 +115,36 @@ class TorchProgram(Format):
         torch.export.save(program, file, extra_files={_EXTRA_FILE: json.dumps(metadata)})
 
     def read(self, file: Path) -> Program:
+        if not is_zipfile(file):  # torch prints a traceback before it raises
+            raise ValueError("it is no whole zip file")
         extra = {_EXTRA_FILE: ""}
-        program = torch.export.load(file, extra_files=extra)
-        (taken,) = (node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs)
+        with _tensors_alone():
+            program = torch.export.load(file, extra_files=extra)
+        values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+        taken = [values[name] for name in program.graph_signature.user_inputs]
+        given = [values[name] for name in program.graph_signature.user_outputs]
         module = program.module()
         return Program(
             run=lambda clips: module(clips),  # a module in a module would be set to evaluation with it, and refuses
-            shape=_shape(taken.meta["val"].shape),
+            takes=_shape(taken[0].shape) if len(taken) == 1 else (),
+            gives=_shape(given[0].shape) if len(given) == 1 else (),
             metadata=extra[_EXTRA_FILE] or None,
         )
+
+
+@contextmanager
+def _tensors_alone() -> Iterator[None]:
+    """Has torch refuse pickles of anything else, which could run code: where its safe way of reading fails
+    `torch.export.load` takes the other one."""
+    before = os.environ.get(_SAFE)
+    os.environ[_SAFE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE]
+        else:
+            os.environ[_SAFE] = before
 
 
 def _shape(sizes: Sequence[Any]) -> tuple[int | None, ...]:

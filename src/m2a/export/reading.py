@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from m2a.export.formats import FORMATS, Program
 
 class ExportedClassifier(nn.Module):
     """Takes a `VideoClassifier`'s place in `m2a.evaluation`: the file is run as it is, on a processor, in the precision
-    that is in it. It has no weights to change and cannot be trained."""
+    that is in it. It has no weights to change and cannot be trained. `load_exported` makes it."""
 
     def __init__(self, file: Path, program: Program, metadata: Mapping[str, Any]):
         super().__init__()
@@ -26,13 +26,11 @@ class ExportedClassifier(nn.Module):
         self.made_of: Mapping[str, Any] = metadata["model"] or {}
         """Its `backbone`, whether that is inflated (`inflate`), and its `mechanism`; empty of one made by hand."""
         self.labels = None if metadata["class_names"] is None else tuple(metadata["class_names"])
+        self.run_by = FORMATS[file.suffix.lower()].runner
+        """Who runs the file, and its version."""
         self._run = program.run
-        self._batch, *self._clip = program.shape
-        how = dict(metadata["clips"])
-        channels = self._clip[1] or 3
-        self.preprocessing = Preprocessing(
-            resize=how.pop("short_side"), mean=(0.0,) * channels, std=(1.0,) * channels, **how
-        )  # the normalisation is in the file
+        self._batch, *self._clip = program.takes
+        self.preprocessing = _preprocessing(metadata["clips"], channels=self._clip[1] or 3)
 
     @property
     def num_frames(self) -> int:
@@ -47,31 +45,34 @@ class ExportedClassifier(nn.Module):
         """Probabilities of decoded clips, cropped by `preprocessing` but not normalised. A file of a fixed number of
         clips is run as often as it takes, the last time with the last clip repeated.
 
-        Raises ClipShapeError for clips of another size than the file's.
+        Raises ClipShapeError for clips of another size or type than the file's, and where there are none.
         """
         clips = clips_uint8_BTCHW.cpu()
-        if clips.ndim != 5 or any(
-            fixed not in (None, size) for fixed, size in zip(self._clip, clips.shape[1:], strict=True)
-        ):
+        if clips.ndim != 5 or not _agree(self._clip, clips.shape[1:]) or clips.dtype != torch.uint8 or not len(clips):
             raise ClipShapeError(
-                f"{self.file} takes clips uint8 (B, {', '.join(map(str, self._clip))}); got {tuple(clips.shape)}. The "
-                "number of frames and the size are fixed in an exported file."
+                f"{self.file} takes clips uint8 (B, {', '.join(map(str, self._clip))}), one or more; got "
+                f"{str(clips.dtype).removeprefix('torch.')} {tuple(clips.shape)}. The number of frames and the size "
+                "are fixed in an exported file."
             )
         if self._batch is None:
-            return self._run(clips)
+            return self._run(clips).float()
         missing = -len(clips) % self._batch
         filled = torch.cat([clips, clips[-1:].expand(missing, *clips.shape[1:])])
-        return torch.cat([self._run(part) for part in filled.split(self._batch)])[: len(clips)]
+        return torch.cat([self._run(part) for part in filled.split(self._batch)])[: len(clips)].float()
 
 
 def is_exported(path: str | Path) -> bool:
-    """Whether there is a file of that name which `load_exported` would read, by its suffix."""
-    return Path(path).suffix.lower() in FORMATS and Path(path).is_file()
+    """Whether a path is that of a file which `load_exported` would read, by its suffix; also where it is not there but
+    could be no model on the hub, `owner/name`, either."""
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS or path.is_dir():
+        return False
+    return path.is_file() or len(path.parts) != 2 or path.parent.exists()
 
 
 def load_exported(file: str | Path) -> ExportedClassifier:
     """Opens a file that `export_model` wrote, or one that another program made of it and that has kept its metadata,
-    such as an ONNX file that was quantised.
+    such as an ONNX file that was quantised. Of a program of torch tensors alone are read, and no code.
 
     Raises:
         NotFoundError: there is none.
@@ -95,6 +96,37 @@ def load_exported(file: str | Path) -> ExportedClassifier:
             "do. Export the model with m2a, or keep the metadata when a file is made of another."
         )
     try:
-        return ExportedClassifier(file, program, json.loads(program.metadata))
-    except (KeyError, TypeError, ValueError) as error:
+        metadata = json.loads(program.metadata)
+        _check_fit(program, metadata)
+        return ExportedClassifier(file, program, metadata)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{file}: its metadata are damaged ({type(error).__name__}: {error}).") from error
+
+
+def _check_fit(program: Program, metadata: Mapping[str, Any]) -> None:
+    """Raises ValueError where the metadata are not of this program, and what damaged ones raise."""
+    names, made_of, how = metadata["class_names"], metadata["model"], metadata["clips"]
+    if not (names is None or isinstance(names, list)) or not (made_of is None or isinstance(made_of, dict)):
+        raise TypeError("class_names are no list, or the model is no object")
+    fixed = (None, how["num_frames"], None, how["size"], how["size"])
+    if not _agree(program.takes, fixed):
+        raise ValueError(f"they say clips {_told(fixed)}, but it takes {_told(program.takes)}")
+    if names is not None and program.gives and not _agree(program.gives, (None, len(names))):
+        raise ValueError(f"they name {len(names)} classes, but it gives {_told(program.gives)}")
+
+
+def _agree(sizes: Sequence[int | None], others: Sequence[int | None]) -> bool:
+    """Whether shapes are the same where both are fixed."""
+    return len(sizes) == len(others) and all(
+        None in pair or pair[0] == pair[1] for pair in zip(sizes, others, strict=True)
+    )
+
+
+def _told(sizes: Sequence[int | None]) -> str:
+    return f"({', '.join('any' if size is None else str(size) for size in sizes)})" if sizes else "something else"
+
+
+def _preprocessing(clips: Mapping[str, Any], *, channels: int) -> Preprocessing:
+    """Without a normalisation, which is in the file."""
+    how = dict(clips)
+    return Preprocessing(resize=how.pop("short_side"), mean=(0.0,) * channels, std=(1.0,) * channels, **how)

@@ -143,7 +143,7 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(hardware, dict):
         hardware = ", ".join(f"{key} {value}" for key, value in hardware.items())
     return {
-        "mechanism": str(raw["mechanism"]),
+        "mechanism": str(raw["mechanism"] or raw.get("backbone") or "?"),  # of a model that was put together by hand
         "backbone": str(raw.get("backbone") or ""),
         "inflate": raw.get("inflate") is True,
         "num_frames": None if raw.get("num_frames") is None else int(raw["num_frames"]),

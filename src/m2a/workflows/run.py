@@ -5,6 +5,7 @@ config.yaml   checkpoints/   tensorboard/   metrics.csv   evaluation.json   pred
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from m2a.data.subset import first_of_each_class
 from m2a.errors import ConfigError, DataError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate, load_predictor
 from m2a.evaluation.predictor import Predictor
-from m2a.export import ExportedClassifier
+from m2a.export import ExportedClassifier, is_exported
 from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models.device import pick_device
 from m2a.reporting import Run, write_report
@@ -168,7 +169,10 @@ def _what_it_is(model: Predictor) -> tuple[dict[str, Any], int | None, int | Non
     """What it is made of, its multiply-adds and its parameters; of a file that nobody can count."""
     if isinstance(model, ExportedClassifier):
         made_of = {name: model.made_of.get(name) for name in ("mechanism", "backbone", "inflate")}
-        return {**made_of, "exported": model.file.suffix}, None, None
+        made_of["backbone"] = made_of["backbone"] or model.file.stem  # something that a report can call it
+        with model.file.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {**made_of, "exported": {"run_by": model.run_by, "sha256": digest}}, None, None
     made_of = {
         "mechanism": model.config.mechanism if model.config else None,
         "backbone": model.config.backbone if model.config else type(model.backbone).__name__,
@@ -199,17 +203,17 @@ def evaluate_run(
     **options: Any,
 ) -> RunResult:
     """Evaluates a run's folder, a saved model, or a file that one was exported to. A run knows its data; a model alone
-    needs `data`. Results go to `out`,
-    by default the run's folder for its own data, validation split and skip list. `format` and `split_number` say how
-    `data` is read (`m2a.data.read_clips`), `image_weights` is for an adapter. `skip_list` names clips to leave out, by
-    default for a run's own data those that the run left out.
+    needs `data`. Results go to `out`, by default the run's folder for its own data, validation split and skip list.
+    `format` and `split_number` say how `data` is read (`m2a.data.read_clips`), `image_weights` is for an adapter.
+    `skip_list` names clips to leave out, by default for a run's own data those that the run left out.
 
     Raises NotFoundError and ConfigError when the model or the data cannot be told, and ConfigError where `out` holds
     other results, probes that would be lost, or files that are not ours in their place, or lies among class folders.
     """
     console = console or Console(stderr=True)
     path = Path(path)
-    pick_device(options.get("device"))  # raises before anything is read
+    if not is_exported(path):
+        pick_device(options.get("device"))  # raises before anything is read
     run = TrainConfig.load(path / "config.yaml") if (path / "config.yaml").is_file() else None
     if run is not None and not (path / "model").is_dir():
         raise NotFoundError(f"{path} holds a run without a model; it did not finish. Go on with m2a train --resume.")
@@ -226,13 +230,15 @@ def evaluate_run(
         check_replaceable(path)
     if own or out is not None:
         check_probes_kept(path if out is None else Path(out), options.get("probes", False))
-    model = load_predictor(path / "model" if run is not None else path, image_weights=image_weights)
+    how = {"image_weights": image_weights, "device": options.get("device"), "bf16": options.get("bf16", False)}
+    model = load_predictor(path / "model" if run is not None else path, **how)
     if data is None and run is None:
         raise ConfigError(f"{path} is a model without a run, which does not know its data. Name it with --data.")
     if data is None and (format != "auto" or split_number != 1):
         raise ConfigError("A run's own data is read as the run read it; --format and --split-number are for --data.")
     if out is None and not own:
-        raise ConfigError("Name a folder for the results with --out, so that the run's own are not overwritten.")
+        why = ", so that the run's own are not overwritten" if run is not None else ""
+        raise ConfigError(f"Name a folder for the results with --out{why}.")
     out = path if out is None else Path(out)
     if data is None:
         assert run is not None
