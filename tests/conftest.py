@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import jaxtyping
 import pytest
 import torch
+
+from shape_checks import without_shape_checks
 
 torch.set_num_threads(1)
 
@@ -18,7 +19,6 @@ def _seed() -> None:
 
 @pytest.fixture
 def as_users_run_it() -> Iterator[None]:
-    """Without the shape checks that only tests have: they come before our own errors, and cannot be compiled."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    """Without the shape checks that only tests have."""
+    with without_shape_checks():
+        yield

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import onnx
 import pytest
@@ -24,6 +23,7 @@ from m2a.data.clipset import ClipFile
 from m2a.errors import CheckpointError, ClipShapeError, ConfigError, DivergedError, NotFoundError
 from m2a.evaluation import evaluate, load_predictor, predict, predict_all, predict_timeline
 from m2a.export import export_model, is_exported, load_exported
+from shape_checks import without_shape_checks
 
 pytestmark = pytest.mark.usefixtures("as_users_run_it")
 
@@ -32,10 +32,9 @@ pytestmark = pytest.mark.usefixtures("as_users_run_it")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with model.onnx and model.pt2, for any number of clips. Not to be changed."""
     folder = tmp_path_factory.mktemp("exported")
-    jaxtyping.config.update("jaxtyping_disable", True)
-    for suffix in (".onnx", ".pt2"):
-        export_model(classifier("tsm"), folder / f"model{suffix}")
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with without_shape_checks():
+        for suffix in (".onnx", ".pt2"):
+            export_model(classifier("tsm"), folder / f"model{suffix}")
     return folder
 
 
@@ -63,12 +62,11 @@ def test_it_predicts_as_the_model_does(suffix: str, tmp_path: Path) -> None:
         found, expected = predict(file, clips[4], num_crops=3, top_k=2), predict(ours, clips[4], num_crops=3, top_k=2)
         assert [guess.label for guess in found.guesses] == [guess.label for guess in expected.guesses]
         assert found.guesses[0].probability == pytest.approx(expected.guesses[0].probability, abs=1e-4)
-    for threads in (1, 2):
-        many = list(predict_all(read, clips, batch_size=3, threads=threads))
-        for one, other in zip(many, predict_all(model, clips), strict=True):
-            assert one.path == other.path
-            assert one.guesses[0].label == other.guesses[0].label
-            assert one.guesses[0].probability == pytest.approx(other.guesses[0].probability, abs=1e-4)
+    many = list(predict_all(read, clips, batch_size=3))
+    for one, other in zip(many, predict_all(model, clips), strict=True):
+        assert one.path == other.path
+        assert one.guesses[0].label == other.guesses[0].label
+        assert one.guesses[0].probability == pytest.approx(other.guesses[0].probability, abs=1e-4)
     windows = [predict_timeline(one, clips[10], frame_rate=5, window=1).windows for one in (read, model)]
     assert len(windows[0]) > 2
     for window, other in zip(*windows, strict=True):
@@ -94,6 +92,15 @@ def test_a_fixed_number_is_filled(suffix: str, tmp_path: Path) -> None:
     for count in (1, 2, 3, 7):
         clips = pixels(count)
         torch.testing.assert_close(read(clips), model.predict_probabilities(clips), atol=1e-4, rtol=1e-3)
+
+
+def test_videos_fill_a_file_of_a_fixed_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where threads are asked for, which give a model one video at a time."""
+    read = load_exported(export_model(classifier("tsm"), tmp_path / "model.pt2", batch_size=3).file)
+    sizes, run = [], read._run
+    monkeypatch.setattr(read, "_run", lambda clips: sizes.append(len(clips)) or run(clips))
+    assert len(list(predict_all(read, folders(tmp_path / "clips", 7), batch_size=6, threads=2))) == 7
+    assert sizes == [3, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +159,7 @@ def test_what_a_file_does_not_do(files: Path, tmp_path: Path) -> None:
         predict(read, path)
 
 
-def test_code_in_a_file_is_not_run(files: Path, tmp_path: Path) -> None:
+def test_code_in_a_pickle_of_tensors_is_not_run(files: Path, tmp_path: Path) -> None:
     """`torch.export.load` by itself would run it."""
     pickled = io.BytesIO()
     torch.save(Mine(tmp_path / "was-here"), pickled)

@@ -134,8 +134,8 @@ class TorchProgram(Format):
 
 @contextmanager
 def _tensors_alone() -> Iterator[None]:
-    """Has torch refuse pickles of anything else, which could run code: where its safe way of reading fails
-    `torch.export.load` takes the other one."""
+    """Has `torch.load` refuse pickles of anything else: `torch.export.load` would fall back to reading them, which can
+    run code. It has other ways to: objects of one's own among the constants, and shapes, which sympy parses."""
     before = os.environ.get(_SAFE)
     os.environ[_SAFE] = "1"
     try:

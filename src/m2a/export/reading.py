@@ -72,7 +72,10 @@ def is_exported(path: str | Path) -> bool:
 
 def load_exported(file: str | Path) -> ExportedClassifier:
     """Opens a file that `export_model` wrote, or one that another program made of it and that has kept its metadata,
-    such as an ONNX file that was quantised. Of a program of torch tensors alone are read, and no code.
+    such as an ONNX file that was quantised.
+
+    Open a `.pt2` file of a stranger no more than you would run a program of theirs: `torch.export.load` is not made for
+    such files. Pickles in it that hold anything but tensors are refused, which is not all that one could do.
 
     Raises:
         NotFoundError: there is none.

@@ -23,9 +23,8 @@ from m2a.data.subset import first_of_each_class
 from m2a.errors import ConfigError, DataError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate, load_predictor
 from m2a.evaluation.predictor import Predictor
-from m2a.export import ExportedClassifier, is_exported
+from m2a.export import ExportedClassifier
 from m2a.measurement import count_macs, count_parameters, hardware, versions
-from m2a.models.device import pick_device
 from m2a.reporting import Run, write_report
 from m2a.reporting.owned import check_probes_kept, check_replaceable, check_results, has_probes
 from m2a.training.config import TrainConfig
@@ -212,8 +211,6 @@ def evaluate_run(
     """
     console = console or Console(stderr=True)
     path = Path(path)
-    if not is_exported(path):
-        pick_device(options.get("device"))  # raises before anything is read
     run = TrainConfig.load(path / "config.yaml") if (path / "config.yaml").is_file() else None
     if run is not None and not (path / "model").is_dir():
         raise NotFoundError(f"{path} holds a run without a model; it did not finish. Go on with m2a train --resume.")
