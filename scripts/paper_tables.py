@@ -1,5 +1,6 @@
-"""Puts paper/results/<table>/*.json, which `m2a paper run` writes, into docs/evidence.md and README.md, with those of
-paper/repeats, the same runs made again elsewhere, beside them, and draws the paper's Figure 5 into docs/images.
+"""Puts paper/results/<table>/*.json, which `m2a paper run` writes, into README.md, docs/evidence.md and the pages of
+docs/evidence, with those of paper/repeats, the same runs made again elsewhere, beside them, and draws the paper's
+Figure 5 into docs/images.
 
 python scripts/paper_tables.py [--check]
 """
@@ -12,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from m2a.recipes.claims import Column, claims_table
 from m2a.recipes.class_gains import class_gains
+from m2a.recipes.coverage import coverage_table
 from m2a.recipes.estimate import estimate
-from m2a.recipes.evidence import evidence, orderings, picture_name, read_groups
+from m2a.recipes.evidence import NOTHING, changed_results, orderings, picture_name, read_groups, table_results
 from m2a.recipes.groups import Group
 from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
@@ -45,6 +48,49 @@ MODELS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("m2a-plus", "R18/m2a-plus", {}),
 )
 """Its columns: the row of the paper's tables, and what was changed in its model."""
+CLAIMS: Mapping[str, tuple[Column, ...]] = {
+    "From ImageNet weights": (
+        Column(title="edition 1: 10,000 clips, 112 pixels", data="edition-1", scale="medium"),
+        Column(
+            title="edition 1: 4,500 clips, 64 pixels",
+            data="edition-1",
+            scale="small",
+            changes={"train_clips_per_class": 150},
+        ),
+        Column(
+            title="words: 2,374 clips, 64 pixels",
+            data="grid_s1_words",
+            scale="small",
+            changes={"train_clips_per_class": 200},
+        ),
+        Column(title="words: 600 clips, 64 pixels", data="grid_s1_words", scale="small"),
+        Column(title="gestures: 606 clips, 64 pixels", data="nv_hand_skeleton", scale="small"),
+    ),
+    "From random weights": (
+        Column(title="edition 1: 10,000 clips, 112 pixels", data="edition-1", scale="medium", random=True),
+        Column(
+            title="words: 2,374 clips, 64 pixels, 12 epochs",
+            data="grid_s1_words",
+            scale="small",
+            random=True,
+            changes={"epochs": 12},
+        ),
+        Column(title="easy drawn clips: 1,200 clips, 64 pixels", data="synthetic", scale="small", random=True),
+    ),
+}
+"""The tables of claims, and their columns."""
+COVERED = (
+    Column(title="edition 1, 10,000 clips", data="edition-1", scale="medium"),
+    Column(title="4,500 clips", data="edition-1", scale="small", changes={"train_clips_per_class": 150}),
+    Column(title="1,500 clips", data="edition-1", scale="small"),
+    Column(title="10,000, random weights", data="edition-1", scale="medium", random=True),
+    Column(title="words, 2,374 clips", data="grid_s1_words", scale="small", changes={"train_clips_per_class": 200}),
+    Column(title="600 clips", data="grid_s1_words", scale="small"),
+    Column(title="2,374, random weights", data="grid_s1_words", scale="small", random=True, changes={"epochs": 12}),
+    Column(title="gestures", data="nv_hand_skeleton", scale="small"),
+    Column(title="easy drawn clips, random weights", data="synthetic", scale="small", random=True),
+)
+"""The columns of the table that says what was run."""
 
 
 def overview(groups: Sequence[Group]) -> str:
@@ -105,15 +151,40 @@ def _identity(group: Group, result: Result) -> tuple[Any, ...]:
     return (result.recipe, result.seed, group.scale, str(group.data), group.weights.group, brief(group.changes))
 
 
-BLOCKS: Mapping[str, Callable[[Sequence[Group]], str]] = {"orderings": orderings, "results": evidence}
-"""What makes the text between the marks of each name."""
-PAGES: Mapping[Path, Mapping[str, Callable[[Sequence[Group]], str]]] = {
-    ROOT / "docs" / "evidence.md": {"overview": overview, "repeats": repeats, **BLOCKS},
+def _results(*tables: str) -> Block:
+    return lambda groups: table_results(groups, *tables)
+
+
+def claims(groups: Sequence[Group]) -> str:
+    """The paper's orderings at a glance."""
+    tables = [claims_table(groups, title, columns) for title, columns in CLAIMS.items()]
+    return (
+        "\n\n".join(f"**{table.title}**\n\n{table.grid()}" for table in tables if table.rows) + "\n"
+        if groups
+        else NOTHING
+    )
+
+
+def coverage(groups: Sequence[Group]) -> str:
+    """What was run, and what was not."""
+    return coverage_table(groups, COVERED).grid() + "\n"
+
+
+Block = Callable[[Sequence[Group]], str]
+PAPER = ("I", "II", "III", "IV", "V", "VI")
+DOCS = ROOT / "docs"
+PAGES: Mapping[Path, Mapping[str, Block]] = {
     ROOT / "README.md": {"overview": overview},
+    DOCS / "evidence.md": {"overview": overview, "claims": claims, "coverage": coverage, "repeats": repeats},
+    DOCS / "evidence" / "orderings.md": {"orderings": orderings},
+    **{DOCS / "evidence" / f"table-{name.lower()}.md": {"results": _results(name)} for name in PAPER},
+    DOCS / "evidence" / "m2a-plus.md": {"results": _results("R18", "MV2")},
+    DOCS / "evidence" / "changes.md": {"results": changed_results},
 }
+"""What makes the text between the marks of each name, by page."""
 
 
-def render(page: str, groups: Sequence[Group], blocks: Mapping[str, Callable[[Sequence[Group]], str]] = BLOCKS) -> str:
+def render(page: str, groups: Sequence[Group], blocks: Mapping[str, Block]) -> str:
     """The page with what is between its marks made anew."""
     for name, write in blocks.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"

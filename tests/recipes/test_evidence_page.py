@@ -12,8 +12,18 @@ from made_results import DATA, FILE, made, put
 
 from m2a.errors import DataError
 from m2a.recipes.class_gains import class_gains
-from m2a.recipes.evidence import NOTHING, command_of, evidence, picture_name, read_groups
+from m2a.recipes.evidence import (
+    NOTHING,
+    anchor,
+    changed_results,
+    command_of,
+    orderings,
+    picture_name,
+    read_groups,
+    table_results,
+)
 from m2a.recipes.groups import Group, group_results
+from m2a.recipes.rows import TABLES
 from m2a.reporting.class_bars import sorted_labels
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "paper_tables.py"))
@@ -74,40 +84,80 @@ def test_a_whole_table_is_named_by_its_number() -> None:
     assert command_of(group).endswith("--seeds 0 1")
 
 
-def test_the_page_shows_each_group_with_its_command_and_what_made_it(tmp_path: Path) -> None:
+def test_a_page_shows_each_group_with_its_command_and_what_made_it(tmp_path: Path) -> None:
     group = table_five(tmp_path)
     put(tmp_path, made("I/m2a", top1=44.0))
     put(tmp_path, made("I/m2a", top1=45.0, weights=FILE))
     put(tmp_path, made("I/m2a", top1=46.0, changes={"epochs": 3}))
+    put(tmp_path, made("I/m2a", top1=48.0, changes={"train_clips_per_class": 3}, num_train=18))
     put(tmp_path, made("I/m2a", top1=47.0, changes={"mechanism_options": {"inner_skip": "none"}}))
-    text = evidence(read_groups(tmp_path))
-    titles = [line.removeprefix("### ").split(":")[0] for line in text.splitlines() if line.startswith("### ")]
-    assert titles == [*["Table I, resnet18"] * 3, "Table V, resnet18", "Changes to the recipe"]
-    assert sum(line.startswith("### Table I,") and line.endswith(", epochs=3") for line in text.splitlines()) == 1
-    assert "from random weights, edition-1 (6 classes" in text
-    assert "from ImageNet weights (w.pth, sha256 0123456789ab)" in text
-    assert f"```bash\n{command_of(group)}\n```" in text
-    assert "| m2a | 14.81 | 34.7 | 63.4 | 1.000 | 44.0 | 90.0 | 22.0 | 1 |" in text
-    assert "| tsm | 14.57 | 39.0 | - | - | - | - | - | - |" in text
-    assert "6 runs, 1.5 to 1.6 minutes each, 0.2 hours in all" in text
-    assert "2 x some processor; torch ?; commit unknown." in text
-    assert "Blind to the order of frames, 50.0%" in text
-    assert f"![Top-1 of m2a less that of tam, for each class](images/{picture_name(group)})" in text
+    groups = read_groups(tmp_path)
+    one, five = table_results(groups, "I"), table_results(groups, "V")
+    headings = [line.removeprefix("## ") for line in one.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "synthetic, tiny: 12 clips of 32 pixels, ImageNet weights",
+        "synthetic, tiny: 12 clips of 32 pixels, random weights",
+        "synthetic, tiny: 12 clips of 32 pixels, random weights, epochs=3",
+        "synthetic, tiny: 18 clips of 32 pixels, random weights",
+    ]
+    assert all(f"- [{heading}](#{anchor(heading)})\n" in one for heading in headings)
+    assert anchor(headings[2]) == "synthetic-tiny-12-clips-of-32-pixels-random-weights-epochs3"
+    assert "from ImageNet weights (w.pth, sha256 0123456789ab)" in one
+    assert "| m2a | 14.81 | 34.7 | 63.4 | 1.000 | 44.0 | 90.0 | 22.0 | 1 |" in one
+    assert one.count("Compare the order of rows, not figures.") == 1
+    assert "inner_skip" not in one
+    assert "![" not in one
+    assert "from random weights, edition-1 (6 classes" in five
+    assert f"```bash\n{command_of(group)}\n```" in five
+    assert "| tsm | 14.57 | 39.0 | - | - | - | - | - | - |" in five
+    assert "6 runs, 1.5 to 1.6 minutes each, 0.2 hours in all" in five
+    assert "2 x some processor; torch ?; commit unknown." in five
+    assert "Blind to the order of frames, 50.0%" in five
+    assert f"![Top-1 of m2a less that of tam, for each class](../images/{picture_name(group)})" in five
     assert picture_name(group) == "figure-5-tiny-edition-1-scratch.png"
-    assert text.count("![") == 1
+    both = [line for line in table_results(groups, "I", "V").splitlines() if line.startswith("## ")]
+    assert [line[3:].split(":")[0] for line in both] == ["I"] * 4 + ["V"]
+    assert table_results(groups, "II") == table_results([], "I") == NOTHING
+
+
+def test_changes_stand_on_a_page_beside_the_same_without(tmp_path: Path) -> None:
+    put(tmp_path, made("I/m2a", top1=44.0))
+    assert changed_results(read_groups(tmp_path)) == NOTHING
+    put(tmp_path, made("I/m2a", top1=47.0, changes={"mechanism_options": {"inner_skip": "none"}}))
+    shown = changed_results(read_groups(tmp_path))
+    assert "| I/m2a | mechanism_options.inner_skip=none | synthetic, tiny, random weights | 0 | 47.0 |" in shown
+    assert "| 44.0 | +3.0 (one seed) |" in shown
+    assert "--mechanism-options.inner_skip none --seeds 0\n```" in shown
 
 
 def test_what_is_between_the_marks_is_made_anew(tmp_path: Path) -> None:
-    page = "".join(f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\nkept\n" for name in ("orderings", "results"))
-    without = SCRIPT["render"](page, [])
+    blocks = {"orderings": orderings, "results": lambda groups: table_results(groups, "I")}
+    page = "".join(f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\nkept\n" for name in blocks)
+    without = SCRIPT["render"](page, [], blocks)
     assert without == page.replace("old\n", f"\n{NOTHING}\n")
     put(tmp_path, made())
-    made_anew = SCRIPT["render"](without, read_groups(tmp_path))
-    assert "### Table I" in made_anew
+    made_anew = SCRIPT["render"](without, read_groups(tmp_path), blocks)
+    assert "## synthetic, tiny: 12 clips of 32 pixels, random weights\n" in made_anew
     assert "| I: m2a > none |" in made_anew
-    assert made_anew == SCRIPT["render"](made_anew, read_groups(tmp_path))
+    assert made_anew == SCRIPT["render"](made_anew, read_groups(tmp_path), blocks)
     with pytest.raises(SystemExit, match="must have the marks"):
-        SCRIPT["render"]("# Evidence", [])
+        SCRIPT["render"]("# Evidence", [], blocks)
+
+
+def test_every_table_has_a_page_and_every_set_of_clips_a_column() -> None:
+    pages = {path.name: blocks for path, blocks in SCRIPT["PAGES"].items()}
+    groups = read_groups(SCRIPT["RESULTS"])
+    written = "".join(write(groups) for blocks in pages.values() for name, write in blocks.items() if name == "results")
+    for page in pages.values():
+        text = "".join(write(groups) for name, write in page.items() if name == "results")
+        headings = [line for line in text.splitlines() if line.startswith("## ")]
+        assert len(headings) == len(set(map(anchor, headings)))
+    for group in groups:
+        assert f"(../../paper/results/{group.table})" in written
+        assert group.other_models or f"```bash\n{command_of(group)}\n```" in written
+    assert set(SCRIPT["PAPER"]) == set(TABLES)
+    known = [column for columns in SCRIPT["CLAIMS"].values() for column in columns]
+    assert {column.data for column in known} == {group.data.name for group in groups}
 
 
 def test_runs_made_twice_stand_beside_each_other(tmp_path: Path) -> None:

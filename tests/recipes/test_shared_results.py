@@ -14,7 +14,7 @@ from made_results import DATA, FILE, made, put
 
 from m2a.errors import DataError
 from m2a.recipes.class_gains import class_gains
-from m2a.recipes.evidence import command_of, evidence, read_groups
+from m2a.recipes.evidence import command_of, read_groups, table_results
 from m2a.recipes.groups import Group, group_results
 from m2a.recipes.results import Result, write_result
 from m2a.recipes.shared import SharedResult, read_results
@@ -153,9 +153,9 @@ def test_the_page_names_every_folder_and_shows_no_table_that_no_one_ran(tmp_path
     put(tmp_path, made("V/tsm", seconds=180.0))
     groups = read_groups(tmp_path)
     assert [group.table for group in groups] == ["I", "V", "VI"]  # of Table IV, m2a alone, as run for Table I
-    text = evidence([groups[1]])
+    text = table_results(groups, "V")
     assert "4 runs, 3 of them for other tables, 1.0 to 3.0 minutes each, 0.1 hours in all" in text
-    places = [f"[paper/results/{table}](../paper/results/{table})" for table in ("I", "V", "VI")]
+    places = [f"[paper/results/{table}](../../paper/results/{table})" for table in ("I", "V", "VI")]
     assert f"From {', '.join(places)}." in text
     assert "m2a: run as I/m2a. tam: run as VI/none:tam." in text
     words = "--data synthetic --scale tiny --pretrained none --seeds"
@@ -170,7 +170,7 @@ def test_a_table_that_others_fill_whole_is_shown(tmp_path: Path) -> None:
         put(tmp_path, made(f"VI/{mechanism}"))
     groups = read_groups(tmp_path)
     assert [group.table for group in groups] == ["I", "VI"]
-    assert "4 runs, 4 of them for other tables" in evidence(groups[:1])
+    assert "4 runs, 4 of them for other tables" in table_results(groups, "I")
 
 
 def test_figure_5_takes_results_of_other_tables(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
-"""The page of results, docs/evidence.md: the paper's orderings; each table with the command that makes it and what made
-it, of a recipe whose training was changed too; and all changes, in one table beside the recipe without them."""
+"""The pages of results, docs/evidence: the paper's orderings; each table on each set of clips, with the command that
+makes it and what made it, of a recipe whose training was changed too; and all changes of models and training, in one
+table beside the recipe without them."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +17,12 @@ from m2a.recipes.changed_orderings import changed_orderings_table
 from m2a.recipes.class_gains import class_gains
 from m2a.recipes.groups import Group, group_results
 from m2a.recipes.orderings import orderings_table
+from m2a.recipes.paired import setting_of
+from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
 from m2a.recipes.rows import ALL_TABLES, find_row
 from m2a.recipes.shared import read_results
-from m2a.recipes.tables import TextTable, results_table
+from m2a.recipes.tables import COMPARE, LEGEND, PAPERS, results_table
 
 NOTHING = "No result is committed yet.\n"
 
@@ -37,12 +41,32 @@ def read_groups(folder: Path) -> list[Group]:
     return groups
 
 
-def evidence(groups: Sequence[Group]) -> str:
-    """The part of the page that shows each table's results, in markdown."""
-    sections = [_section(group) for group in groups if not group.other_models]
-    if changed := ablations_table(groups):
-        sections.append(_changed_section(changed, [group for group in groups if group.changes]))
-    return "\n".join(sections) if sections else NOTHING
+def table_results(groups: Sequence[Group], *tables: str) -> str:
+    """The part of a page that shows all results of these tables, in markdown: a section for each set of clips, scale,
+    start and change of the training, with links to them and what goes for all of them above."""
+    shown = [group for group in groups if group.table in tables and not group.other_models]
+    if not shown:
+        return NOTHING
+    titles = [_title(group, name_table=len(tables) > 1) for group in shown]
+    contents = "\n".join(f"- [{title}](#{anchor(title)})" for title in titles)
+    sections = [_section(group, title) for group, title in zip(shown, titles, strict=True)]
+    return "\n".join([contents, "", " ".join((PAPERS, COMPARE, *LEGEND)), "", *sections])
+
+
+def changed_results(groups: Sequence[Group]) -> str:
+    """The part of a page that shows every row that was run with a change of model or training, in markdown."""
+    changed = [group for group in groups if group.changes]
+    shown = ablations_table(groups)
+    if shown is None:
+        return NOTHING
+    commands = "\n".join(command_of(group) for group in changed)
+    results = [result for group in changed for result in group.results]
+    return "\n\n".join((shown.grid(), *shown.notes, _making(results), f"```bash\n{commands}\n```")) + "\n"
+
+
+def anchor(heading: str) -> str:
+    """What a heading is linked by on GitHub."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
 def orderings(groups: Sequence[Group]) -> str:
@@ -52,7 +76,7 @@ def orderings(groups: Sequence[Group]) -> str:
     shown, changed = orderings_table(groups), changed_orderings_table(groups)
     parts = [shown.grid(), *shown.notes]
     if changed:
-        parts += [f"### {changed.title}", changed.grid(), *changed.notes]
+        parts += [f"## {changed.title}", changed.grid(), *changed.notes]
     return "\n\n".join(parts) + "\n"
 
 
@@ -94,25 +118,34 @@ def _flag(name: str, value: Any) -> list[str]:
     return [word for one in (value if isinstance(value, list) else [value]) for word in (f"--{name}", str(one))]
 
 
-def _section(group: Group) -> str:
+def _title(group: Group, *, name_table: bool) -> str:
+    """The clips, the scale, the start and what else was changed, such as "edition-1, small: 4,500 clips of 64 pixels,
+    ImageNet weights"."""
+    clips = _either(f"{number:,}" for number in {result.num_train for result in group.results})
+    sizes = _either(str(size) for size in {result.config["size"] for result in group.results})
+    others = brief({option: value for option, value in group.changes.items() if option != "train_clips_per_class"})
+    parts = (f"{clips} clips of {sizes} pixels", setting_of(group).weights_named, *([others] if others else []))
+    table = f"{group.table}: " if name_table else ""
+    return f"{table}{group.data.name}, {group.scale}: {', '.join(parts)}"
+
+
+def _either(values: Iterable[str]) -> str:
+    return " or ".join(sorted(values))
+
+
+def _section(group: Group, title: str) -> str:
     shown = results_table(group.table, group)
     parts = [
-        f"### {shown.title}",
-        f"```bash\n{command_of(group)}\n```",
+        f"## {title}",
+        shown.title + ".",
         shown.grid(),
-        *shown.notes,
+        *(note for note in shown.notes if note not in LEGEND and not note.startswith(PAPERS)),
+        f"```bash\n{command_of(group)}\n```",
         _making(group.results),
     ]
     if gains := class_gains(group):
         rivals = ", ".join(one.rival for one in gains)
-        parts += [f"![Top-1 of m2a less that of {rivals}, for each class](images/{picture_name(group)})"]
-    return "\n\n".join(parts) + "\n"
-
-
-def _changed_section(shown: TextTable, groups: Sequence[Group]) -> str:
-    commands = "\n".join(command_of(group) for group in groups)
-    results = [result for group in groups for result in group.results]
-    parts = [f"### {shown.title}", f"```bash\n{commands}\n```", shown.grid(), *shown.notes, _making(results)]
+        parts += [f"![Top-1 of m2a less that of {rivals}, for each class](../images/{picture_name(group)})"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -125,7 +158,7 @@ def _making(results: Sequence[Result]) -> str:
     others = sum(result.run_as != result.recipe for result in results)
     lent = f", {others} of them for other tables" if others else ""
     tables = {find_row(result.run_as).table for result in results}
-    places = (f"[paper/results/{table}](../paper/results/{table})" for table in ALL_TABLES if table in tables)
+    places = (f"[paper/results/{table}](../../paper/results/{table})" for table in ALL_TABLES if table in tables)
     return (
         f"{_counted(result.hardware for result in results)}; {_counted(versions)}; {_counted(commits)}. "
         f"{len(times)} run{'s' * (len(times) > 1)}{lent}, {span}, {sum(times) / 60:.1f} hours in all. From "

@@ -11,6 +11,14 @@ from m2a.recipes.rows import PaperRow, find_table
 from m2a.recipes.scales import SCALES
 
 NONE = "-"
+LEGEND = (
+    "top-1, top-5: mean over seeds ± 95% interval of the mean (Student's t); one seed has no interval.",
+    "shuffled: top-1 of the same clips with their frames in a random order.",
+)
+"""Below every table of results."""
+PAPERS = "The paper: Something-Something V1, 174 classes, 224 pixels, ImageNet weights."
+COMPARE = "Compare the order of rows, not figures."
+"""Below those that were not made as the paper's were."""
 _HEAD = (
     "mechanism",
     "paper\nGMACs",
@@ -147,14 +155,12 @@ def _notes(group: Group) -> tuple[str, ...]:
     sizes = {result.config["size"] for result in group.results}
     if group.scale != "paper" or group.data.classes != 174 or group.data.drawing is not None or group.changes:
         notes.append(
-            "The paper: Something-Something V1, 174 classes, 224 pixels, ImageNet weights. Here: "
-            f"{group.data.name}, {group.data.classes} classes, {_joined(sizes)} pixels, {group.weights}. Compare the "
-            "order of rows, not figures."
+            f"{PAPERS} Here: {group.data.name}, {group.data.classes} classes, {_joined(sizes)} pixels, "
+            f"{group.weights}. {COMPARE}"
         )
     elif group.weights.kind == "random":
         notes.append("The paper starts from ImageNet weights, these rows from random ones.")
-    notes.append("top-1, top-5: mean over seeds ± 95% interval of the mean (Student's t); one seed has no interval.")
-    notes.append("shuffled: top-1 of the same clips with their frames in a random order.")
+    notes += LEGEND
     if group.ceiling is not None:
         notes.append(f"Blind to the order of frames, {group.ceiling:.1f}% is the most one can expect.{_blind(group)}")
     if shared := [told for row, measured in group.rows if measured and (told := _shared(row, measured))]:

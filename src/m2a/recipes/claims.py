@@ -1,0 +1,83 @@
+"""The paper's orderings at a glance: one line a claim, one column a set of clips, the released code's zeros below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from m2a.recipes.changed_orderings import changed_orderings, is_uneven
+from m2a.recipes.groups import Group
+from m2a.recipes.orderings import CLAIM_HEAD, ORDERINGS, Ordering, Verdict, claim_cells, measured_orderings, verdict
+from m2a.recipes.paired import Gain, Setting
+from m2a.recipes.paper import brief
+from m2a.recipes.tables import NONE, TextTable
+
+ZEROS: Mapping[str, Any] = {"mechanism_options": {"boundary": "zero"}}
+"""What the released code has and the paper's text has not."""
+_SHOWN: Mapping[Verdict, str] = {
+    "holds": " **yes**",
+    "reversed": " **reversed**",
+    "open": "",
+    "above": " **above**",
+    "below": " **below**",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A setting, and what it is called."""
+
+    title: str
+    data: str
+    scale: str
+    random: bool = False
+    """Whether training starts from random weights."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def changed(self, changes: Mapping[str, Any]) -> Column:
+        """The same setting with more changes."""
+        return replace(self, changes={**self.changes, **changes})
+
+    def holds(self, setting: Setting) -> bool:
+        weights = "random weights" if self.random else "ImageNet weights"
+        found = (setting.data, setting.scale, setting.weights_named, setting.changes)
+        return found == (self.data, self.scale, weights, brief(self.changes))
+
+
+def claims_table(groups: Sequence[Group], title: str, columns: Sequence[Column]) -> TextTable:
+    """The orderings of which one was measured in one of these settings, with M2A as it is and with zeros: where one
+    row of two takes them, that one; where both do, both."""
+    plain, zeros = measured_orderings(groups), _with_zeros(groups)
+    rows = []
+    for ordering in ORDERINGS:
+        cells = [_cell(ordering, _in(column, plain), _in(column, zeros)) for column in columns]
+        if any(cell != NONE for cell in cells):
+            rows.append((*claim_cells(ordering), *cells))
+    return TextTable(title=title, head=(*CLAIM_HEAD, *(column.title for column in columns)), rows=tuple(rows))
+
+
+def _with_zeros(groups: Sequence[Group]) -> dict[Setting, dict[Ordering, Gain]]:
+    found: dict[Setting, dict[Ordering, Gain]] = {}
+    for variant, gains in changed_orderings(groups).items():
+        if variant.changes == brief(ZEROS):
+            fair = {ordering: gain for ordering, gain in gains.items() if not is_uneven(variant, ordering)}
+            found.setdefault(variant.setting, {}).update(fair)
+    return found
+
+
+def _in(column: Column, found: Mapping[Setting, Mapping[Ordering, Gain]]) -> Mapping[Ordering, Gain]:
+    return {
+        ordering: gain for setting, gains in found.items() if column.holds(setting) for ordering, gain in gains.items()
+    }
+
+
+def _cell(ordering: Ordering, plain: Mapping[Ordering, Gain], zeros: Mapping[Ordering, Gain]) -> str:
+    lines = [_line(ordering, plain[ordering])] if ordering in plain else []
+    lines += [f"zeros: {_line(ordering, zeros[ordering])}"] if ordering in zeros else []
+    return "<br>".join(lines) or NONE
+
+
+def _line(ordering: Ordering, gain: Gain) -> str:
+    """On one line wherever it stands."""
+    return f"{gain}{_SHOWN[verdict(ordering, gain)]}".replace(" ", "\N{NO-BREAK SPACE}")
