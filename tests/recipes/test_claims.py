@@ -39,8 +39,8 @@ def test_each_claim_has_a_line_and_each_setting_a_column(tmp_path: Path) -> None
     assert table.head == ("table: rows", "paper", "scratch", "longer", "image")
     shown = {row[0]: [cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row[2:]] for row in table.rows}
     assert shown == {
-        "I: m2a > m2a-motion": ["-11.0 ± 2.5 **reversed**<br>zeros: +5.0 ± 2.5 **yes**", "-", "-"],
-        "I: m2a > none": ["+10.0 ± 0.0 **yes**<br>zeros: +31.0 ± 2.5 **yes**", "-", "-"],
+        "I: m2a > m2a-motion": ["-11.0 ± 2.5 **reversed**<br>*z* +5.0 ± 2.5 **yes**", "-", "-"],
+        "I: m2a > none": ["+10.0 ± 0.0 **yes**<br>*z* +31.0 ± 2.5 **yes**", "-", "-"],
         "V: tsm > m2a": ["-", "+4.0 (one seed)", "-"],
     }
 

@@ -74,7 +74,7 @@ def _in(column: Column, found: Mapping[Setting, Mapping[Ordering, Gain]]) -> Map
 
 def _cell(ordering: Ordering, plain: Mapping[Ordering, Gain], zeros: Mapping[Ordering, Gain]) -> str:
     lines = [_line(ordering, plain[ordering])] if ordering in plain else []
-    lines += [f"zeros: {_line(ordering, zeros[ordering])}"] if ordering in zeros else []
+    lines += [f"*z*\N{NO-BREAK SPACE}{_line(ordering, zeros[ordering])}"] if ordering in zeros else []
     return "<br>".join(lines) or NONE
 
 
