@@ -30,14 +30,14 @@ REPEATS = ROOT / "paper" / "repeats"
 PICTURES = ROOT / "docs" / "images"
 IMAGE, RANDOM = "imagenet", "random"
 SETTINGS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
-    ("30 drawn actions, each with its reverse", "edition-1", "medium", IMAGE, {}),
-    ("the same, fewer clips", "edition-1", "small", IMAGE, {"train_clips_per_class": 150}),
-    ("the same, random weights", "edition-1", "medium", RANDOM, {}),
-    ("12 words of one speaker (real)", "grid_s1_words", "small", IMAGE, {}),
-    ("the same, all clips", "grid_s1_words", "small", IMAGE, {"train_clips_per_class": 200}),
-    ("the same, random weights", "grid_s1_words", "small", RANDOM, {"epochs": 12}),
-    ("17 gestures, drawn as skeletons (real)", "nv_hand_skeleton", "small", IMAGE, {}),
-    ("6 easy drawn actions, random weights", "synthetic", "small", RANDOM, {}),
+    ("edition 1: 30 drawn actions, each with its reverse", "edition-1", "medium", IMAGE, {}),
+    ("edition 1, fewer and smaller clips", "edition-1", "small", IMAGE, {"train_clips_per_class": 150}),
+    ("edition 1, random weights", "edition-1", "medium", RANDOM, {}),
+    ("words: 12 of one speaker (real)", "grid_s1_words", "small", IMAGE, {}),
+    ("words, all clips", "grid_s1_words", "small", IMAGE, {"train_clips_per_class": 200}),
+    ("words, random weights", "grid_s1_words", "small", RANDOM, {"epochs": 12}),
+    ("hand gestures: 17, drawn as skeletons (real)", "nv_hand_skeleton", "small", IMAGE, {}),
+    ("easy drawn clips: 6 actions, random weights", "synthetic", "small", RANDOM, {}),
 )
 """Rows of the overview: what it says of the clips, their name, the scale, the start, changes of the training."""
 ZERO = {"mechanism_options": {"boundary": "zero"}}
@@ -60,7 +60,8 @@ GESTURES = Column(title="hand gestures, 606 clips", data="nv_hand_skeleton", sca
 EASY = Column(title="easy drawn clips, 1,200, random weights", data="synthetic", scale="small", random=True)
 CLAIMS: Mapping[str, tuple[Column, ...]] = {
     "Drawn actions and words, from ImageNet weights": (FULL, SOME, WORDS, FEW_WORDS),
-    "Hand gestures from ImageNet weights, and from random weights": (
+    "Few drawn actions and hand gestures, from ImageNet weights; and random weights": (
+        FEW,
         GESTURES,
         FROM_RANDOM,
         WORDS_FROM_RANDOM,
@@ -95,7 +96,9 @@ def overview(groups: Sequence[Group]) -> str:
 
 
 def _mean(results: Sequence[Result]) -> str:
-    return str(estimate([result.top1 for result in results])).replace(" ", "\N{NO-BREAK SPACE}")
+    """With how many seeds, where it is not the three that all rows should have."""
+    number = {1: " (1 seed)", 2: " (2 seeds)"}.get(len(results), "")
+    return f"{estimate([result.top1 for result in results])}{number}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def repeats(groups: Sequence[Group], folder: Path = REPEATS) -> str:
@@ -154,7 +157,8 @@ PAPER = ("I", "II", "III", "IV", "V", "VI")
 DOCS = ROOT / "docs"
 PAGES: Mapping[Path, Mapping[str, Block]] = {
     ROOT / "README.md": {"overview": overview},
-    DOCS / "evidence.md": {"overview": overview, "claims": claims, "coverage": coverage, "repeats": repeats},
+    DOCS / "evidence.md": {"overview": overview, "claims": claims},
+    DOCS / "evidence" / "how-it-was-run.md": {"repeats": repeats, "coverage": coverage},
     DOCS / "evidence" / "orderings.md": {"orderings": orderings},
     **{DOCS / "evidence" / f"table-{name.lower()}.md": {"results": _results(name)} for name in PAPER},
     DOCS / "evidence" / "m2a-plus.md": {"results": _results("R18", "MV2")},

@@ -41,7 +41,7 @@ def test_each_claim_has_a_line_and_each_setting_a_column(tmp_path: Path) -> None
     assert shown == {
         "I: m2a > m2a-motion": ["-11.0 ± 2.5 **reversed**<br>*z* +5.0 ± 2.5 **yes**", "-", "-"],
         "I: m2a > none": ["+10.0 ± 0.0 **yes**<br>*z* +31.0 ± 2.5 **yes**", "-", "-"],
-        "V: tsm > m2a": ["-", "+4.0 (one seed)", "-"],
+        "V: tsm > m2a": ["-", "+4.0 (one seed) open", "-"],
     }
 
 
@@ -58,6 +58,20 @@ def test_a_tie_of_the_paper_is_above_or_below_here(tmp_path: Path) -> None:
     ((claim, paper, *cells),) = claims_table(read_groups(tmp_path), "Claims", COLUMNS).rows
     assert (claim, paper) == ("V: m2a ≈ tea", "+0.4")
     assert cells == ["-", "-", "-7.0 ± 0.0 **below**".replace(" ", "\N{NO-BREAK SPACE}")]
+
+
+def test_rows_that_are_blind_are_marked_where_clips_come_with_their_reverses(tmp_path: Path) -> None:
+    drawn = replace(DATA, drawing={"labels": ["Moving something up", "Moving something down"]})
+    for seed in (0, 1):
+        for row, top1 in (("I/none", 50.0), ("I/m2a-attention", 51.0), ("I/m2a-motion", 80.0), ("I/m2a", 90.0)):
+            put(tmp_path, made(row, seed=seed, top1=top1, data=drawn))
+    table = claims_table(read_groups(tmp_path), "Claims", COLUMNS)
+    assert {row[0]: row[2].replace("\N{NO-BREAK SPACE}", " ") for row in table.rows} == {
+        "I: m2a-attention > none": "+1.0 ± 0.0 (2 seeds) both blind",
+        "I: m2a-motion > m2a-attention": "+29.0 ± 0.0 (2 seeds) **yes**‡",
+        "I: m2a > m2a-motion": "+10.0 ± 0.0 (2 seeds) **yes**",
+        "I: m2a > none": "+40.0 ± 0.0 (2 seeds) **yes**‡",
+    }
 
 
 def test_seeds_are_counted_by_row_and_setting_those_with_zeros_apart(tmp_path: Path) -> None:

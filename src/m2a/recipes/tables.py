@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -170,13 +170,18 @@ def _notes(group: Group) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _blind(group: Group) -> str:
-    """The rows for which that is a ceiling whatever they learn; empty where there are none."""
+def is_blind(row: PaperRow, options: Mapping[str, Any]) -> bool:
+    """Whether a row, with these options of its mechanism, gives a clip and its reverse the same scores, whatever it
+    learns."""
     from m2a.mechanisms import time_symmetry  # takes torch
 
+    return not row.network.inflate and time_symmetry(row.mechanism, **options) != "none"
+
+
+def _blind(group: Group) -> str:
+    """The rows for which that is a ceiling whatever they learn; empty where there are none."""
     options = group.changes.get("mechanism_options", {})
-    measured = [row for row, found in group.rows if found and not row.network.inflate]
-    blind = [row.mechanism for row in measured if time_symmetry(row.mechanism, **options) != "none"]
+    blind = [row.mechanism for row, found in group.rows if found and is_blind(row, options)]
     if not blind:
         return ""
     *others, last = blind
