@@ -64,8 +64,10 @@ def test_json_of_names_that_stdout_cannot_print(encoding: str) -> None:
 
 def test_truncated_mp4_in_training_is_named_and_left_out(m2a: Command, own_videos: Path, tmp_path: Path) -> None:
     bad = truncate(next((own_videos / "train").rglob("*.mp4")), 0.6)
-    outcome = m2a("train", "--data", own_videos, "--out", tmp_path / "run", *tiny())
+    outcome = m2a("train", "--data", own_videos, "--out", tmp_path / "run", *tiny(), "--json")
     assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    assert (found["skipped"], found["skipped_training"]) == (0, 1)
     assert "1 clips could not be decoded" in outcome.message
     assert outcome.err.count(str(bad)) == 1
 
@@ -216,6 +218,35 @@ def test_options_that_cannot_work(
     out = tmp_path / "run"
     check_message(m2a("train", "--data", video_set, "--out", out, *tiny(**changes)), *parts)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("mechanism: null", ["mechanism must be text; got None"]),
+        ("pretrained: no", ["pretrained must be text; got False"]),
+        ("epochs: 1.5", ["epochs must be a whole number; got 1.5"]),
+        ("1: 2", ["has no option 1."]),
+    ],
+)
+def test_a_config_means_on_the_command_line_what_it_means_in_python(
+    m2a: Command, video_set: Path, tmp_path: Path, line: str, parts: list[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text(f"{line}\n", encoding="utf-8")
+    outcome = m2a("train", "--data", video_set, "--out", tmp_path / "run", "--config", tmp_path / "config.yaml")
+    check_message(outcome, *parts)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("train", "--data", "d", "--config"), ("train", "--data", "d", "--recipe"), ("paper", "run", "I/m2a", "--scale")],
+)
+def test_a_flag_without_its_value(m2a: Command, words: tuple[str, ...]) -> None:
+    outcome = m2a(*words)
+    assert outcome.code != 0
+    assert f"{words[-1]} requires an argument" in outcome.message or "requires" in outcome.message
+    assert "Traceback" not in outcome.err
 
 
 def test_a_name_that_is_not_utf8_is_printed(tmp_path: Path) -> None:

@@ -54,6 +54,21 @@ def test_training_from_the_runs_own_config(m2a: Command, trained: Path, tmp_path
     assert {key for key in ours if ours[key] != theirs[key]} == {"out", "mechanism"}
 
 
+def test_options_of_the_backbone_come_through_a_config(
+    m2a: Command, video_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every kind that YAML has, and that timm takes; and the mechanism's."""
+    given = {"eps": 1e-5, "block_args": {"attn_layer": "eca"}, "channels": [8], "kinds": [True, None], "name": "no"}
+    made = TrainConfig(data=video_set, backbone_options=given, mechanism_options={"boundary": "zero", "offset": 2})
+    made.save(tmp_path / "config.yaml")
+    seen: list[TrainConfig] = []
+    monkeypatch.setattr("m2a.workflows.run.train", lambda config: seen.append(config) or sys.exit(0))
+    m2a("train", "--config", tmp_path / "config.yaml")
+    m2a("train", "--data", video_set, "--backbone-options.eps", "1e-6")
+    assert seen[0] == made
+    assert seen[1].backbone_options == {"eps": 1e-6}
+
+
 def test_an_adapter_from_training_to_prediction(m2a: Command, video_set: Path, tmp_path: Path) -> None:
     net = timm.create_model("resnet10t", channels=(16, 16, 32, 32))
     torch.save(net.state_dict(), tmp_path / "image.pth")

@@ -107,6 +107,27 @@ def test_in_words(compared: Comparison) -> None:
     assert words.verdict(sure, sure.overall[0]).endswith("below 0.0001 (McNemar's exact test): more than chance.")
 
 
+def test_runs_that_were_measured_differently_say_so(runs: list[Path], tmp_path: Path) -> None:
+    """Clips are told by their names, which other data may have too."""
+    assert words.unlike(m2a.compare(runs), "m2a") == ""
+    other = write_guesses(tmp_path / "tsm", AFTER, LABELS, mechanism="tsm")
+    path = other / "evaluation.json"
+    changed = json.loads(path.read_text(encoding="utf-8")) | {"data": "elsewhere", "views": "2 x 3"}
+    path.write_text(json.dumps(changed), encoding="utf-8")
+    first = runs[0] / "evaluation.json"
+    first.write_text(json.dumps(json.loads(first.read_text(encoding="utf-8")) | {"views": "1 x 1"}), encoding="utf-8")
+    compared = m2a.compare([*runs, other])
+    by_name = {row["run"]: words.verdict(compared, row) for row in compared.overall}
+    assert by_name["m2a"].startswith("On the same 9 clips")
+    assert by_name["tsm"].startswith("On 9 clips of the same names `tsm` names")
+    assert words.unlike(compared, "m2a") == ""
+    assert words.unlike(compared, "tsm") == (
+        "Measured were `none` on validation of demo/data, `tsm` on validation of elsewhere. Clips are told by their "
+        "names: if those are not the same data, these are not the same clips, and the difference says nothing of the "
+        "runs. The runs saw other views of each clip (in time x in space): `none` with 1 x 1, `tsm` with 2 x 3."
+    )
+
+
 def test_a_tally_in_words() -> None:
     points = (9.0, 1.0, 0.0, -1.0, -9.0)
     rows = [{"difference": d, "low": d - 2.0, "high": d + 2.0, "p_value": 1e-3} for d in points]

@@ -63,6 +63,41 @@ def test_what_a_run_writes(clips: ClipSet, run: Path) -> None:
     assert last(run)["global_step"] == 2 * 3  # three batches of 7 clips, 3 at a time
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate"),
+    [(7, 1), (7, 4), (1, 7), (1, 8)],
+    ids=["one batch", "one of four", "seven", "seven of eight"],
+)
+def test_gradients_are_averaged_whatever_their_number(
+    batch_size: int, accumulate: int, clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only step of an epoch of 7 clips, by batches that are one group, fill it, or are fewer than it takes."""
+    norms = []
+    step = ClassificationTask.configure_gradient_clipping
+
+    def noting(task: ClassificationTask, *values: Any, **named: Any) -> None:
+        norms.append(task.model.head.bias.grad.clone())
+        step(task, *values, **named)
+
+    def without_noise(task: ClassificationTask, batch: Any, index: int) -> Any:
+        task.eval()  # nothing of a batch in another: no batch norm, no dropout
+        return train_on(task, batch, index)
+
+    train_on = ClassificationTask.training_step
+    monkeypatch.setattr(ClassificationTask, "configure_gradient_clipping", noting)
+    monkeypatch.setattr(ClassificationTask, "training_step", without_noise)
+    given: dict[str, Any] = {"epochs": 1, "scales": (1.0,), "dropout": 0.0}
+    fit(options(clips, tmp_path / "whole", batch_size=7, **given), clips, console=silent())
+    fit(
+        options(clips, tmp_path / "parts", batch_size=batch_size, accumulate=accumulate, **given),
+        clips,
+        console=silent(),
+    )
+    assert len(norms) == 2
+    assert norms[0].norm() > 0
+    torch.testing.assert_close(norms[1], norms[0], rtol=1e-3, atol=1e-6)
+
+
 def test_what_it_gives_back_is_the_best_epochs_model(clips: ClipSet, tmp_path: Path) -> None:
     out = io.StringIO()
     result = fit(options(clips, tmp_path / "run"), clips, console=Console(file=out, width=1000))
@@ -193,6 +228,7 @@ def test_going_on_from_a_checkpoint_of_before_data_was_noted(clips: ClipSet, run
     saved = last(run)
     noted = saved.pop("m2a_data")
     assert (noted.pop("labels"), noted.pop("num_train")) == (list(clips.labels), 7)
+    assert noted.pop("options") == options(clips, run).to_dict()
     assert {split: len(marks) for split, marks in noted.items()} == {"train": 7 * 8, "validation": 4 * 8}
     torch.save(saved, tmp_path / "run" / "checkpoints" / "last.ckpt")
     fit(options(clips, tmp_path / "run", epochs=3, resume=True), swapped(clips), console=silent())
@@ -248,6 +284,37 @@ def test_going_on_from_a_damaged_checkpoint(clips: ClipSet, run: Path, tmp_path:
         fit(options(clips, tmp_path / "run", epochs=3, resume=True), clips, console=silent())
 
 
+@pytest.mark.parametrize(
+    ("line", "edited"), [("mechanism: m2a\n", "mechanism: m2a-motion\n"), ("schedule: constant", "schedule: one-cycle")]
+)
+def test_the_runs_own_config_may_be_edited_and_is_no_way_round(
+    line: str, edited: str, clips: ClipSet, run: Path, tmp_path: Path
+) -> None:
+    """`m2a train --config RUN/config.yaml --resume` reads the very file that the run left."""
+    shutil.copytree(run, tmp_path / "run")
+    own = tmp_path / "run" / "config.yaml"
+    before = own.read_text(encoding="utf-8")
+    assert before.count(line) == 1
+    own.write_text(before.replace(line, edited), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=rf"last\.ckpt was trained with {line.split(':')[0]} = "):
+        fit(TrainConfig.load(own, out=tmp_path / "run", epochs=3, resume=True), clips, console=silent())
+    own.write_text(before.replace("lr: 0.001", "lr: 0.0005"), encoding="utf-8")  # what may change is taken from it
+    fit(TrainConfig.load(own, out=tmp_path / "run", epochs=3, resume=True), clips, console=silent())
+    assert [row["lr"] for row in metrics(tmp_path / "run")] == ["0.001", "0.001", "0.0005"]
+
+
+def test_a_checkpoint_that_does_not_say_its_options(clips: ClipSet, run: Path, tmp_path: Path) -> None:
+    """As earlier versions wrote them: config.yaml says."""
+    shutil.copytree(run, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    saved = last(tmp_path / "run")
+    del saved["m2a_data"]["options"]
+    torch.save(saved, path)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt was trained with mechanism = 'm2a', and"):
+        fit(options(clips, tmp_path / "run", mechanism="tsm", resume=True), clips, console=silent())
+    fit(options(clips, tmp_path / "run", epochs=3, resume=True), clips, console=silent())
+
+
 @pytest.mark.parametrize("schedule", ["one-cycle", "step"])
 def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, schedule: str) -> None:
     """In the middle of its second epoch; the epoch is run again from its start."""
@@ -269,6 +336,7 @@ def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, schedule: str) ->
         ("size", 64),
         ("mechanism_options", {"boundary": "zero"}),
         ("decay_all", True),
+        ("sampling", "dense"),
     ],
 )
 def test_going_on_with_another_model_is_refused(clips: ClipSet, run: Path, name: str, value: Any) -> None:

@@ -69,6 +69,9 @@ def test_options_given_as_text_become_values() -> None:
     config = TrainConfig(data=DATA, mechanism_options={"shift_div": "4", "boundary": "zero"})
     assert config.mechanism_options == {"shift_div": 4, "boundary": "zero"}
     assert TrainConfig(data=DATA, backbone_options={"channels": "[8, 16]"}).backbone_options == {"channels": [8, 16]}
+    assert TrainConfig(data=DATA, backbone_options={"eps": "1e-6", "one": "e1"}).backbone_options == {
+        "eps": 1e-6, "one": "e1"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -115,8 +118,11 @@ def test_the_runs_folder(changes: dict[str, Any], folder: str) -> None:
         ({"format": "ssv2"}, r"format must be one of auto, something-something-v1, .*, class-folders; got 'ssv2'\."),
         ({"device": "cuda:1"}, r"device must be one of auto, cpu, gpu, cuda, mps; got 'cuda:1'\."),
         ({"workers": -1}, r"workers must be at least 0; got -1\. Leave it out to have as many as fit\."),
-        ({"milestones": (5, 3)}, r"milestones must be epochs in rising order; got \[5, 3\]\."),
-        ({"milestones": (3, 3)}, r"milestones must be epochs in rising order; got \[3, 3\]\."),
+        ({"lr": float("inf")}, r"lr must be finite; got inf\."),
+        ({"mixup": float("inf")}, r"mixup must be finite; got inf\."),
+        ({"milestones": (5, 3)}, r"milestones must be epochs from 1 in rising order; got \[5, 3\]\."),
+        ({"milestones": (3, 3)}, r"milestones must be epochs from 1 in rising order; got \[3, 3\]\."),
+        ({"milestones": (-3, 3)}, r"milestones must be epochs from 1 in rising order; got \[-3, 3\]\."),
     ],
     ids=str,
 )
@@ -160,6 +166,8 @@ def test_yaml_that_is_close_enough(tmp_path: Path) -> None:
 def test_options_that_there_are_none_of(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"There is no option epoch, lrr\. The options are data, out, .*resume\."):
         TrainConfig.from_dict({"data": "x", "epoch": 3, "lrr": 1})
+    with pytest.raises(ConfigError, match=r"There is no option 1\. The options"):
+        TrainConfig.from_dict({"data": "x", 1: 3})
     with pytest.raises(ConfigError, match=r"The option data is missing: the folder of the data set\."):
         TrainConfig.from_dict({"epochs": 3})
 

@@ -63,6 +63,7 @@ def _print(result: Comparison) -> None:
     (overall,) = result.overall
     CONSOLE.rule(f"{overall['run']} against {result.baseline}")
     told = [words.verdict(result, overall), words.tally(result.classes), words.left_out(result)]
+    told.append(words.unlike(result, overall["run"]))
     CONSOLE.print("\n".join(filter(None, told)).translate({ord("`"): None, ord("*"): None}), highlight=False)
     _print_differences("class", "label", result.classes)
     if len(result.kinds) > 1:

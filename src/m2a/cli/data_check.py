@@ -22,6 +22,7 @@ def check(
     /,
     *,
     format: DataFormat = "auto",  # noqa: A002 - the word users look for
+    split: int = 1,
     missing: Literal["error", "skip"] = "skip",
     num_frames: int = 8,
     quick: bool = False,
@@ -43,6 +44,8 @@ def check(
         The data set.
     format:
         Its layout.
+    split:
+        Which official split, where it has several.
     missing:
         What to do about clips that a list names and the disk does not have: skip (and name them) or error.
     num_frames:
@@ -64,7 +67,7 @@ def check(
     from m2a.data import check_clips, read_clips
     from m2a.data.class_folders import refuse_inside
 
-    clips = read_clips(path, format=format, missing=missing)
+    clips = read_clips(path, format=format, missing=missing, split=split)
     folder = out or Path("runs") / f"check-{path.resolve().name}"
     refuse_inside(clips, folder, "name one with --out")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

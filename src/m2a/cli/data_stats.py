@@ -13,6 +13,7 @@ def stats(
     /,
     *,
     format: DataFormat = "auto",  # noqa: A002 - the word users look for
+    split: int = 1,
     missing: Literal["error", "skip"] = "skip",
     sample: int = 500,
     workers: int | None = None,
@@ -30,6 +31,8 @@ def stats(
         The data set.
     format:
         Its layout.
+    split:
+        Which official split, where it has several.
     missing:
         What to do about clips that a list names and the disk does not have: skip or error.
     sample:
@@ -46,7 +49,7 @@ def stats(
     from m2a.cli.output import CONSOLE, error_console, print_json
     from m2a.data import read_clips
 
-    clips = read_clips(path, format=format, missing=missing)
+    clips = read_clips(path, format=format, missing=missing, split=split)
     from m2a.workflows.data_page import describe_set  # slow to load: what cannot be read is said before
 
     page = out if json else out or Path("stats.html")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from m2a.errors import ConfigError, NotFoundError
@@ -223,8 +224,9 @@ def _peek(tokens: Sequence[str]) -> tuple[str, str | None]:
     ) -> None:
         found.append((scale, pretrained))
 
-    peeker(list(tokens), exit_on_error=False, print_error=False)
-    return found[0]
+    with suppress(CycloptsError):  # the parser says it
+        peeker(list(tokens), exit_on_error=False, print_error=False)
+    return found[0] if found else ("paper", None)
 
 
 def _changes(options: TrainConfig, scale: str) -> dict[str, Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from m2a.errors import ConfigError
-from m2a.training.config import RECIPES, TrainConfig, read_options
+from m2a.training.config import RECIPES, TrainConfig, declared, read_options
 
 Recipe = Literal["paper", "quick", "scratch"]
 
@@ -55,6 +57,7 @@ def train(
         "top1": result.evaluation.top1,
         "top5": result.evaluation.top5,
         "skipped": result.num_skipped,
+        "skipped_training": result.num_skipped_training,
     }
     if json:
         print_json(row)
@@ -86,10 +89,17 @@ def option_sources(tokens: Sequence[str]) -> tuple[Dict, ...]:
 
         stored = read_options(config)
         known = [f.name for f in fields(TrainConfig)]
-        if unknown := [key for key in stored if key not in known]:
+        if unknown := [str(key) for key in stored if key not in known]:
             raise ConfigError(f"{config} has no option {', '.join(unknown)}. The options are {', '.join(known)}.")
-        values |= stored
-    return (Dict({"train": {key: value for key, value in values.items() if value is not None}}),)
+        values |= declared(stored)
+    return (Dict({"train": {key: _as_flag(value) for key, value in values.items() if value is not None}}),)
+
+
+def _as_flag(value: Any) -> Any:
+    """A value as the parser takes it: those of a mapping as text, which `TrainConfig` reads as YAML."""
+    if isinstance(value, dict):
+        return {key: dumps(inner) for key, inner in value.items()}
+    return str(value) if isinstance(value, Path) else value
 
 
 def _peek(tokens: Sequence[str]) -> tuple[str, Path | None]:
@@ -102,5 +112,6 @@ def _peek(tokens: Sequence[str]) -> tuple[str, Path | None]:
     ) -> None:
         found.append((recipe, config))
 
-    peeker(list(tokens), exit_on_error=False, print_error=False)
-    return found[0]
+    with suppress(CycloptsError):  # the parser says it
+        peeker(list(tokens), exit_on_error=False, print_error=False)
+    return found[0] if found else ("paper", None)

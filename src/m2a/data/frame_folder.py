@@ -76,7 +76,7 @@ class FrameFolder(ClipReader):
         copying crops takes about a tenth of the time that decoding takes."""
         try:
             return allocate((num_frames, *_size(content, self.short_side), 3))
-        except ValueError:  # Pillow may know more of it
+        except (ValueError, MemoryError):  # Pillow may know more of it
             return None
 
     def _decode_into(self, out_HWC: UInt8[np.ndarray, "H W 3"], index: int, content: bytes, first: int) -> None:
@@ -92,7 +92,8 @@ class FrameFolder(ClipReader):
         """One frame, in `out` if that has its size and libjpeg-turbo reads it, and else in new memory."""
         try:
             return _decode_jpeg(content, self.short_side, out)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
+            # the last two of a damaged header that names a size beyond all bounds
             raise UnreadableClipError(self.path, _why_not_decoded(self.files[index], error)) from error
 
     def _content(self, index: int) -> bytes:

@@ -7,11 +7,10 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, NotFoundError
-from .clipset import FRAME_SUFFIXES, first_few, is_hidden, natural_key
+from .clipset import first_few, is_clip, is_hidden, natural_key
 
 SPLIT_NAMES = {
     "train": "train",
@@ -211,16 +210,14 @@ def _chosen(found: dict[tuple[str, ...], dict[str, list[Path]]], split: int, not
 
 
 def _is_clips_folder(root: Path) -> bool:
-    """Whether the first few folders in it hold frames."""
-    return any(has_frames(Path(entry.path)) for entry in _entries(root)[:9] if entry.is_dir())
+    """Whether the first few folders in it are clips of frames; those that cannot be read are none."""
+    return any(_is_clip_folder(Path(entry.path)) for entry in _entries(root)[:9] if entry.is_dir())
 
 
-def has_frames(folder: Path) -> bool:
-    """Whether a folder holds JPEG files directly, judged by the first few; not where it cannot be read."""
+def _is_clip_folder(folder: Path) -> bool:
     try:
-        with os.scandir(folder) as entries:
-            return any(entry.name.lower().endswith(FRAME_SUFFIXES) for entry in islice(entries, 9))
-    except OSError:
+        return is_clip(folder)
+    except DataError:
         return False
 
 

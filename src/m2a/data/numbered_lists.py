@@ -12,8 +12,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ConfigError, DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame, names_in
@@ -61,14 +62,19 @@ def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
     assert shape is not None
     declared: dict[str, int] = {}
     seen: set[int] = set()
-    texts: dict[str, Path] = {}
+    bases = {split: _base(path, shape, reading) for split, path in lists.files.items()}
+    # in folders of their own, clips of two lists may have the same names
+    apart = any(one.base != other.base and one.paths & other.paths for one, other in combinations(bases.values(), 2))
+    read_before: list[tuple[bytes, Path]] = []
     for split, path in lists.files.items():
-        text = path.read_bytes()
-        if text in [other.read_bytes() for other in texts.values()]:
+        base = bases[split].base
+        content = (path.read_bytes(), base)
+        if content in read_before:
             reading.notes.append(f"{path.name}: the same list as another split's; {split} is left out")
             continue
-        texts[split] = path
-        seen |= _read_list(path, split, shape, format_, names, reading, declared)
+        read_before.append(content)
+        prefix = f"{base.name}/" if apart else ""
+        seen |= _read_list(path, split, shape, format_, names, reading, declared, base=base, prefix=prefix)
         if reading.splits.get(split):
             reading.check_disk(path, split)
     _compare_lengths(reading, declared)
@@ -79,6 +85,25 @@ def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
     return reading.finish([str(number) for number in sorted(seen)])
 
 
+class _Place(NamedTuple):
+    """Where the clips of a list are."""
+
+    base: Path
+    """The folder below which most of them are."""
+    paths: frozenset[str]
+    """Below it, as they are listed."""
+
+
+def _base(path: Path, shape: Shape, reading: Reading) -> _Place:
+    home = reading.root
+    paths = [_split(line, shape)[0].strip() for _, line in read_lines(path)]
+    bases = [path.parent, home, *subfolders(home)]
+    if path.absolute().parent != home.absolute().parent:  # lists beside the clips' folder are not of its neighbours
+        bases += subfolders(path.parent)
+    base = most_hits(paths, list(dict.fromkeys(bases)), reading.disk) if paths else home
+    return _Place(base, frozenset(paths))
+
+
 def _read_list(
     path: Path,
     split: str,
@@ -87,16 +112,16 @@ def _read_list(
     names: dict[int, str],
     reading: Reading,
     declared: dict[str, int],
+    *,
+    base: Path,
+    prefix: str,
 ) -> set[int]:
-    """Adds the clips of a list; returns the class numbers in it."""
+    """Adds the clips of a list, which lie below `base`, with `prefix` before their ids; returns the class numbers in
+    it."""
     lines = list(read_lines(path))
     if _lacks_labels(lines, shape, format_, split):
         reading.notes.append(f"{path.name}: {len(lines)} clips carry no labels and are left out")
         return set()
-    paths = [_split(line, shape)[0].strip() for _, line in lines]
-    home = reading.root
-    bases = list(dict.fromkeys([path.parent, home, *subfolders(home), *subfolders(path.parent)]))
-    base = most_hits(paths, bases, reading.disk) if paths else home
     seen: set[int] = set()
     for number, line in lines:
         where = f"{path}:{number}"
@@ -109,9 +134,9 @@ def _read_list(
             )
         seen.add(label)
         window = _window(numbers, format_, where)
-        clip_id = f"{name}:{window[0]}+{window[1]}" if window else name
+        clip_id = prefix + (f"{name}:{window[0]}+{window[1]}" if window else name)
         label_name = names.get(label, str(label))
-        group = name if window else ""  # parts of one recording
+        group = prefix + name if window else ""  # parts of one recording
         clip = ClipFile(id=clip_id, path=base / name, label=label_name, group=group, window=window)
         reading.add(split, clip, where)
         if len(numbers) == 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,12 +34,14 @@ class Reading:
     splits: dict[str, list[ClipFile]] = field(default_factory=dict)
     disk: Disk = field(default_factory=Disk)
     _places: dict[str, str] = field(default_factory=dict)
+    _files: dict[tuple[str, tuple[int, int] | None], str] = field(default_factory=dict)
 
     def add(self, split: str, clip: ClipFile, where: str) -> None:
         """Takes a clip that is listed at `where`, `file:line`; it may be listed once."""
-        if clip.id in self._places:
-            raise DataError(f"{where}: clip {clip.id} is listed already, at {self._places[clip.id]}; remove one line")
-        self._places[clip.id] = where
+        file = (os.path.abspath(clip.path), clip.window)  # whose path may be written in several ways
+        if (before := self._places.get(clip.id) or self._files.get(file)) is not None:
+            raise DataError(f"{where}: clip {clip.id} is listed already, at {before}; remove one line")
+        self._places[clip.id] = self._files[file] = where
         self.splits.setdefault(split, []).append(clip)
 
     def check_disk(self, listing: Path, *splits: str) -> None:

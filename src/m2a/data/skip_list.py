@@ -26,13 +26,15 @@ def leave_out(clips: ClipSet, skip_list: str | Path) -> tuple[ClipSet, Mapping[s
     `DataError` for a line that names no clip of the set.
     """
     path = Path(skip_list)
-    entries = _read(path)
+    lines = _read(path)
     names = {
         name: clip.id
         for members in clips.splits.values()
         for clip in members
         for name in (clip.id, listed_path(clip, clips.root))
     }
+    # a name may begin or end in a space, which else is nobody's
+    entries = {line if line in names else line.strip(): entry for line, entry in lines.items()}
     for name, (line, _) in entries.items():
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0) or ["nothing"]
@@ -60,7 +62,7 @@ def listed_path(clip: ClipFile, root: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, tuple[int, str]]:
-    """Line number and reason of each entry."""
+    """Line number and reason of each entry, a line as it is."""
     if not path.is_file():
         raise NotFoundError(f"There is no skip list {path}. m2a data check writes one, skip.txt.")
     entries: dict[str, tuple[int, str]] = {}
@@ -72,6 +74,6 @@ def _read(path: Path) -> dict[str, tuple[int, str]]:
             reasons.append(text.lstrip("# "))
         else:
             if text:
-                entries[text] = (number, "; ".join(reasons))
+                entries[line.rstrip("\r")] = (number, "; ".join(reasons))
             reasons = []
     return entries

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from posixpath import normpath
+from typing import Any
 
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip
@@ -77,17 +78,25 @@ def _is_headless(path: Path, line: str) -> bool:
     fields = _fields(line)
     if len(fields) != 2:
         return False
-    return Path(fields[0]).suffix.lower() in VIDEO_SUFFIXES or is_clip(path.parent / fields[0])
+    try:
+        return Path(fields[0]).suffix.lower() in VIDEO_SUFFIXES or is_clip(path.parent / fields[0])
+    except (OSError, ValueError):  # no name that a file can have
+        return False
 
 
 def _fields(line: str) -> list[str]:
-    return [field.strip() for field in next(csv.reader([line]), [])]
+    """Empty where it is no line of a table."""
+    try:
+        return [field.strip() for field in next(csv.reader([line]), [])]
+    except csv.Error:
+        return []
 
 
 def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tuple[str, ...]) -> None:
     """Adds the clips of a table; `split` is theirs where the table has no such column."""
     headless = _is_headless(path, next(iter(first_lines(path)), ""))
-    rows = csv.DictReader(io.StringIO(read_text(path)), fieldnames=_NEEDED if headless else None, restkey=_SURPLUS)
+    text = io.StringIO(read_text(path))
+    rows = csv.DictReader(text, fieldnames=_NEEDED if headless else None, restkey=_SURPLUS, strict=True)
     header = [name.strip() for name in rows.fieldnames or []]
     rows.fieldnames = header
     lacking = [name for name in needed if name not in header]
@@ -96,13 +105,28 @@ def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tupl
             f"{path}:1: the column {lacking[0]!r} is missing; the first line must name the columns "
             f"{','.join(needed)} (it is {','.join(header)!r})"
         )
-    found = [(f"{path}:{rows.line_num}", row) for row in rows]
+    found = list(_rows(path, rows))
     paths = [(row["path"] or "").strip() for _, row in found]
     base = most_hits(paths, [path.parent, reading.root], reading.disk)
     for where, row in found:
         _refuse_surplus(row, header, where)
         own, clip = _read_row(row, base, where, split or "train", "split" in header)
         reading.add(own, clip, where)
+
+
+def _rows(path: Path, rows: csv.DictReader[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows, each with its place. Raises for a quote that is not closed, or closed lines later: what stands between
+    would be one field, and its clips lost."""
+    last = rows.line_num
+    try:
+        for row in rows:
+            where = f"{path}:{last + 1}"
+            if any("\n" in value for value in row.values() if isinstance(value, str)):
+                raise DataError(f"{where}: a quote is opened that is closed in line {rows.line_num} only; correct it")
+            yield where, row
+            last = rows.line_num
+    except csv.Error as error:
+        raise DataError(f"{path}:{last + 1}: not a line of csv ({error}); is a quote not closed?") from error
 
 
 def _refuse_surplus(row: Mapping[str, str | Sequence[str] | None], header: Sequence[str], where: str) -> None:

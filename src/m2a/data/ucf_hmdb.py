@@ -92,9 +92,18 @@ def _split_note(options: ReadOptions) -> str:
 
 
 def _ucf_lists(root: Path) -> Path | None:
-    near = [*list_folders(root), root.absolute().parent / _UCF_LISTS]
-    # a file classInd.txt alone may belong to lists of other layouts
-    return next((f for f in near if (f / "classInd.txt").is_file() and any(f.glob("trainlist0*.txt"))), None)
+    if own := next(filter(_has_ucf_lists, list_folders(root)), None):
+        return own
+    beside = root.absolute().parent / _UCF_LISTS
+    if not _has_ucf_lists(beside):
+        return None
+    # any other data set may lie beside them: they are this folder's where it has a class of theirs
+    return beside if any((root / label).is_dir() for label in _class_index(beside / "classInd.txt").values()) else None
+
+
+def _has_ucf_lists(folder: Path) -> bool:
+    """A file classInd.txt alone may belong to lists of other layouts."""
+    return (folder / "classInd.txt").is_file() and any(folder.glob("trainlist0*.txt"))
 
 
 def _class_index(path: Path) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
@@ -11,7 +12,9 @@ from pathlib import Path
 import av
 import torch
 from av.container import InputContainer
+from av.stream import Disposition, Stream
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import get_worker_info
@@ -25,6 +28,7 @@ from .picture_index import PictureIndex
 _HIDDEN_FRAMES = {"vp8"}  # codecs some of whose packets carry no picture: only decoding tells the number of frames
 _LOOSE_FORMATS = {"mpeg", "mpegts"}  # the same, for formats
 _UNTIMED_ORDER = {"h264", "hevc", "vvc"}  # of whose pictures FFmpeg cannot tell the order, where a file holds no times
+_GIF_PADDING = 4096  # bytes of zeros, which some write behind the end
 _MANY_PIXELS = 1280 * 720  # from here on threads pay; on small frames starting them costs more than decoding
 ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}  # older ones convert in one thread
 
@@ -46,7 +50,7 @@ class VideoReader(ClipReader):
         self._times: Sequence[float] | None = None
         with self.opened() as container:
             self._check_stream(container)
-            stream = container.streams.video[0]
+            stream = picture_stream(container)
             name, codec = container.format.name, stream.codec_context.name
             self.frame_rate = float(stream.average_rate) if stream.average_rate else None
             self._unit = stream.time_base
@@ -138,7 +142,7 @@ class VideoReader(ClipReader):
     @contextmanager
     def _decoding(self) -> Iterator[tuple[InputContainer, av.VideoStream]]:
         with self.opened() as container:
-            stream = container.streams.video[0]
+            stream = picture_stream(container)
             if get_worker_info() is None and parent_process() is None and stream.width * stream.height >= _MANY_PIXELS:
                 stream.thread_type = "AUTO"
             else:  # workers would fight for the cores
@@ -159,16 +163,16 @@ class VideoReader(ClipReader):
                 yield container
 
     def _check_stream(self, container: InputContainer) -> None:
-        if not container.streams.video:
-            kinds = ", ".join(sorted({str(stream.type) for stream in container.streams}))
+        if all(map(_is_cover, container.streams.video)):
+            kinds = ", ".join(sorted({str(stream.type) for stream in container.streams if not _is_cover(stream)}))
             raise UnreadableClipError(self.path, f"there is no picture in the file, only: {kinds or 'nothing'}")
-        if container.streams.video[0].codec_context is None:
+        if picture_stream(container).codec_context is None:
             raise UnreadableClipError(self.path, "FFmpeg has no decoder for the way this video is compressed")
 
     def _walk(self, container: InputContainer) -> list[tuple[int | None, bool]]:
         """The time of each picture in the file, in its order, and whether it is a key frame; raises where the file ends
         before its header says."""
-        stream = container.streams.video[0]
+        stream = picture_stream(container)
         seen = intact = 0
         last_is_whole, end = True, 0.0
         times: list[tuple[int | None, bool]] = []
@@ -193,18 +197,26 @@ class VideoReader(ClipReader):
         if seen and (not last_is_whole or intact < declared):
             of_how_many = f" of {stream.frames}" if stream.frames >= seen else ""
             raise UnreadableClipError(self.path, f"the file is cut off: only {intact}{of_how_many} frames are in it")
+        if container.format.name == "gif" and not self._ends_as_gif():
+            raise UnreadableClipError(self.path, f"the file is cut off: only {seen} frames are in it, the last in part")
         seconds = (container.duration or 0) / 1_000_000
         if "matroska" in container.format.name and end < min(0.9 * seconds, seconds - 0.3):
             reason = f"the file is cut off: it ends after {end:.2f} of {seconds:.2f} seconds, with {seen} frames"
             raise UnreadableClipError(self.path, reason)
         return times
 
+    def _ends_as_gif(self) -> bool:
+        """By the byte that is the last but for padding."""
+        with (self._part or self.path).open("rb") as file:
+            file.seek(-min(_GIF_PADDING, size_of(self._part or self.path)), os.SEEK_END)
+            return (file.read() or b"").rstrip(b"\0").endswith(b";")
+
     def _unedited(self, declared: int) -> int:
         """How many frames are in the file, up to those that its header declares, those among them that its edit list
         leaves out: it may have been trimmed without encoding it again."""
         count = 0
         with self.opened(ignore_editlist="1") as container, suppress(av.FFmpegError):
-            for packet in container.demux(container.streams.video[0]):
+            for packet in container.demux(picture_stream(container)):
                 count += packet.size > 0 and not packet.is_corrupt
         return min(count, declared)
 
@@ -220,6 +232,15 @@ class VideoReader(ClipReader):
                 break
             came.add(frame.pts)
         return [(time, is_key) for time, is_key in packets if time is None or time >= first or time in came]
+
+
+def picture_stream(container: InputContainer) -> VideoStream:
+    """The first video in a file that has one; the cover of a piece of music is none."""
+    return next(stream for stream in container.streams.video if not _is_cover(stream))
+
+
+def _is_cover(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _rising(times: Sequence[float | None]) -> Sequence[float] | None:

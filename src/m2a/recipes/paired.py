@@ -20,9 +20,10 @@ class Gain:
 
     @property
     def side(self) -> int:
-        """1 where the whole interval is above zero, -1 where it is below, else 0; of one seed nothing is known."""
+        """1 where the whole interval is above zero, -1 where it is below, else 0. Of one seed nothing is known, nor of
+        several that agree to the last clip: an interval without width is no certainty."""
         half = self.estimate.half_width
-        if half is None or abs(self.estimate.mean) <= half:
+        if not half or abs(self.estimate.mean) <= half:
             return 0
         return 1 if self.estimate.mean > 0 else -1
 

@@ -75,6 +75,8 @@ class Run:
     read_as: Mapping[str, Any] = field(default_factory=dict)
     """How `data` was read, where it is not a run's own: arguments of `m2a.data.read_clips`."""
     split: str = "validation"
+    views: str = ""
+    """Of each clip, in time and in space, such as "1 x 1"."""
     num_clips: int
     top1: float | None
     top5: float | None = None
@@ -151,6 +153,7 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
         "data": str(raw.get("data") or ""),
         "read_as": _read_as(raw.get("read") or {}),
         "split": str(raw.get("split") or "validation"),
+        "views": str(raw.get("views") or ""),
         "num_clips": int(raw["num_clips"]),
         **{key: _number(raw.get(key)) for key in ("top1", "top5", "macs", "parameters")},
         "labels": tuple(map(str, raw["labels"])),

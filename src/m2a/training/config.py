@@ -4,8 +4,10 @@ YAML of a run and the option table in the docs all come from it. It imports noth
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from m2a.errors import ConfigError, NotFoundError
 _KINDS = {Path: "a path", str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 _KINDS |= {tuple: "a list", dict: "a mapping"}
 _LAST_SEED = 2**32 - 1  # that numpy takes
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "one-cycle", "constant"]
@@ -199,11 +202,10 @@ class TrainConfig:
         """Raises ConfigError for an unknown option or a missing one."""
         known = [f.name for f in fields(cls)]
         if unknown := [key for key in values if key not in known]:
-            raise ConfigError(f"There is no option {', '.join(unknown)}. The options are {', '.join(known)}.")
+            raise ConfigError(f"There is no option {_named(unknown)}. The options are {', '.join(known)}.")
         if "data" not in values:
             raise ConfigError("The option data is missing: the folder of the data set.")
-        kinds = get_type_hints(cls)
-        return cls(**{key: _as_declared(key, value, kinds[key]) for key, value in values.items()})
+        return cls(**declared(values))
 
     def with_changes(self, **changes: Any) -> TrainConfig:
         """A copy with some options changed."""
@@ -243,6 +245,16 @@ def read_options(path: str | Path) -> dict[str, Any]:
     return values
 
 
+def declared(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a file in the types that they are declared with. Raises ConfigError for a value of another one."""
+    kinds = get_type_hints(TrainConfig)
+    return {name: _as_declared(name, value, kinds[name]) for name, value in values.items()}
+
+
+def _named(options: Iterable[Any]) -> str:
+    return ", ".join(map(str, options))  # for YAML the key 1 is a number
+
+
 def _as_declared(name: str, value: Any, kind: Any) -> Any:
     """What YAML has as text or a list, in the type of the field. Raises ConfigError for what is of another type."""
     if isinstance(kind, UnionType):  # X | None
@@ -267,8 +279,12 @@ def _parsed(value: Any, name: str) -> Any:
     """A value that came as text from the command line, read as YAML: "0.1" is a number, "[32, 64]" a list."""
     if isinstance(value, list | tuple):
         return [_parsed(item, name) for item in value]
+    if not isinstance(value, str):
+        return value
+    if _EXPONENT.fullmatch(value):
+        return float(value)  # for YAML 1e-4 is text
     try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
+        return yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{name} is {value!r}, which cannot be read as a word, a number or a list such as [32, 64]. Put text with "
@@ -283,6 +299,9 @@ def _plain(value: Any) -> Any:
 
 
 def _validate(config: TrainConfig) -> None:
+    for name, value in vars(config).items():
+        if value == math.inf:
+            raise ConfigError(f"{name} must be finite; got {value}.")
     at_least = {"epochs": 1, "batch_size": 1, "accumulate": 1, "num_frames": 2, "reduction": 1, "seed": 0, "split": 1}
     at_least |= {"stride": 1, "mixup": 0, "cutmix": 0, "weight_decay": 0, "clip_gradient": 0}
     for name, least in at_least.items():
@@ -312,5 +331,5 @@ def _validate(config: TrainConfig) -> None:
         raise ConfigError(f"out must be UTF-8, which TensorBoard's curves need; got {config.out}. Name another folder.")
     if config.cache_folder is not None and config.cache != "disk":
         raise ConfigError(f"cache_folder is for cache=disk, and cache is {config.cache}. Use both, or neither.")
-    if config.schedule == "step" and list(config.milestones) != sorted(set(config.milestones)):
-        raise ConfigError(f"milestones must be epochs in rising order; got {list(config.milestones)}.")
+    if config.schedule == "step" and [0, *config.milestones] != sorted({0, *config.milestones}):
+        raise ConfigError(f"milestones must be epochs from 1 in rising order; got {list(config.milestones)}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,21 @@ def as_the_run_was(config: TrainConfig, console: Console) -> TrainConfig:
     folder = config.run_folder
     if not config.resume or not (folder / "checkpoints" / "last.ckpt").is_file():
         return config
-    before = TrainConfig.load(folder / "config.yaml")
+    before = _options_of(folder)
     if config.pretrained != before.pretrained:
         told = f"the run in {folder} began with pretrained = {before.pretrained}, not {config.pretrained}; it stays so"
         console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
     return config.with_changes(pretrained=before.pretrained, skip_list=_own_skip_list(config, before))
+
+
+def _options_of(folder: Path) -> TrainConfig:
+    """What a run was last trained with, as its checkpoint has it: its config.yaml may have been edited since, to resume
+    with other options. A checkpoint of an earlier version has none; there it is config.yaml."""
+    saved = read_checkpoint(folder / "checkpoints" / "last.ckpt").get(_DATA, {}).get("options")
+    if saved is None:
+        return TrainConfig.load(folder / "config.yaml")
+    known = {one.name for one in fields(TrainConfig)}
+    return TrainConfig.from_dict({name: value for name, value in saved.items() if name in known})
 
 
 def _own_skip_list(config: TrainConfig, before: TrainConfig) -> Path | None:
@@ -98,7 +108,7 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
         raise NotFoundError(f"There is nothing to resume: {last} does not exist. {way} to start the run.")
     if not (best := last.with_name("best.ckpt")).is_file():
         raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
-    _check_options(config, TrainConfig.load(folder / "config.yaml"), last)
+    _check_options(config, _options_of(folder), last)
     read_checkpoint(best)  # else only the end of training would tell
     saved = read_checkpoint(last)
     _check_data(config, clips, saved, last)
@@ -170,8 +180,8 @@ def how_to_go_on(folder: Path) -> str:
 
 def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:
     fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
-    fixed += ["inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule", "batch_size", "accumulate"]
-    fixed += ["decay_all"]
+    fixed += ["sampling", "stride", "inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule"]
+    fixed += ["batch_size", "accumulate", "decay_all"]
     if before.schedule == "one-cycle":
         # its steps are laid out over the whole run
         fixed += ["epochs", "warmup", "train_clips_per_class"]
@@ -244,7 +254,8 @@ class GoingOn(L.Callback):
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         counted = {"labels": list(self.clips.labels), "num_train": len(self.clips.split("train"))}
-        checkpoint[_DATA] = counted | self._fingerprint.to_dict()
+        options = self.config.with_changes(resume=False).to_dict()
+        checkpoint[_DATA] = counted | self._fingerprint.to_dict() | {"options": options}
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """The folder may have been moved: Lightning would forget the best model's score, and overwrite that model. The

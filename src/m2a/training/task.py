@@ -42,7 +42,7 @@ class ClassificationTask(L.LightningModule):
             self.config.seed * 1_000_003 + self.current_epoch
         )  # a resumed run draws as the whole one would
 
-    def training_step(self, batch: Batch, _: int) -> Tensor | None:
+    def training_step(self, batch: Batch, index: int) -> Tensor | None:
         self._note(batch)
         self._trained_on += len(batch.labels)
         if len(batch.labels) == 0:
@@ -50,7 +50,14 @@ class ClassificationTask(L.LightningModule):
         clips, targets = self.mix(self.model.preprocessing.normalize(batch.clips), batch.labels)
         loss = F.cross_entropy(self.model(clips), targets, label_smoothing=self.config.label_smoothing)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
-        return loss
+        return loss * self._share(index)
+
+    def _share(self, index: int) -> float:
+        """What the loss of a batch is multiplied by, so that the gradients of an epoch's last batches are averaged too
+        where these are fewer than `accumulate`: Lightning divides by that, whatever their number is."""
+        batches, together = int(self.trainer.num_training_batches), self.config.accumulate
+        last = batches % together
+        return together / last if last and index >= batches - last else 1.0
 
     def mix(self, clips_BTCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Mixup or cutmix of a batch, if any: the same for all frames of a clip; labels become shares, (B, K)."""

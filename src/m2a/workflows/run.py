@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,8 @@ class RunResult:
     num_skipped: int = 0
     """Clips of the split that are in no figure: they cannot be decoded, or a skip list names them. `evaluation.json`
     lists them under `skipped`."""
+    num_skipped_training: int = 0
+    """Training clips that could not be decoded and were left out."""
 
 
 def train(config: TrainConfig, *, probes: bool = False, console: Console | None = None) -> RunResult:
@@ -101,7 +105,8 @@ def _train(config: TrainConfig, probes: bool, console: Console, lock: RunLock) -
         console=console,
     )
     _write_report(folder, config, clips)
-    return replace(result, num_train=len(clips.split("train")))
+    unreadable = fitted.skipped.keys() & {clip.path for clip in clips.split("train")}
+    return replace(result, num_train=len(clips.split("train")), num_skipped_training=len(unreadable))
 
 
 def _write_report(folder: Path, config: TrainConfig, clips: ClipSet) -> None:
@@ -152,8 +157,9 @@ def evaluate_model(
         "hardware": hardware(),
         "versions": versions(),
     }
-    (out / "evaluation.json").write_text(_as_json(content), encoding="utf-8")
-    evaluation.write_predictions(out / "predictions.csv")
+    with _together(out, "predictions.csv", "evaluation.json") as (predictions, measured):
+        evaluation.write_predictions(predictions)
+        measured.write_text(_as_json(content), encoding="utf-8")
     return RunResult(
         folder=out,
         model=model,
@@ -162,6 +168,19 @@ def evaluate_model(
         parameters=parameters,
         num_skipped=len(summary["skipped"]),
     )
+
+
+@contextmanager
+def _together(folder: Path, *names: str) -> Iterator[list[Path]]:
+    """Where to write files that belong together: they come into the place of those before once all are written."""
+    parts = [folder / f"{name}.part" for name in names]
+    try:
+        yield parts
+        for part, name in zip(parts, names, strict=True):
+            os.replace(part, folder / name)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
 
 
 def _what_it_is(model: Predictor) -> tuple[dict[str, Any], int | None, int | None]:

@@ -63,7 +63,7 @@ def _copies(
     for alike in by_size.values():
         if len(alike) > 1:
             paths = dict.fromkeys(clip.path for clip in alike)
-            digests = {path: _digest(path) if len(paths) > 1 else "" for path in paths}
+            digests = {path: _digest(path) if len(paths) > 1 else str(path) for path in paths}
             by_content: dict[str, list[ClipFile]] = {}
             for clip in alike:
                 by_content.setdefault(digests[clip.path], []).append(clip)
@@ -71,6 +71,14 @@ def _copies(
 
 
 def _digest(path: Path) -> str:
+    """Of what cannot be read any more its own path, which no copy has."""
+    try:
+        return _digest_of_content(path)
+    except OSError:
+        return str(path)
+
+
+def _digest_of_content(path: Path) -> str:
     parts = None if path.exists() else find_in_shard(path)
     if parts is None and not path.is_dir():
         with path.open("rb") as file:

@@ -196,10 +196,12 @@ def _build(root: Path, p: Parameters, workers: int, progress: bool) -> bool:
 
 
 def _new_partial(root: Path) -> Path:
-    """A folder to draw in: beside `root`, or in it where it is there and cannot be replaced, as it is a disk of its own
-    or in a folder that may not be written. Raises DataError where neither can be made."""
+    """A folder to draw in: beside `root`, or in it where it is there and cannot be replaced, as it is a disk of its
+    own, the current folder, or in a folder that may not be written. Raises DataError where neither can be made."""
     name = f".{root.name}.partial-{os.getpid()}"
-    beside = [] if os.path.ismount(root) else [root.parent / name]
+    # moving another folder to where someone is would leave him in one that is gone
+    kept = os.path.ismount(root) or Path.cwd().is_relative_to(root.resolve())
+    beside = [] if kept else [root.parent / name]
     within = [root / name] if root.is_dir() else []
     for partial in (*beside, *within):
         shutil.rmtree(partial, ignore_errors=True)

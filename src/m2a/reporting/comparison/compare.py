@@ -29,7 +29,8 @@ class Comparison:
     baseline: str
     """The name of the first run."""
     runs: list[Row]
-    """Every run: name, folder, mechanism, backbone, clips, and how many of them were left out, as others lack them."""
+    """Every run: name, folder, mechanism, backbone; data, split and views it was measured on; clips, and how many of
+    them were left out, as others lack them. Clips of two runs are the same where their names are."""
     num_clips: int
     """The clips that are compared."""
     overall: list[Row]
@@ -108,6 +109,9 @@ def compare_entries(shown: Sequence[Entry], *, resamples: int = 10_000, seed: in
                 "folder": str(entry.run.folder),
                 "mechanism": entry.run.mechanism,
                 "backbone": entry.run.backbone,
+                "data": entry.run.data,
+                "split": entry.run.split,
+                "views": entry.run.views,
                 "clips": len(table),
                 "left_out": len(table) - len(clips),
             }

@@ -11,8 +11,11 @@ from m2a.reporting.text import count, percent, signed
 def verdict(comparison: Comparison, row: dict[str, Any]) -> str:
     """Of one later run: both accuracies, their difference with its interval, and whether chance explains it."""
     run, baseline = row["run"], comparison.baseline
+    on = f"the same {count(row['clips'], 'clip')}"
+    if len(_measured_on(_runs(comparison, run))) > 1:
+        on = f"{count(row['clips'], 'clip')} of the same names"
     first = (
-        f"On the same {count(row['clips'], 'clip')} `{run}` names {percent(row['top1'])} and `{baseline}` "
+        f"On {on} `{run}` names {percent(row['top1'])} and `{baseline}` "
         f"{percent(row['top1_baseline'])}: **{signed(row['difference'])} points**, 95% interval {span(row)}."
     )
     split = (
@@ -43,6 +46,31 @@ def left_out(comparison: Comparison) -> str:
         return ""
     told = ", ".join(f"{row['left_out']:,} of {row['clips']:,} of `{row['name']}`" for row in rows)
     return f"Compared are the {count(comparison.num_clips, 'clip')} that all runs saw; left out are {told}."
+
+
+def unlike(comparison: Comparison, run: str) -> str:
+    """In what a later run was measured differently from the first, on which data or with how many views; empty where it
+    was not."""
+    notes, runs = [], _runs(comparison, run)
+    if len(_measured_on(runs)) > 1:
+        told = ", ".join(f"`{row['name']}` on {row['split']} of {row['data']}" for row in runs)
+        notes.append(
+            f"Measured were {told}. Clips are told by their names: if those are not the same data, these are not the "
+            "same clips, and the difference says nothing of the runs."
+        )
+    if len({row["views"] for row in runs if row["views"]}) > 1:
+        told = ", ".join(f"`{row['name']}` with {row['views']}" for row in runs)
+        notes.append(f"The runs saw other views of each clip (in time x in space): {told}.")
+    return " ".join(notes)
+
+
+def _runs(comparison: Comparison, run: str) -> list[dict[str, Any]]:
+    """The first and that later one."""
+    return [row for row in comparison.runs if row["name"] in (comparison.baseline, run)]
+
+
+def _measured_on(runs: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(row["data"], row["split"]) for row in runs if row["data"]}
 
 
 def tally(rows: list[dict[str, Any]]) -> str:
