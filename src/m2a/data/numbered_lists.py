@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ..errors import ConfigError, DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame, names_in
-from .listing import Disk, Lists, find_lists, first_lines, most_hits, read_lines, subfolders
+from .listing import Disk, Lists, find_lists, first_lines, most_hits, read_lines, split_of, subfolders
 from .reading import Reading, ReadOptions
 from .split_csv import is_table
 
@@ -62,7 +62,7 @@ def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
     assert shape is not None
     declared: dict[str, int] = {}
     seen: set[int] = set()
-    bases = {split: _base(path, shape, reading) for split, path in lists.files.items()}
+    bases = {split: _base(path, split, shape, reading) for split, path in lists.files.items()}
     # in folders of their own, clips of two lists may have the same names
     apart = any(one.base != other.base and one.paths & other.paths for one, other in combinations(bases.values(), 2))
     read_before: list[tuple[bytes, Path]] = []
@@ -94,13 +94,14 @@ class _Place(NamedTuple):
     """Below it, as they are listed."""
 
 
-def _base(path: Path, shape: Shape, reading: Reading) -> _Place:
+def _base(path: Path, split: str, shape: Shape, reading: Reading) -> _Place:
     home = reading.root
     paths = [_split(line, shape)[0].strip() for _, line in read_lines(path)]
     bases = [path.parent, home, *subfolders(home)]
     if path.absolute().parent != home.absolute().parent:  # lists beside the clips' folder are not of its neighbours
         bases += subfolders(path.parent)
-    base = most_hits(paths, list(dict.fromkeys(bases)), reading.disk) if paths else home
+    of_split_first = sorted(dict.fromkeys(bases), key=lambda base: split_of(base.name)[0] != split)  # of equal ones
+    base = most_hits(paths, of_split_first, reading.disk) if paths else home
     return _Place(base, frozenset(paths))
 
 
