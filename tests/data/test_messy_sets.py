@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
@@ -21,10 +23,18 @@ from m2a.errors import DataError, UnreadableClipError
 
 
 def class_folders(root: Path, *labels: str, clips: int = 6) -> Path:
+    """Copies of one video."""
     for label in labels or ("open", "close"):
+        (root / label).mkdir(parents=True)
         for k in range(clips):
-            write_video(root / label / f"{k}.mp4", num_frames=3, width=32, height=24)
+            (root / label / f"{k}.mp4").write_bytes(one_video())
     return root
+
+
+@cache
+def one_video() -> bytes:
+    with TemporaryDirectory() as folder:
+        return write_video(Path(folder) / "clip.mp4", num_frames=3, width=32, height=24).read_bytes()
 
 
 def test_lists_of_another_set_beside_a_folder_are_not_its_own(tmp_path: Path) -> None:

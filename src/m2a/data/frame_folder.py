@@ -20,6 +20,8 @@ from .clip_reader import Allocate, Box, ClipReader, two_sizes
 from .clipset import is_flow, is_frame, natural_key
 from .parts import Part, size_of
 
+_MOST_PIXELS = 2 * 89_478_485  # of a picture that Pillow opens
+
 
 class FrameFolder(ClipReader):
     """A folder of `.jpg` files, in natural order of their names (2 before 10). Only the frames wanted are read, to a
@@ -76,7 +78,7 @@ class FrameFolder(ClipReader):
         copying crops takes about a tenth of the time that decoding takes."""
         try:
             return allocate((num_frames, *_size(content, self.short_side), 3))
-        except (ValueError, MemoryError):  # Pillow may know more of it
+        except ValueError:  # Pillow may know more of it
             return None
 
     def _decode_into(self, out_HWC: UInt8[np.ndarray, "H W 3"], index: int, content: bytes, first: int) -> None:
@@ -92,8 +94,8 @@ class FrameFolder(ClipReader):
         """One frame, in `out` if that has its size and libjpeg-turbo reads it, and else in new memory."""
         try:
             return _decode_jpeg(content, self.short_side, out)
-        except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
-            # the last two of a damaged header that names a size beyond all bounds
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            # the last of a damaged header that names a size beyond all bounds
             raise UnreadableClipError(self.path, _why_not_decoded(self.files[index], error)) from error
 
     def _content(self, index: int) -> bytes:
@@ -134,8 +136,11 @@ def _decode_jpeg(
 
 
 def _size(content: bytes, short_side: int | None) -> tuple[int, int]:
-    """Height and width that a frame is decoded to. Raises ValueError where libjpeg-turbo finds no header."""
+    """Height and width that a frame is decoded to. Raises ValueError where libjpeg-turbo finds no header, or one that
+    names a size beyond what Pillow takes, for which memory is not even asked."""
     height, width = simplejpeg.decode_jpeg_header(content)[:2]
+    if height * width > _MOST_PIXELS:
+        raise ValueError(f"its header says {height} x {width} pixels")
     factor = 1 if short_side is None else _factor(height, width, short_side)
     return math.ceil(height / factor), math.ceil(width / factor)
 
