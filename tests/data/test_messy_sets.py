@@ -15,6 +15,7 @@ import pytest
 from clip_files import write_jpeg, write_video
 from layouts import ucf101, write_text
 
+from m2a.app.limits import Limits
 from m2a.data import check_clips, open_clip, read_clips
 from m2a.data.checking import duplicates
 from m2a.data.skip_list import leave_out
@@ -169,6 +170,23 @@ def test_the_cover_of_a_piece_of_music_is_no_video(tmp_path: Path) -> None:
             container.mux(packet)
     with pytest.raises(UnreadableClipError, match="there is no picture in the file, only: audio"):
         open_clip(path)
+
+
+def test_a_cover_in_front_of_a_video_is_neither_read_nor_measured(tmp_path: Path) -> None:
+    """By the page's limits either, which a huge video behind a small cover would pass."""
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        cover, video = container.add_stream("mjpeg", rate=1), container.add_stream("libx264", rate=25)
+        cover.width = cover.height = 32
+        cover.pix_fmt, cover.disposition = "yuvj420p", av.stream.Disposition.attached_pic
+        video.width, video.height, video.pix_fmt = 4098, 2306, "yuv420p"
+        for stream in (cover, video):
+            pixels = np.full((stream.height, stream.width, 3), 90, dtype=np.uint8)
+            for packet in [*stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")), *stream.encode()]:
+                container.mux(packet)
+    assert open_clip(path).read([0]).shape == (1, 3, 2306, 4098)
+    with pytest.raises(DataError, match="4098"):
+        Limits().check_clip("clip.mp4", path)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 
+from m2a.data.video import pictures
 from m2a.errors import ConfigError, DataError
 
 KINDS = "mp4, mov, webm, mkv, avi, gif, mpeg, wmv, flv or ogv"
@@ -59,9 +60,9 @@ class Limits:
         """
         try:
             with av.open(str(path), options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"}) as container:
-                if not container.streams.video:
+                if not (found := pictures(container)):
                     return 0.0
-                stream = container.streams.video[0]
+                stream = found[0]  # that the reader takes
                 width, height = stream.width, stream.height
                 seconds = max((container.duration or 0) / 1e6, _end(container, stream))
         except av.ArgumentError as error:

@@ -62,7 +62,7 @@ def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
     assert shape is not None
     declared: dict[str, int] = {}
     seen: set[int] = set()
-    bases = {split: _base(path, split, shape, reading) for split, path in lists.files.items()}
+    bases = {split: _place_of(path, split, shape, reading) for split, path in lists.files.items()}
     # in folders of their own, clips of two lists may have the same names
     apart = any(one.base != other.base and one.paths & other.paths for one, other in combinations(bases.values(), 2))
     read_before: list[tuple[bytes, Path]] = []
@@ -94,7 +94,8 @@ class _Place(NamedTuple):
     """Below it, as they are listed."""
 
 
-def _base(path: Path, split: str, shape: Shape, reading: Reading) -> _Place:
+def _place_of(path: Path, split: str, shape: Shape, reading: Reading) -> _Place:
+    """Where most clips of a list are; of equal folders, that which is called after the split."""
     home = reading.root
     paths = [_split(line, shape)[0].strip() for _, line in read_lines(path)]
     bases = [path.parent, home, *subfolders(home)]

@@ -50,7 +50,7 @@ class VideoReader(ClipReader):
         self._times: Sequence[float] | None = None
         with self.opened() as container:
             self._check_stream(container)
-            stream = picture_stream(container)
+            stream = pictures(container)[0]
             name, codec = container.format.name, stream.codec_context.name
             self.frame_rate = float(stream.average_rate) if stream.average_rate else None
             self._unit = stream.time_base
@@ -142,7 +142,7 @@ class VideoReader(ClipReader):
     @contextmanager
     def _decoding(self) -> Iterator[tuple[InputContainer, av.VideoStream]]:
         with self.opened() as container:
-            stream = picture_stream(container)
+            stream = pictures(container)[0]
             if get_worker_info() is None and parent_process() is None and stream.width * stream.height >= _MANY_PIXELS:
                 stream.thread_type = "AUTO"
             else:  # workers would fight for the cores
@@ -163,16 +163,16 @@ class VideoReader(ClipReader):
                 yield container
 
     def _check_stream(self, container: InputContainer) -> None:
-        if all(map(_is_cover, container.streams.video)):
+        if not pictures(container):
             kinds = ", ".join(sorted({str(stream.type) for stream in container.streams if not _is_cover(stream)}))
             raise UnreadableClipError(self.path, f"there is no picture in the file, only: {kinds or 'nothing'}")
-        if picture_stream(container).codec_context is None:
+        if pictures(container)[0].codec_context is None:
             raise UnreadableClipError(self.path, "FFmpeg has no decoder for the way this video is compressed")
 
     def _walk(self, container: InputContainer) -> list[tuple[int | None, bool]]:
         """The time of each picture in the file, in its order, and whether it is a key frame; raises where the file ends
         before its header says."""
-        stream = picture_stream(container)
+        stream = pictures(container)[0]
         seen = intact = 0
         last_is_whole, end = True, 0.0
         times: list[tuple[int | None, bool]] = []
@@ -216,7 +216,7 @@ class VideoReader(ClipReader):
         leaves out: it may have been trimmed without encoding it again."""
         count = 0
         with self.opened(ignore_editlist="1") as container, suppress(av.FFmpegError):
-            for packet in container.demux(picture_stream(container)):
+            for packet in container.demux(pictures(container)[0]):
                 count += packet.size > 0 and not packet.is_corrupt
         return min(count, declared)
 
@@ -234,9 +234,9 @@ class VideoReader(ClipReader):
         return [(time, is_key) for time, is_key in packets if time is None or time >= first or time in came]
 
 
-def picture_stream(container: InputContainer) -> VideoStream:
-    """The first video in a file that has one; the cover of a piece of music is none."""
-    return next(stream for stream in container.streams.video if not _is_cover(stream))
+def pictures(container: InputContainer) -> list[VideoStream]:
+    """The videos in a file, of which the first counts; the cover of a piece of music is none."""
+    return [stream for stream in container.streams.video if not _is_cover(stream)]
 
 
 def _is_cover(stream: Stream) -> bool:

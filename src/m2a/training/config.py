@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -201,8 +201,8 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Raises ConfigError for an unknown option or a missing one."""
         known = [f.name for f in fields(cls)]
-        if unknown := [key for key in values if key not in known]:
-            raise ConfigError(f"There is no option {_named(unknown)}. The options are {', '.join(known)}.")
+        if unknown := [str(key) for key in values if key not in known]:  # for YAML the key 1 is a number
+            raise ConfigError(f"There is no option {', '.join(unknown)}. The options are {', '.join(known)}.")
         if "data" not in values:
             raise ConfigError("The option data is missing: the folder of the data set.")
         return cls(**declared(values))
@@ -249,10 +249,6 @@ def declared(values: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a file in the types that they are declared with. Raises ConfigError for a value of another one."""
     kinds = get_type_hints(TrainConfig)
     return {name: _as_declared(name, value, kinds[name]) for name, value in values.items()}
-
-
-def _named(options: Iterable[Any]) -> str:
-    return ", ".join(map(str, options))  # for YAML the key 1 is a number
 
 
 def _as_declared(name: str, value: Any, kind: Any) -> Any:

@@ -47,17 +47,17 @@ def as_the_run_was(config: TrainConfig, console: Console) -> TrainConfig:
     folder = config.run_folder
     if not config.resume or not (folder / "checkpoints" / "last.ckpt").is_file():
         return config
-    before = _options_of(folder)
+    before = _options_of(folder, read_checkpoint(folder / "checkpoints" / "last.ckpt"))
     if config.pretrained != before.pretrained:
         told = f"the run in {folder} began with pretrained = {before.pretrained}, not {config.pretrained}; it stays so"
         console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
     return config.with_changes(pretrained=before.pretrained, skip_list=_own_skip_list(config, before))
 
 
-def _options_of(folder: Path) -> TrainConfig:
+def _options_of(folder: Path, checkpoint: Mapping[str, Any]) -> TrainConfig:
     """What a run was last trained with, as its checkpoint has it: its config.yaml may have been edited since, to resume
     with other options. A checkpoint of an earlier version has none; there it is config.yaml."""
-    saved = read_checkpoint(folder / "checkpoints" / "last.ckpt").get(_DATA, {}).get("options")
+    saved = checkpoint.get(_DATA, {}).get("options")
     if saved is None:
         return TrainConfig.load(folder / "config.yaml")
     known = {one.name for one in fields(TrainConfig)}
@@ -108,9 +108,9 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
         raise NotFoundError(f"There is nothing to resume: {last} does not exist. {way} to start the run.")
     if not (best := last.with_name("best.ckpt")).is_file():
         raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
-    _check_options(config, _options_of(folder), last)
-    read_checkpoint(best)  # else only the end of training would tell
     saved = read_checkpoint(last)
+    _check_options(config, _options_of(folder, saved), last)
+    read_checkpoint(best)  # else only the end of training would tell
     _check_data(config, clips, saved, last)
     _check_sides(clips, saved, last, console)
     epochs = int(saved["epoch"]) + 1

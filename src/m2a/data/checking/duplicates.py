@@ -63,7 +63,7 @@ def _copies(
     for alike in by_size.values():
         if len(alike) > 1:
             paths = dict.fromkeys(clip.path for clip in alike)
-            digests = {path: _digest(path) if len(paths) > 1 else str(path) for path in paths}
+            digests = {path: _digest(path) if len(paths) > 1 else "" for path in paths}
             by_content: dict[str, list[ClipFile]] = {}
             for clip in alike:
                 by_content.setdefault(digests[clip.path], []).append(clip)

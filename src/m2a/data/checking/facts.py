@@ -170,11 +170,11 @@ def _of_video(reader: VideoReader, *, quick: bool) -> ClipFacts:
 
 def _of_stream(reader: VideoReader, times: list[float] | None) -> ClipFacts:
     """What the container says. `times` are those of its frames, by default of its packets."""
-    from ..video import picture_stream
+    from ..video import pictures
 
     num_frames = reader.num_frames
     with reader.opened() as container:
-        stream = picture_stream(container)
+        stream = pictures(container)[0]
         times = sorted(_packet_times(container) if times is None else times)
         tick = float(stream.time_base or 0)
         rate = float(stream.average_rate) if stream.average_rate else None
@@ -195,9 +195,9 @@ def _of_stream(reader: VideoReader, times: list[float] | None) -> ClipFacts:
 
 
 def _packet_times(container: InputContainer) -> Iterator[float]:
-    from ..video import picture_stream
+    from ..video import pictures
 
-    for packet in container.demux(picture_stream(container)):
+    for packet in container.demux(pictures(container)[0]):
         if packet.size and packet.pts is not None and packet.time_base is not None and not packet.is_discard:
             yield float(packet.pts * packet.time_base)
 
