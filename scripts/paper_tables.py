@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from m2a.recipes.claims import Column, claims_table
+from m2a.recipes.claims import ZEROS, Column, claims_table
 from m2a.recipes.class_gains import class_gains
 from m2a.recipes.coverage import coverage_table
 from m2a.recipes.estimate import estimate
@@ -40,11 +40,10 @@ SETTINGS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     ("easy drawn clips: 6 actions, random weights", "synthetic", "small", RANDOM, {}),
 )
 """Rows of the overview: what it says of the clips, their name, the scale, the start, changes of the training."""
-ZERO = {"mechanism_options": {"boundary": "zero"}}
-MODELS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+MODELS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("averaging", "I/none", {}),
     ("M2A", "I/m2a", {}),
-    ("M2A, zeros", "I/m2a", ZERO),
+    ("M2A, zeros", "I/m2a", ZEROS),
     ("TSM", "V/tsm", {}),
     ("m2a-plus", "R18/m2a-plus", {}),
 )
@@ -82,7 +81,7 @@ def overview(groups: Sequence[Group]) -> str:
                 result
                 for group in groups
                 if (group.data.name, group.scale, group.weights.kind) == (data, scale, start)
-                and group.changes == changes | change
+                and group.changes == {**changes, **change}
                 for result in group.of(row)
                 if result.run_as == result.recipe
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -91,12 +92,17 @@ class Evaluation:
 
     def write_predictions(self, path: str | Path) -> None:
         """Writes a csv: clip, label, prediction, then the probability of each class under its name."""
-        with Path(path).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(["clip", "label", "prediction", *self.labels])
-            rows = zip(self.clips, self.probabilities.tolist(), self.probabilities.argmax(1).tolist(), strict=True)
-            for clip, scores, best in rows:
-                writer.writerow([clip.id, clip.label, self.labels[best], *(f"{score:.5f}" for score in scores)])
+        Path(path).write_bytes(self.predictions_csv())
+
+    def predictions_csv(self) -> bytes:
+        """What `write_predictions` writes."""
+        file = io.StringIO(newline="")
+        writer = csv.writer(file)
+        writer.writerow(["clip", "label", "prediction", *self.labels])
+        rows = zip(self.clips, self.probabilities.tolist(), self.probabilities.argmax(1).tolist(), strict=True)
+        for clip, scores, best in rows:
+            writer.writerow([clip.id, clip.label, self.labels[best], *(f"{score:.5f}" for score in scores)])
+        return file.getvalue().encode("utf-8", "surrogateescape")
 
     def _accuracy(self, probabilities: Float[Tensor, "N K"], k: int) -> float:
         # loads matplotlib too, which takes a second and makes folders in the user's home; predicting needs neither

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from m2a.evaluation import Evaluation, evaluate, load_predictor
 from m2a.evaluation.predictor import Predictor
 from m2a.export import ExportedClassifier
 from m2a.measurement import count_macs, count_parameters, hardware, versions
+from m2a.models.saving import put
 from m2a.reporting import Run, write_report
 from m2a.reporting.owned import check_probes_kept, check_replaceable, check_results, has_probes
 from m2a.training.config import TrainConfig
@@ -157,9 +156,7 @@ def evaluate_model(
         "hardware": hardware(),
         "versions": versions(),
     }
-    with _together(out, "predictions.csv", "evaluation.json") as (predictions, measured):
-        evaluation.write_predictions(predictions)
-        measured.write_text(_as_json(content), encoding="utf-8")
+    put(out, {"predictions.csv": evaluation.predictions_csv(), "evaluation.json": _as_json(content).encode()})
     return RunResult(
         folder=out,
         model=model,
@@ -168,19 +165,6 @@ def evaluate_model(
         parameters=parameters,
         num_skipped=len(summary["skipped"]),
     )
-
-
-@contextmanager
-def _together(folder: Path, *names: str) -> Iterator[list[Path]]:
-    """Where to write files that belong together: they come into the place of those before once all are written."""
-    parts = [folder / f"{name}.part" for name in names]
-    try:
-        yield parts
-        for part, name in zip(parts, names, strict=True):
-            os.replace(part, folder / name)
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
 
 
 def _what_it_is(model: Predictor) -> tuple[dict[str, Any], int | None, int | None]:
