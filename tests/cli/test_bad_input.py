@@ -39,6 +39,22 @@ def check_message(outcome: Outcome, *parts: object) -> None:
         assert str(part) in message, f"{part!r} is not in: {message}"
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("train", "--data", "clips", "--epochs", "1.5"), "--epochs"),
+        (("train", "--data", "clips", "--size", "nan"), "--size"),
+        (("paper", "run", "I/m2a", "--seeds", "0", "0.5"), "--seeds"),
+        (("data", "synthesize", "clips", "--num-train", "2.5"), "--num-train"),
+        (("macs", "resnet18", "--num-frames", "7.9"), "--num-frames"),
+    ],
+)
+def test_fraction_for_a_whole_number_is_not_rounded(m2a: Command, command: tuple[str, ...], option: str) -> None:
+    outcome = m2a(*command)
+    assert outcome.code != 0
+    assert f"Invalid value for {option}: unable to convert" in outcome.message
+
+
 def test_truncated_mp4_to_predict(m2a: Command, trained: Path, own_videos: Path) -> None:
     video = truncate(next(own_videos.rglob("*.mp4")), 0.6)
     check_message(m2a("predict", video, "--model", trained / "model"), video)

@@ -6,9 +6,10 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
 
-from cyclopts import App, Parameter
+from cyclopts import App, ArgumentCollection, CoercionError, Parameter
 from rich.console import Console
 from rich.text import Text
 
@@ -57,15 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # names of files may be of another encoding
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    app.config = (_whole_numbers,)
     try:
         if tokens[:1] == ["train"]:
             from m2a.cli.train import option_sources
 
-            app.config = option_sources(tokens[1:])
+            app.config = (*option_sources(tokens[1:]), _whole_numbers)
         elif tokens[:2] == ["paper", "run"]:
             from m2a.cli.paper import option_sources as paper_sources
 
-            app.config = paper_sources(tokens[2:])
+            app.config = (*paper_sources(tokens[2:]), _whole_numbers)
         app(tokens)
     except M2AError as error:
         fail(str(error))
@@ -88,6 +90,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(f"{where}{error.strerror}. Name a place {wanted}.")
     finally:
         app.config = ()
+
+
+def _whole_numbers(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuses a fraction where a whole number is wanted, which the parser would round."""
+    for argument in arguments:
+        kinds = set(_leaves(argument.hint))
+        if int not in kinds or kinds & {float, str}:
+            continue
+        for token in argument.tokens:
+            try:
+                is_fraction = not float(token.value).is_integer()
+            except ValueError:
+                continue  # the parser says what is wrong with it
+            if is_fraction:
+                raise CoercionError(argument=argument, token=token, target_type=int)
+
+
+def _leaves(hint: Any) -> Iterator[Any]:
+    """The types that a hint is made of: int and None of `int | None`."""
+    inner = get_args(hint)
+    if not inner:
+        yield hint
+    for part in inner:
+        yield from _leaves(part)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -63,7 +63,8 @@ def report_missing(listing: Path, absent: list[str], total: int, missing: str) -
     what = f"{listing} names {len(absent)} of {total} clips that are not on disk: {first_few(absent)}"
     if missing == "skip":
         return f"{what}; they are left out"
-    raise DataError(f'{what}. Unpack the rest of the data set there, or leave these clips out with missing="skip".')
+    ways = 'Unpack the rest of the data set there, or leave these clips out with missing="skip" (--missing skip).'
+    raise DataError(f"{what}. {ways}")
 
 
 def unknown_label(label: str, labels: Collection[str], labels_path: Path) -> str:
