@@ -19,6 +19,8 @@ import torch
 import yaml
 from command import LABELS, Outcome, tiny
 
+from m2a.measurement import count_macs, count_parameters
+from m2a.models import load
 from m2a.training.config import TrainConfig
 
 Command = Callable[..., Outcome]
@@ -338,6 +340,20 @@ def test_bench_data(m2a: Command, frames_set: Path, tmp_path: Path) -> None:
     assert sum(shares) == pytest.approx(1)
     assert min(shares[:3]) > 0
     assert "must all be at least 1" in m2a("bench", "data", frames_set, "--repeats", 0).message
+
+
+def test_macs_of_a_saved_model_are_at_its_own_size(m2a: Command, trained: Path) -> None:
+    model = load(trained)
+    found = json.loads(m2a("macs", trained, "--json").out)
+    assert (found["num_frames"], found["size"]) == (model.num_frames, model.preprocessing.size)
+    none, own = found["rows"]
+    assert (none["mechanism"], own["mechanism"]) == ("none", "m2a")
+    assert own["macs"] == count_macs(model, num_frames=model.num_frames, size=model.preprocessing.size)
+    assert own["parameters"] == count_parameters(model) > none["parameters"]
+    mechanisms = sum(p.numel() for name, p in model.named_parameters() if ".mechanism." in name)
+    assert own["parameters"] - none["parameters"] == mechanisms
+    assert json.loads(m2a("macs", trained / "model", "--size", 64, "--json").out)["rows"][1]["macs"] > own["macs"]
+    assert "has its own; leave mechanisms and --reduction out" in m2a("macs", trained, "tsm", "--reduction", 2).message
 
 
 def test_macs_and_list(m2a: Command) -> None:

@@ -79,6 +79,19 @@ def test_a_report_is_written_again_with_heat(m2a: Command, own: Path) -> None:
     assert "has no model/, which --heat explains" in m2a("report", own, "--heat").message
 
 
+def test_heat_of_an_evaluation_is_of_the_model_that_was_evaluated(
+    m2a: Command, trained: Path, video_set: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    assert m2a("evaluate", trained / "model", "--data", video_set, "--out", results, "--device", "cpu").code == 0
+    outcome = m2a("report", results, "--heat")
+    assert outcome.code == 0, outcome.err
+    assert "where the network finds what speaks for" in (results / "report.html").read_text(encoding="utf-8")
+    evaluation = json.loads((results / "evaluation.json").read_text())
+    (results / "evaluation.json").write_text(json.dumps(evaluation | {"model": str(tmp_path / "model.onnx")}))
+    assert "model.onnx, an exported file: it gives scores and no gradients" in m2a("report", results, "--heat").message
+
+
 def test_a_report_of_several_runs(m2a: Command, trained: Path, other: Path, tmp_path: Path) -> None:
     outcome = m2a("report", other, trained, "--out", tmp_path)
     assert outcome.code == 0, outcome.err

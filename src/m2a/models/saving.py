@@ -146,6 +146,23 @@ def load(
     return model.eval()
 
 
+def outline(model_id: str) -> VideoClassifier:
+    """A saved model, or one that an adapter makes, with random weights: its shapes, which need none of its files but
+    `config.json`.
+
+    Raises:
+        NotFoundError, WeightsUnavailableError, CheckpointError: as `load` does.
+        ConfigError: a model around a network of its author's.
+    """
+    from m2a.models.create import build
+
+    model_id = _inside_run(model_id)
+    content = _read_config(_locate(model_id, CONFIG_NAME, {}))
+    config, preprocessing = _parsed(content, model_id)
+    _check_given(model_id, config, None, None, "adapter" in content)
+    return build(config, None, pretrained=False, size=preprocessing.size, labels=None, preprocessing=preprocessing)
+
+
 def check_options(options: Iterable[str]) -> None:
     """Raises ConfigError for options that `from_pretrained` has not: neither ours nor huggingface_hub's."""
     of_hub = inspect.signature(ModelHubMixin.from_pretrained).parameters.values()

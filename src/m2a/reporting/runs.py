@@ -71,6 +71,8 @@ class Run:
     """Whether it is a 3D network."""
     num_frames: int | None = None
     size: int | None = None
+    model: str = ""
+    """What was evaluated, where it was not the run whose folder this is."""
     data: str = ""
     read_as: Mapping[str, Any] = field(default_factory=dict)
     """How `data` was read, where it is not a run's own: arguments of `m2a.data.read_clips`."""
@@ -150,6 +152,7 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
         "inflate": raw.get("inflate") is True,
         "num_frames": None if raw.get("num_frames") is None else int(raw["num_frames"]),
         "size": None if raw.get("size") is None else int(raw["size"]),
+        "model": str(raw.get("model") or ""),
         "data": str(raw.get("data") or ""),
         "read_as": _read_as(raw.get("read") or {}),
         "split": str(raw.get("split") or "validation"),

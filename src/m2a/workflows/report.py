@@ -13,7 +13,8 @@ from m2a.data.annotations import read_clips
 from m2a.data.clipset import ClipFile, ClipSet
 from m2a.data.shards import find_in_shard
 from m2a.data.synthetic import LABELS, order_blind_ceiling, time_reversal_pairs
-from m2a.errors import DataError, M2AError, NotFoundError, UnreadableClipError
+from m2a.errors import ConfigError, DataError, M2AError, NotFoundError, UnreadableClipError
+from m2a.export import is_exported
 from m2a.models import load
 from m2a.recipes.rows import TABLES, PaperRow, find_row, list_recipes
 from m2a.reporting import FilmStrip, Run, write_report
@@ -43,7 +44,8 @@ def report(
         heat: show under each strip where in the frames the model found what speaks for the class that it named
             (`m2a.explain`); takes a forward and a backward pass a strip.
 
-    Returns the page's path. Raises ConfigError for a file that is there and is not ours, NotFoundError where a folder
+    Returns the page's path. Raises ConfigError for a file that is there and is not ours, and with `heat` for the
+    evaluation of an exported file, NotFoundError where a folder
     holds no run, or with `heat` no model, and DataError where a file is damaged or the runs have other classes.
     """
     console = console or Console(stderr=True)
@@ -51,7 +53,7 @@ def report(
     path = _target(shown[0].run.folder, out, several=len(shown) > 1)
     check_ours(path)
     _, lead = baseline_and_lead(shown)
-    heats = {entry.name: heat_of(entry.run.folder) for entry in shown} if heat else {}
+    heats = {entry.name: heat_of(entry.run) for entry in shown} if heat else {}
     notes: list[str] = []
     found = {entry.name: _clips_of(entry.run, entry.name, notes) for entry in shown}
     for note in notes:
@@ -106,15 +108,24 @@ def paper_figures(runs: Sequence[Run]) -> dict[str, dict[str, float]]:
     return {f"{row.name} ({row.network})": _known(gmacs=row.gmacs, top1=row.top1, top5=row.top5) for row in chosen}
 
 
-def heat_of(folder: Path) -> Heat:
-    """Explains clips by the model of a run. Raises NotFoundError where the run has none."""
-    if not (folder / "model").is_dir():
-        raise NotFoundError(
-            f"{folder} has no model/, which --heat explains. Leave --heat out, or finish the run first."
+def heat_of(run: Run) -> Heat:
+    """Explains clips by the model of a run, or by the one that an evaluation says it is of. Raises NotFoundError where
+    there is none, ConfigError for an exported file."""
+    source: str | Path = run.folder / "model"
+    if not Path(source).is_dir():
+        if not run.model or Path(run.model).resolve() == run.folder.resolve():
+            raise NotFoundError(
+                f"{run.folder} has no model/, which --heat explains. Leave --heat out, or finish the run first."
+            )
+        source = run.model
+    if is_exported(source):
+        raise ConfigError(
+            f"{run.folder} is an evaluation of {source}, an exported file: it gives scores and no gradients, of which "
+            "--heat is made. Leave --heat out, or evaluate the model that the file was made of."
         )
     from m2a.explanation import explain, heat_overlay  # few runs of the commands need it
 
-    model = load(folder / "model")
+    model = load(source)
 
     def strip(clip: ClipFile, label: str, title: str) -> FilmStrip:
         found = explain(model, clip.path, label=label)
