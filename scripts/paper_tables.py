@@ -20,6 +20,7 @@ from m2a.recipes.coverage import coverage_table
 from m2a.recipes.estimate import estimate
 from m2a.recipes.evidence import NOTHING, changed_results, orderings, picture_name, read_groups, table_results
 from m2a.recipes.groups import Group
+from m2a.recipes.paired import setting_of
 from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
 from m2a.recipes.tables import NONE, TextTable
@@ -28,18 +29,6 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "paper" / "results"
 REPEATS = ROOT / "paper" / "repeats"
 PICTURES = ROOT / "docs" / "images"
-IMAGE, RANDOM = "imagenet", "random"
-SETTINGS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
-    ("edition 1: 30 drawn actions, each with its reverse", "edition-1", "medium", IMAGE, {}),
-    ("edition 1, fewer and smaller clips", "edition-1", "small", IMAGE, {"train_clips_per_class": 150}),
-    ("edition 1, random weights", "edition-1", "medium", RANDOM, {}),
-    ("words: 12 of one speaker (real)", "grid_s1_words", "small", IMAGE, {}),
-    ("words, all clips", "grid_s1_words", "small", IMAGE, {"train_clips_per_class": 200}),
-    ("words, random weights", "grid_s1_words", "small", RANDOM, {"epochs": 12}),
-    ("hand gestures: 17, drawn as skeletons (real)", "nv_hand_skeleton", "small", IMAGE, {}),
-    ("easy drawn clips: 6 actions, random weights", "synthetic", "small", RANDOM, {}),
-)
-"""Rows of the overview: what it says of the clips, their name, the scale, the start, changes of the training."""
 MODELS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("averaging", "I/none", {}),
     ("M2A", "I/m2a", {}),
@@ -70,18 +59,28 @@ CLAIMS: Mapping[str, tuple[Column, ...]] = {
 """The tables of claims, and their columns."""
 COVERED = (FULL, SOME, FEW, FROM_RANDOM, WORDS, FEW_WORDS, WORDS_FROM_RANDOM, GESTURES, EASY)
 """The columns of the table that says what was run."""
+OVERVIEW: Mapping[str, Column] = {
+    "edition 1: 30 drawn actions, each with its reverse": FULL,
+    "edition 1, fewer and smaller clips": SOME,
+    "edition 1, random weights": FROM_RANDOM,
+    "words: 12 of one speaker (real)": FEW_WORDS,
+    "words, all clips": WORDS,
+    "words, random weights": WORDS_FROM_RANDOM,
+    "hand gestures: 17, drawn as skeletons (real)": GESTURES,
+    "easy drawn clips: 6 actions, random weights": EASY,
+}
+"""The rows of the overview, and what it says of their clips."""
 
 
 def overview(groups: Sequence[Group]) -> str:
     """Top-1 of the most important models on every set of clips."""
     rows = []
-    for clips, data, scale, start, changes in SETTINGS:
+    for clips, column in OVERVIEW.items():
         measured = [
             [
                 result
                 for group in groups
-                if (group.data.name, group.scale, group.weights.kind) == (data, scale, start)
-                and group.changes == {**changes, **change}
+                if column.changed(change).holds(setting_of(group))
                 for result in group.of(row)
                 if result.run_as == result.recipe
             ]
