@@ -55,6 +55,12 @@ def test_fraction_for_a_whole_number_is_not_rounded(m2a: Command, command: tuple
     assert f"Invalid value for {option}: unable to convert" in outcome.message
 
 
+def test_options_that_are_no_names(m2a: Command, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("backbone_options: {1: 2}\n")
+    check_message(m2a("train", "--data", tmp_path, "--config", config), "backbone_options has names", "got 1")
+
+
 def test_truncated_mp4_to_predict(m2a: Command, trained: Path, own_videos: Path) -> None:
     video = truncate(next(own_videos.rglob("*.mp4")), 0.6)
     check_message(m2a("predict", video, "--model", trained / "model"), video)

@@ -67,8 +67,12 @@ def test_options_of_the_backbone_come_through_a_config(
     monkeypatch.setattr("m2a.workflows.run.train", lambda config: seen.append(config) or sys.exit(0))
     m2a("train", "--config", tmp_path / "config.yaml")
     m2a("train", "--data", video_set, "--backbone-options.eps", "1e-6")
+    flags = ("--backbone-options.eps", "1e-6", "--backbone-options.drop-path-rate", "0.1")
+    m2a("train", "--config", tmp_path / "config.yaml", *flags, "--mechanism-options.offset", "3")
     assert seen[0] == made
     assert seen[1].backbone_options == {"eps": 1e-6}
+    assert seen[2].backbone_options == {**made.backbone_options, "eps": 1e-6, "drop_path_rate": 0.1}, "flags go over it key by key"
+    assert seen[2].mechanism_options == {"boundary": "zero", "offset": 3}
 
 
 def test_an_adapter_from_training_to_prediction(m2a: Command, video_set: Path, tmp_path: Path) -> None:

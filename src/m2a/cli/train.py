@@ -8,7 +8,7 @@ from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, ArgumentCollection, CycloptsError, Parameter, Token
 from cyclopts.config import Dict
 
 from m2a.errors import ConfigError
@@ -37,7 +37,8 @@ def train(
         Where the defaults come from: paper (SGD, 30 epochs); for small data quick (AdamW, one-cycle, 10 epochs, from
         image weights) or scratch (the same from random weights, at their rate).
     config:
-        A YAML file of options, such as a run's config.yaml. It goes over the recipe; flags go over it.
+        A YAML file of options, such as a run's config.yaml. It goes over the recipe; flags go over it, of mappings
+        (--backbone-options.KEY) key by key.
     json:
         Print the result as JSON.
     """
@@ -92,7 +93,24 @@ def option_sources(tokens: Sequence[str]) -> tuple[Dict, ...]:
         if unknown := [str(key) for key in stored if key not in known]:
             raise ConfigError(f"{config} has no option {', '.join(unknown)}. The options are {', '.join(known)}.")
         values |= declared(stored)
-    return (Dict({"train": {key: _as_flag(value) for key, value in values.items() if value is not None}}),)
+    return (_Below({"train": {key: _as_flag(value) for key, value in values.items() if value is not None}}),)
+
+
+class _Below(Dict):
+    """Values that stand below the flags; of a mapping, each of its keys by itself."""
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        flags = {argument.name: list(argument.tokens) for argument in arguments}
+        super().__call__(app, commands, arguments)
+        for name, value in self.config["train"].items():
+            flag = "--" + name.replace("_", "-")
+            if isinstance(value, dict) and flags.get(flag):  # else all of it is in already
+                given = {tuple(key.replace("-", "_") for key in token.keys) for token in flags[flag]}
+                arguments[flag].tokens += [
+                    Token(keyword=f"{flag}.{key}", value=inner, source=self.source, keys=(key,))
+                    for key, inner in value.items()
+                    if (key,) not in given
+                ]
 
 
 def _as_flag(value: Any) -> Any:

@@ -168,7 +168,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("mechanism_options", "backbone_options"):
             given = getattr(self, name)
-            setattr(self, name, {key: _parsed(value, f"{name}.{key}") for key, value in given.items()})
+            setattr(self, name, {_keyword(key, name): _parsed(value, f"{name}.{key}") for key, value in given.items()})
         _validate(self)
 
     @property
@@ -265,10 +265,19 @@ def _as_declared(name: str, value: Any, kind: Any) -> Any:
     if origin is float and type(value) in (int, str):
         with suppress(ValueError):
             return float(value)  # for YAML 1e-4 is text
+    if origin is dict and isinstance(value, dict):
+        return {_keyword(key, name): inner for key, inner in value.items()}
     if type(value) is origin:
         return value
     quoted = f" Write it in quotes: {name}: '{value}'." if origin in (Path, str) and type(value) in (int, float) else ""
     raise ConfigError(f"{name} must be {_KINDS[origin]}; got {value!r}.{quoted}")
+
+
+def _keyword(key: Any, name: str) -> str:
+    """The name of a keyword argument, which has no dashes, as flags have. Raises ConfigError for what is no name."""
+    if not isinstance(key, str):
+        raise ConfigError(f"{name} has names and their values; got {key!r} as a name.")
+    return key.replace("-", "_")
 
 
 def _parsed(value: Any, name: str) -> Any:
