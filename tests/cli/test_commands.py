@@ -71,7 +71,9 @@ def test_options_of_the_backbone_come_through_a_config(
     m2a("train", "--config", tmp_path / "config.yaml", *flags, "--mechanism-options.offset", "3")
     assert seen[0] == made
     assert seen[1].backbone_options == {"eps": 1e-6}
-    assert seen[2].backbone_options == {**made.backbone_options, "eps": 1e-6, "drop_path_rate": 0.1}, "flags go over it key by key"
+    assert seen[2].backbone_options == {**made.backbone_options, "eps": 1e-6, "drop_path_rate": 0.1}, (
+        "flags go over it key by key"
+    )
     assert seen[2].mechanism_options == {"boundary": "zero", "offset": 3}
 
 

@@ -240,6 +240,17 @@ def test_features_that_are_changed_afterwards_are_no_longer_there_to_make_it_of(
         out.sum().backward()
 
 
+def test_weights_that_a_step_has_changed_before_the_backward_pass() -> None:
+    """As torch refuses it where a layer keeps its input."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, 1))
+    insert(model, "m2a", num_frames=3, reduction=2, where=["1"])
+    loss = model(torch.randn(3, 3, 7, 5)).square().sum()
+    with torch.no_grad():
+        model[1].mechanism.expand.bias.add_(1)
+    with pytest.raises(RuntimeError, match="weights of a mechanism were changed in place"):
+        torch.autograd.grad(loss, model[1].weight)
+
+
 def test_an_interrupted_pass_leaves_nothing_that_changes_another_network() -> None:
     """Ctrl-C in a notebook: torch calls no hook that would end the context."""
     model, plain = net(), net()

@@ -138,6 +138,7 @@ def test_inside_a_window_there_are_no_frames() -> None:
     ("kind", "options", "message"),
     [
         (ConfigError, {"num_frames": 1}, r"num_frames must be at least 2 to see motion; got 1\."),
+        (ConfigError, {"num_frames": 4.0}, r"num_frames must be a whole number; got 4\.0\."),
         (ConfigError, {"position": "behind"}, r'position must be "before" or "after" the layer; got \'behind\'\.'),
         (SpecError, {"spec": "m2b"}, r"There is no mechanism called 'm2b'\. Did you mean 'm2a'\?"),
         (SpecError, {"bondary": "zero"}, r"has no option 'bondary'\. It takes: boundary, inner_skip\."),

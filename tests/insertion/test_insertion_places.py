@@ -70,6 +70,12 @@ def test_names_are_taken_in_the_models_order_and_once() -> None:
     assert insert(PlainNet(), "m2a", where=r".*\.0").sites == ["stem.0", "body.0"]
 
 
+def test_names_may_come_one_by_one() -> None:
+    net = TOYS["resnet18"].build()
+    wanted = (name for name, _ in net.named_modules() if name.endswith("conv2"))
+    assert len(insert(net, "m2a", where=wanted).sites) > 1
+
+
 def test_image_checkpoints_still_load() -> None:
     toy = TOYS["resnet18"]
     image, net = toy.build(seed=1), toy.build(seed=2)

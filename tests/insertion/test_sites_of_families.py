@@ -77,6 +77,28 @@ def test_it_goes_in_through_and_out_again(name: str) -> None:
     assert result.sites >= 3
 
 
+@pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0", "mobileone_s1", "fastvit_t8"])
+def test_a_skip_that_is_a_norm_is_no_branch(name: str) -> None:
+    with torch.device("meta"):
+        net = timm.create_model(name)
+    assert not [site.name for site in find_sites(net).sites if "identity" in site.name]
+
+
+@pytest.mark.parametrize("name", ["tiny_vit_5m_224", "efficientvit_m0"])
+def test_windows_that_hold_a_whole_frame_in_small_images_alone(name: str) -> None:
+    """Their sites are where clips are clips in images of any size."""
+    net = timm.create_model(name).eval()
+    insert(net, "tsm", num_frames=3)
+    seen: list[torch.Size] = []
+    for module in net.modules():
+        if hasattr(module, "mechanism"):
+            module.mechanism.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[:2]))
+    with torch.no_grad():
+        net(torch.randn(6, 3, 352, 352))
+    assert len(seen) > 10
+    assert set(seen) == {(2, 3)}
+
+
 def test_what_does_not_work_is_told() -> None:
     result = check_backbone("resnet10t", "nothing")
     assert not result.works

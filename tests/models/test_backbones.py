@@ -266,6 +266,15 @@ def test_networks_built_for_one_size_are_built_for_the_clips(tmp_path: Path, nam
     assert torch.equal(load(tmp_path)(x), model(x))
 
 
+@pytest.mark.parametrize("name", ["mixer_s32_224", "botnet26t_256", "levit_128s"])
+def test_networks_that_do_not_say_that_they_are_built_for_one_size(tmp_path: Path, name: str) -> None:
+    model = create_model(name, num_classes=5, num_frames=3, size=160).eval()
+    x = clips(size=160, batch=1)
+    assert model(x).shape == (1, 5)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(load(tmp_path)(x), model(x))
+
+
 def test_image_weights_are_read_at_their_own_size(tmp_path: Path) -> None:
     image = timm.create_model("vit_tiny_patch16_224", depth=4, num_classes=7)
     torch.save(image.state_dict(), tmp_path / "vit.pth")

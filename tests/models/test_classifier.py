@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -139,6 +140,7 @@ def test_clips_of_one_frame_need_no_mechanism() -> None:
 
 def test_labels_and_classes_must_be_as_many() -> None:
     assert tiny(labels=("a", "b", "c", "d", "e")).labels == ("a", "b", "c", "d", "e")
+    assert tiny(labels=[np.str_(name) for name in "abcde"]).labels == ("a", "b", "c", "d", "e")
     assert tiny().labels is None
     with pytest.raises(ConfigError, match=r"2 labels were given for 5 classes; they must be as many\."):
         tiny(labels=("a", "b"))
@@ -178,6 +180,11 @@ def test_probabilities_of_decoded_clips() -> None:
     torch.testing.assert_close(got, expected.detach(), rtol=0, atol=1e-5)
     assert not got.requires_grad
     torch.testing.assert_close(got.sum(1), torch.ones(2))
+    model.train()
+    statistics = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    assert torch.equal(model.predict_probabilities(pixels), got), "a model that is being trained predicts as evaluated"
+    assert model.training
+    assert all(torch.equal(buffer, statistics[name]) for name, buffer in model.named_buffers())
 
 
 @pytest.mark.usefixtures("as_users_run_it")
@@ -216,6 +223,16 @@ def test_frames_of_other_channels_are_not_spread_over_three() -> None:
         (ConfigError, {"size": 0}, r"size must be at least 1 pixel; got 0\."),
         (ConfigError, {"dropout": 2.0}, r"dropout must lie in 0 to 1; got 2\.0\."),
         (ConfigError, {"labels": ("a", "b", "c", "d", "a")}, r"labels has 'a' more than once"),
+        (ConfigError, {"labels": "abcde"}, r"labels must be a list of names, .* got the text 'abcde'"),
+        (ConfigError, {"labels": range(5)}, r"labels must be names; got 0, of type int"),
+        (ConfigError, {"num_classes": "5"}, r"num_classes must be a whole number; got '5'"),
+        (ConfigError, {"num_frames": 3.0}, r"num_frames must be a whole number; got 3\.0"),
+        (ConfigError, {"backbone_options": {"features_only": True}}, r"several outputs, of which the first is read"),
+        (
+            ConfigError,
+            {"backbone": "halonet_h1", "size": 160, "backbone_options": {}},
+            r"not take .* for 256 x 256",
+        ),
         (ConfigError, {"backbone": "hf-hub:a b/c"}, r"timm cannot make 'hf-hub:a b/c' \(HFValidationError"),
         (ConfigError, {"backbone": "foo:bar"}, r"timm cannot make 'foo:bar'"),
         (ConfigError, {"position": "behind"}, r"position must be \"before\" or \"after\""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from tiny import clips, tiny
+from torch.nn.utils import prune
 
 from full_disk import files_of_at_most
 from m2a.data import Preprocessing
@@ -205,6 +207,33 @@ def test_a_model_that_is_refused_leaves_the_one_before(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+def compiled(model: VideoClassifier) -> None:
+    model.backbone = torch.compile(model.backbone)
+
+
+def compiled_in_part(model: VideoClassifier) -> None:
+    model.backbone.layer2 = torch.compile(model.backbone.layer2)
+
+
+def pruned(model: VideoClassifier) -> None:
+    prune.l1_unstructured(model.backbone.layer1[0].conv2, "weight", amount=0.5)
+
+
+def with_another_layer(model: VideoClassifier) -> None:
+    model.backbone.layer4[0].conv2 = torch.nn.Conv2d(7, 32, 3, padding=1)
+
+
+@pytest.mark.parametrize("change", [compiled, compiled_in_part, pruned, with_another_layer])
+def test_what_could_not_be_loaded_is_not_saved(change: Callable[[VideoClassifier], None], tmp_path: Path) -> None:
+    model, folder = saved(tmp_path)
+    before = contents(folder)
+    change(model)
+    message = "before it is compiled" if "compiled" in change.__name__ else "here and .* in what its config.json builds"
+    with pytest.raises(ConfigError, match=message):
+        model.save_pretrained(folder)
+    assert contents(folder) == before
+
+
 def test_a_full_disk_leaves_the_one_before(tmp_path: Path) -> None:
     model, x = tiny(), clips()
     model.save_pretrained(tmp_path)
@@ -246,6 +275,26 @@ def test_a_classifier_put_together_by_hand_cannot_be_saved_without_a_config(tmp_
         (
             {"model": {"backbone": "resnet18", "num_classes": 5, "wings": 2}},
             r"The model's config has keys this version of m2a does not know: wings\. Update m2a\.",
+        ),
+        ({"class_names": "abc"}, r"config\.json is damaged: class_names is 'abc'"),
+        ({"class_names": [1, 2]}, r"config\.json is damaged: class_names is \[1, 2\]"),
+        *(
+            ({"model": {"backbone": "resnet18", "num_classes": 5} | wrong}, rf"is damaged: {next(iter(wrong))} is")
+            for wrong in (
+                {"num_classes": "5"},
+                {"backbone": 3},
+                {"mechanism": None},
+                {"num_frames": float("nan")},
+                {"num_frames": 1e30},
+                {"reduction": 8.0},
+                {"dropout": "0.5"},
+                {"where": 7},
+                {"where": [7]},
+                {"mechanism_options": []},
+                {"backbone_options": "{}"},
+                {"init": "none"},
+                {"inflate": 1},
+            )
         ),
         ({"format": "1"}, r"config\.json is damaged: format is '1', which is no number\."),
         ({"model": None}, r"its config\.json is damaged \(Type(Check)?Error"),

@@ -8,7 +8,7 @@ the layer's backward pass asks for it, which costs another forward pass of the m
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -63,13 +63,21 @@ def random_state(features: Tensor) -> list[Tensor]:
         return [torch.get_rng_state(), kind.get_rng_state()]
 
 
-def keeping_no(result: Tensor, apply: Callable[[Tensor], Tensor], features: Tensor) -> saved_tensors_hooks:
-    """A context in which layers keep, instead of `result`, that it is `apply(features)`."""
+def keeping_no(
+    result: Tensor, apply: Callable[[Tensor], Tensor], features: Tensor, weights: Iterable[Tensor]
+) -> saved_tensors_hooks:
+    """A context in which layers keep, instead of `result`, that it is `apply(features)`, which uses `weights`."""
     mark, alive = _mark(result), weakref.ref(result)
     cast = _autocast_now(features.device.type)
     x, version = features.detach(), _version(features)
+    used = [(weight, _version(weight)) for weight in weights]
 
     def make() -> Tensor:
+        if any(_version(weight) != then for weight, then in used):
+            raise RuntimeError(
+                "The weights of a mechanism were changed in place, by a step of the optimizer, say, after a forward "
+                "pass whose backward pass needs them as they were. Call backward first."
+            )
         if _version(x) != version:  # as torch says where it keeps a tensor itself
             raise RuntimeError(
                 "The features in front of a mechanism were changed in place after it had used them, and its backward "

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 
+from m2a.errors import NotInsertedError
 from m2a.insertion.again import can_be_repeated, keeping_no, random_state
 from m2a.insertion.layout import Layout
 from m2a.insertion.sites import Position
@@ -59,15 +60,16 @@ class SiteHook:
     """Contexts of passes that go on, with the thread of each: replicas of a model share the hook."""
 
     def before(
-        self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         self.leave()  # torch does not call it when a pass is interrupted from the keyboard
-        features, mechanism, frames = args[0], layer.get_submodule("mechanism"), self.frames.value
+        features, mechanism, frames = args[0], self._mechanism(layer), self.frames.value
+        assert kwargs is not None  # but where torch moved the hook to a layer that has no mechanism
         random = random_state(features) if can_be_repeated(mechanism, features) else None
         result = self._apply(layer, features)
         if random is not None and result.requires_grad and all(map(torch.equal, random, random_state(features))):
             weights = dict(mechanism.named_parameters())
-            context = keeping_no(result, partial(self._again, mechanism, weights, frames), features)
+            context = keeping_no(result, partial(self._again, mechanism, weights, frames), features, weights.values())
             context.__enter__()
             self.opened.append((threading.get_ident(), context))
         # an attention of torch's is given its features three times: as queries, keys and values
@@ -100,7 +102,17 @@ class SiteHook:
 
     def _apply(self, layer: nn.Module, x: Tensor) -> Tensor:
         clips_BTCHW = self.layout.clips(x, self.frames.value, self.name)
-        return self.layout.features(layer.get_submodule("mechanism")(clips_BTCHW), x)
+        return self.layout.features(self._mechanism(layer)(clips_BTCHW), x)
+
+    def _mechanism(self, layer: nn.Module) -> nn.Module:
+        """Raises NotInsertedError where torch put this hook on another layer, as `fuse_modules` does."""
+        mechanism: nn.Module | None = getattr(layer, "mechanism", None)
+        if mechanism is None:
+            raise NotInsertedError(
+                f"The layer at {self.name!r} was replaced by a {type(layer).__name__}, without its mechanism. Fuse and "
+                "quantise a network before m2a.insert."
+            )
+        return mechanism
 
     def _again(self, mechanism: nn.Module, weights: Mapping[str, Tensor], frames: int, x: Tensor) -> Tensor:
         """What `_apply` gave when these were the mechanism, its weights and the number of frames of a clip."""

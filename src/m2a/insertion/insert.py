@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ from m2a.mechanisms.identity import Init
 
 MECHANISM = "mechanism"
 """Name of the child that carries a mechanism."""
+_HOLDERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Identity)  # out of which, or by which, one takes a block
+_SITES = "_m2a_sites"  # where a model that `insert` was given keeps their names
 
 
 @torch.inference_mode(False)  # weights that are made under it could not be trained
@@ -104,6 +107,7 @@ def insert(
         site.layer.add_module(MECHANISM, mechanism.train(site.layer.training))
         hook = SiteHook(name=site.name, layout=site.layout, frames=frames, inserted=inserted)
         hook.register(site.layer, position)
+    setattr(model, _SITES, inserted.sites)
     return InsertionReport(
         mechanism=str(parse_spec(spec)),
         num_frames=num_frames,
@@ -129,7 +133,9 @@ def _check_given(model: nn.Module, num_frames: int, position: str) -> None:
         )
 
 
-def _check_frames(num_frames: int) -> None:
+def _check_frames(num_frames: Any) -> None:
+    if not isinstance(num_frames, Integral):
+        raise ConfigError(f"num_frames must be a whole number; got {num_frames!r}.")
     if num_frames < 2:
         raise ConfigError(
             f"num_frames must be at least 2 to see motion; got {num_frames}. For clips of one frame insert nothing, "
@@ -169,10 +175,16 @@ def remove(model: nn.Module) -> nn.Module:
     Raises NotInsertedError when there is none, WrappedModelError as `insert` does.
     """
     check_plain(model)
-    carriers = list(_carriers(model))
-    if not carriers:
+    carriers = [layer for _, layer in _carriers(model)]
+    lost = [layer for _, layer in _lost(model)]
+    if not carriers and not lost:
         raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; there is nothing to remove.")
-    for _, layer in carriers:
+    for module in model.modules():
+        vars(module).pop(_SITES, None)
+    for layer in lost:
+        if hasattr(layer, MECHANISM):  # SyncBatchNorm takes the children of the layer that it replaces
+            delattr(layer, MECHANISM)
+    for layer in carriers:
         delattr(layer, MECHANISM)
         for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
             for key in [key for key, hook in hooks.items() if _site_hook(hook)]:
@@ -224,6 +236,30 @@ def insertions(model: nn.Module) -> dict[str, Inserted]:
 def mechanisms_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """What `insert` put into `model`, by the names of the sites; not what is called so without it."""
     return [(name, layer.get_submodule(MECHANISM)) for name, layer in _carriers(model)]
+
+
+def lost_sites(model: nn.Module) -> list[str]:
+    """Names of sites whose layer was replaced since `insert`, by fusing it, say, and so is without its mechanism.
+    Those of blocks that are gone as a whole, or are identities now, are not among them."""
+    return [name for name, _ in _lost(model)]
+
+
+def _lost(model: nn.Module) -> Iterator[tuple[str, nn.Module | None]]:
+    for prefix, holder in model.named_modules():
+        for name in vars(holder).get(_SITES, ()):
+            layer, around = _submodule(holder, name), name
+            while layer is None and _submodule(holder, around) is None:
+                around = around.rpartition(".")[0]
+            pruned = layer is None and (not around or isinstance(holder.get_submodule(around), _HOLDERS))
+            if not pruned and (layer is None or not any(_site_hooks(layer))):
+                yield f"{prefix}.{name}".lstrip("."), layer
+
+
+def _submodule(model: nn.Module, name: str) -> nn.Module | None:
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        return None
 
 
 def belongs_to_mechanism(model: nn.Module) -> Callable[[str], bool]:

@@ -23,8 +23,10 @@ _LAYERS = frozenset(
         "native_layer_norm", "native_group_norm", "native_batch_norm", "_native_batch_norm_legit_no_training",
     }
 )  # fmt: skip
+_NORMS = frozenset(layer for layer in _LAYERS if "norm" in layer)
 _ENOUGH = 4  # blocks, one a stage, for a network to be a residual one
-_ATTENTION = frozenset({"bmm", "baddbmm", "_softmax", "_safe_softmax"})
+ATTENTION = frozenset({"bmm", "baddbmm", "_softmax", "_safe_softmax"})
+"""Operations that tell that a network has attention."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +86,9 @@ def _branches(trace: Trace, operation: str) -> list[_Branch]:
         between = _between(fork, join)
         first = _first_layer(fork, join, dominators, stop="cat" if dense else "")
         if first is None:  # several ways side by side
-            first = next((step for step in trace.steps if step in between and step.operation in _LAYERS), None)
+            first = _first_side_by_side(trace, fork, between)
         if first is not None:
-            mixes = any(step.kernel > 1 or step.operation in _ATTENTION for step in between)
+            mixes = any(step.kernel > 1 or step.operation in ATTENTION for step in between)
             block = _numbered(join.module) or first.module
             branches.append(_Branch(block=block, first=first, mixes_space=mixes, join=join, between=between))
     return branches if dense else _innermost(branches)
@@ -132,6 +134,7 @@ def _first_layer(fork: Step, join: Step, above: dict[Step, Step | None], stop: s
     """The layer nearest to the fork, or to an operation `stop`, on the way to the join that mixes space and has most
     layers."""
     best: tuple[tuple[bool, int], Step] | None = None
+    forks_again = False  # whether a way has convolutions, and all of them side by side
     for source in reversed(join.sources):  # the last that was concatenated is the newest
         layers = []
         step: Step | None = source
@@ -143,7 +146,21 @@ def _first_layer(fork: Step, join: Step, above: dict[Step, Step | None], stop: s
             rank = (any(layer.kernel > 1 for layer in layers), len(layers))
             if best is None or rank > best[0]:
                 best = (rank, layers[-1])
+        elif source is not fork:
+            forks_again |= any(inner.operation == "convolution" for inner in _between(fork, source))
+    if best and forks_again and best[1].operation in _NORMS and fork in best[1].sources and not best[0][0]:
+        return None  # that norm is the skip: RepVGG adds it to two convolutions side by side
     return best and best[1]
+
+
+def _first_side_by_side(trace: Trace, fork: Step, between: set[Step]) -> Step | None:
+    """The first layer; where a norm stands by itself beside convolutions, the first of these, if there is one that
+    mixes space, and that the fork itself goes into."""
+    layers = [step for step in trace.steps if step in between and step.operation in _LAYERS]
+    nearest = [step for step in layers if fork in step.sources]
+    if any(step.operation in _NORMS for step in nearest):
+        layers = sorted(nearest, key=lambda step: (step.kernel == 1, step.operation in _NORMS))
+    return next(iter(layers), None)
 
 
 def _innermost(branches: list[_Branch]) -> list[_Branch]:

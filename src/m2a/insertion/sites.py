@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from torch import nn
@@ -15,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from m2a.errors import NoSitesError, SiteTypeError
 from m2a.insertion.features import Features, NoFeaturesError, features_at
 from m2a.insertion.layout import Axes, Layout
-from m2a.insertion.residuals import find_blocks
+from m2a.insertion.residuals import ATTENTION, find_blocks
 from m2a.insertion.trace import Trace, UntraceableError, trace
 
 Position = Literal["before", "after"]
@@ -77,12 +78,34 @@ def find_sites(
             "are found: with a batch of images (N, C, H, W), or of clips, alone. Name convolutions or batch norms "
             "yourself with where=."
         ) from error
+    at = partial(_features, record, _of_larger_images(model, record, num_frames), position)
     if names is None:
-        return _by_default(model, record, position, num_frames)
+        return _by_default(model, record, at, num_frames)
     layers = dict(model.named_modules())
-    return Found(
-        sites=tuple(_named_site(name, layers[name], record, position, num_frames) for name in names), skipped={}
-    )
+    return Found(sites=tuple(_named_site(name, layers[name], at, num_frames) for name in names), skipped={})
+
+
+def _of_larger_images(model: nn.Module, record: Trace, num_frames: int) -> Trace | None:
+    """A pass with images twice as large, of a network with attention that takes them. Attention within windows may have
+    one window a frame in the images that were tried, and several in others."""
+    if not any(step.operation in ATTENTION for step in record.steps):
+        return None
+    height, width = record.image
+    try:
+        return trace(model, num_frames=num_frames, size=(2 * height, 2 * width))
+    except UntraceableError:
+        return None
+
+
+def _features(record: Trace, larger: Trace | None, position: Position, name: str) -> Features:
+    """`features_at`. Raises NoFeaturesError also for a place that has whole frames in images of one size alone."""
+    found = features_at(record, name, position)
+    if larger is not None and name in larger.passages:
+        passage = larger.passages[name]
+        step = passage.given if position == "before" else passage.made
+        if step is not None and step.shape[0] != larger.batch:
+            raise NoFeaturesError("what goes through it are windows of frames where images are larger")
+    return found
 
 
 def keeps_tokens_out_of_order(model: nn.Module) -> bool:
@@ -90,7 +113,7 @@ def keeps_tokens_out_of_order(model: nn.Module) -> bool:
     return any(type(module).__name__ == "Unroll" for module in model.modules())
 
 
-def _by_default(model: nn.Module, record: Trace, position: Position, num_frames: int) -> Found:
+def _by_default(model: nn.Module, record: Trace, at: Callable[[str], Features], num_frames: int) -> Found:
     layers = dict(model.named_modules())
     order = {name: index for index, name in enumerate(layers)}
     skipped: dict[str, str] = {}
@@ -99,7 +122,7 @@ def _by_default(model: nn.Module, record: Trace, position: Position, num_frames:
         reasons: dict[str, str] = {}
         for name in block.layers:
             try:
-                features = features_at(record, name, position)
+                features = at(name)
             except NoFeaturesError as error:
                 reasons[name] = str(error)
             else:
@@ -140,11 +163,11 @@ def _site(name: str, layer: nn.Module, features: Features, num_frames: int) -> S
     )
 
 
-def _named_site(name: str, layer: nn.Module, record: Trace, position: Position, num_frames: int) -> Site:
+def _named_site(name: str, layer: nn.Module, at: Callable[[str], Features], num_frames: int) -> Site:
     try:
         if isinstance(layer, nn.Sequential | nn.ModuleList | nn.ModuleDict):  # it would run a child of ours, too
             raise NoFeaturesError("it runs its children one after the other; name one of them")
-        return _site(name, layer, features_at(record, name, position), num_frames)
+        return _site(name, layer, at(name), num_frames)
     except NoFeaturesError as error:
         inner = next((n for n, m in layer.named_modules() if n and isinstance(m, nn.Conv2d | nn.Conv3d)), None)
         hint = f" Did you mean {name + '.' + inner!r}, its first convolution?" if inner else ""
@@ -200,7 +223,7 @@ def _matching(model: nn.Module, pattern: str) -> list[str]:
 
 
 def _listed(model: nn.Module, wanted: Sequence[str]) -> list[str]:
-    names = [name for name, _ in model.named_modules() if name]
+    names, wanted = [name for name, _ in model.named_modules() if name], list(wanted)
     if not wanted:
         raise NoSitesError("where=[] names no layer. Leave where out for the default sites.")
     for name in wanted:

@@ -67,9 +67,11 @@ class UntraceableError(Exception):
     """The model could not be copied, or took no input that was tried."""
 
 
-def trace(model: nn.Module, *, num_frames: int = 8) -> Trace:
+def trace(model: nn.Module, *, num_frames: int = 8, size: tuple[int, int] | None = None) -> Trace:
     """Records one pass of a copy of `model`. A network whose first convolution is 3D is given clips of `num_frames`
     frames, `(BATCH, C, T, H, W)`, others images `(BATCH, C, H, W)`; what does not take them, `(BATCH, T, C, H, W)`.
+
+    Images are of `size`, or of the first of those that may be right which the network takes.
 
     Raises UntraceableError.
     """
@@ -78,10 +80,11 @@ def trace(model: nn.Module, *, num_frames: int = 8) -> Trace:
     if not isinstance(_first_convolution(model), nn.Conv3d):
         inputs = [("C", BATCH, False), ("TC", BATCH * num_frames, False)]
     reasons = []
-    for size, channels, (front, batch, clips) in product(_image_sizes(model), _image_channels(model), inputs):
+    sizes = _image_sizes(model) if size is None else [size]
+    for image, channels, (front, batch, clips) in product(sizes, _image_channels(model), inputs):
         sides = {"C": channels, "T": num_frames}
         try:
-            shape = (BATCH, *(sides[axis] for axis in front), *size)
+            shape = (BATCH, *(sides[axis] for axis in front), *image)
             return _record(without_data(model), shape, batch, clips, channels=channels)
         except Exception as error:  # whatever a model that is not ours raises
             said = str(error).strip().splitlines() or [""]

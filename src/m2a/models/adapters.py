@@ -53,6 +53,7 @@ def save(model: VideoClassifier, folder: Path) -> None:
             "The backbone of this model is not frozen, so an adapter alone would not give the model back. Make it with "
             "freeze_backbone=True, or save the whole model with save_pretrained."
         )
+    saving.check_rebuilt(model)
     adapter = {"image_network": fingerprint(model.backbone)}
     config = saving.config_of({**saving.describe(model), "adapter": adapter})
     saving.put(folder, {ADAPTER: saving.tensors_of(adapter_state(model)), CONFIG_NAME: config})

@@ -13,6 +13,7 @@ import torchvision
 from torch import nn
 
 from m2a.errors import ConfigError, WeightsUnavailableError
+from m2a.insertion.trace import UntraceableError, trace
 from m2a.models.weights import load_image_weights
 
 TORCHVISION = "torchvision/"
@@ -48,12 +49,53 @@ def create_backbone(
     option = "image_size" if hasattr(network, "image_size") else "img_size"  # torchvision's, or timm's
     if size is not None and not resizable and fixed not in (None, (size, size)) and option not in options:
         network = create(name, pretrained is True, options | {option: size})
+    if size is not None and not resizable and (reason := _refuses(network, size)):
+        network = _built_for(size, create, name, pretrained is True, options, option, reason)
     if pretrained and pretrained is not True:
         load_image_weights(network, pretrained)
     if size is not None and resizable and fixed != (size, size):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="timm.layers.interpolate")  # of Swin's tables
             network.set_input_size(img_size=(size, size))  # position embeddings and windows
+    return network
+
+
+def _refuses(network: nn.Module, size: int) -> str:
+    """Why a network does not take images of a size, "" where it does, or takes none that could be tried."""
+    native = (getattr(network, "pretrained_cfg", None) or {}).get("input_size", ())
+    if fixed_size(network) == (size, size) or tuple(native[-2:]) == (size, size):
+        return ""
+    try:
+        trace(network, size=(size, size))
+    except UntraceableError as error:
+        return str(error).strip() if _is_traceable(network) else ""
+    return ""
+
+
+def _is_traceable(network: nn.Module) -> bool:
+    try:
+        trace(network)
+    except UntraceableError:
+        return False
+    return True
+
+
+def _built_for(
+    size: int, create: Any, name: str, pretrained: bool, options: Mapping[str, Any], option: str, reason: str
+) -> Any:
+    """A network that does not say that it is built for one size. Raises ConfigError where it cannot be for this one."""
+    try:
+        network = create(name, pretrained, {**options, option: size})
+        reason = _refuses(network, size) or ""
+    except (ConfigError, RuntimeError, AssertionError, ValueError) as error:
+        network, reason = None, reason or str(error)
+    if network is None or reason:
+        native = (getattr(create(name, False, dict(options)), "pretrained_cfg", None) or {}).get("input_size", ())
+        own = f" It was made for {native[-2]} x {native[-1]}." if native else ""
+        raise ConfigError(
+            f"{name!r} does not take images of {size} x {size} pixels ({reason}).{own} Give another size=."
+        )
+    network.pretrained_cfg = {**network.pretrained_cfg, "input_size": (3, size, size)}  # as it is built
     return network
 
 

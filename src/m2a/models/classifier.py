@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ClipShapeError, ConfigError
 from m2a.insertion import InsertionReport, set_num_frames
 from m2a.insertion.fold import FrameCount
-from m2a.insertion.insert import site_frames
+from m2a.insertion.insert import lost_sites, site_frames
 from m2a.insertion.trace import image_channels
 from m2a.models import adapters, saving
 from m2a.models.backbones import fixed_size
@@ -30,6 +31,7 @@ from m2a.models.consensus import Consensus, create_consensus
 from m2a.models.device import kind_of_input
 from m2a.models.frame_features import pooled, without_classifier
 from m2a.models.inflation import is_inflated
+from m2a.models.modes import evaluating
 
 _HUB_TAGS = ["m2a", "video-classification", "action-recognition"]
 _while_compiling: Callable[[Callable[[Any], None]], Callable[[Any], None]] = torch.compiler.assume_constant_result
@@ -100,19 +102,22 @@ class VideoClassifier(
         config: ModelConfig | None = None,
     ):
         super().__init__()
+        _check_whole("num_classes", num_classes)
+        _check_whole("num_frames", num_frames)
         if num_classes < 1:
             raise ConfigError(f"num_classes must be at least 1; got {num_classes}.")
         if num_frames is not None and num_frames < 1:
             raise ConfigError(f"num_frames must be at least 1; got {num_frames}. Leave it out for the backbone's own.")
         if not 0 <= dropout <= 1:
             raise ConfigError(f"dropout must lie in 0 to 1; got {dropout}.")
-        if twice := [label for label, times in Counter(labels or ()).items() if times > 1]:
+        names = None if labels is None else _names(labels)
+        if twice := [name for name, times in Counter(names or ()).items() if times > 1]:
             raise ConfigError(f"labels has {twice[0]!r} more than once; each class needs a name of its own.")
-        if labels is not None and len(labels) != num_classes:
-            raise ConfigError(f"{len(labels)} labels were given for {num_classes} classes; they must be as many.")
+        if names is not None and len(names) != num_classes:
+            raise ConfigError(f"{len(names)} labels were given for {num_classes} classes; they must be as many.")
         self.config = config
         self.insertion: InsertionReport | None = None  # what `create_model` inserted
-        self.labels = tuple(labels) if labels is not None else None
+        self.labels = names
         output = without_classifier(backbone)
         self.backbone: Any = backbone
         self._takes_clips = output.takes_clips
@@ -196,12 +201,15 @@ class VideoClassifier(
                 f"{tuple(clips_BTCHW.shape)}. For another length set model.num_frames = {clips_BTCHW.shape[1]}; if the "
                 "axes are (B, 3, T, H, W), call .transpose(1, 2)."
             )
-        if not self._takes_clips:  # there a mechanism reads T off its features
-            self._check_sites()
+        self._check_sites()
 
     @_while_compiling
     def _check_sites(self) -> None:
-        """Raises ConfigError where a site was inserted for another number of frames: it would cut clips or mix them."""
+        """Raises ConfigError where a site has lost its mechanism, or was inserted for another number of frames, and
+        would cut clips or mix them."""
+        check_none_lost(self.backbone)
+        if self._takes_clips:  # there a mechanism reads T off its features
+            return
         if others := {count.value for count in site_frames(self.backbone)} - {self.num_frames}:
             raise ConfigError(
                 f"This model takes clips of {self.num_frames} frames, but mechanisms in its backbone were inserted for "
@@ -211,10 +219,12 @@ class VideoClassifier(
 
     @torch.no_grad()
     def predict_probabilities(self, clips_uint8_BTCHW: Tensor) -> Float[Tensor, "B K"]:
-        """Probabilities of decoded clips, uint8 (B, T, 3, H, W), cropped by `preprocessing` but not normalised."""
+        """Probabilities of decoded clips, uint8 (B, T, 3, H, W), cropped by `preprocessing` but not normalised. The
+        model is in evaluation mode meanwhile."""
         device, dtype = kind_of_input(self)
         clips = self.preprocessing.normalize(clips_uint8_BTCHW.to(device))
-        return self(clips.to(dtype)).float().softmax(-1)
+        with evaluating(self):
+            return self(clips.to(dtype)).float().softmax(-1)
 
     def save_adapter(self, folder: str | Path) -> None:
         """Writes what was trained beside a frozen backbone, mechanisms, consensus and linear layer, to
@@ -253,6 +263,33 @@ class VideoClassifier(
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> VideoClassifier:
         return saving.load(model_id, **options)
+
+
+def _check_whole(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, Integral):
+        raise ConfigError(f"{name} must be a whole number; got {value!r}.")
+
+
+def _names(labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels as text. Raises ConfigError for what is none, which would be another class once the model is loaded."""
+    if isinstance(labels, str):
+        raise ConfigError(f"labels must be a list of names, one for each class; got the text {labels!r}.")
+    if other := [label for label in labels if not isinstance(label, str)]:
+        raise ConfigError(
+            f"labels must be names; got {other[0]!r}, of type {type(other[0]).__name__}. Give them as text: "
+            "[str(label) for label in labels]."
+        )
+    return tuple(str(label) for label in labels)  # numpy has text of its own
+
+
+def check_none_lost(backbone: nn.Module) -> None:
+    """Raises ConfigError where layers were replaced since `insert` put mechanisms there."""
+    if lost := lost_sites(backbone):
+        raise ConfigError(
+            f"{len(lost)} sites ({lost[0]!r}, ...) are without their mechanisms: the layers there were replaced after "
+            "m2a.insert, by fusing, reparameterising or converting the network (SyncBatchNorm), say. Do that before "
+            "m2a.insert. To go on without any mechanism: m2a.remove(model.backbone)."
+        )
 
 
 def default_preprocessing(backbone: nn.Module, *, num_frames: int, size: int | None = None) -> Preprocessing:

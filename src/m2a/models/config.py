@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from m2a.errors import CheckpointError
 from m2a.insertion.sites import Position
@@ -53,5 +54,24 @@ class ModelConfig:
             )
         if missing := sorted({"backbone", "num_classes"} - set(values)):
             raise CheckpointError(f"The model's config lacks {', '.join(missing)}; it is not one that m2a wrote.")
+        kinds = get_type_hints(cls)
+        if wrong := [key for key, value in values.items() if not _is_of(value, kinds[key])]:
+            raise CheckpointError(f"The model's config is damaged: {wrong[0]} is {values[wrong[0]]!r}.")
         where = values.get("where")
         return cls(**{**values, "where": tuple(where) if isinstance(where, list) else where})
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether what JSON gave is of a field's type."""
+    origin = get_origin(kind) or kind
+    if origin is UnionType:
+        return any(_is_of(value, part) for part in get_args(kind))
+    if origin is Literal:
+        return value in get_args(kind)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    if origin is Mapping:
+        return isinstance(value, dict)
+    if origin is float:
+        return type(value) in (int, float)
+    return type(value) is origin

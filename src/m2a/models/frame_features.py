@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from m2a.errors import ClipShapeError, ConfigError
 from m2a.insertion.features import ends_channels_last
+from m2a.insertion.insert import insertions
 from m2a.insertion.trace import BATCH, Step, Trace, UntraceableError, first_tensor, trace
 
 # A classifier's scores pass through these, and nothing else, on their way out of a network.
@@ -40,7 +41,8 @@ def without_classifier(network: Any) -> Output:
     layer (or 1 x 1 convolution, as SqueezeNet has it) is replaced by an identity when the network's output is its
     output. A network that ends otherwise keeps all its layers, and its output is taken for the features.
 
-    Raises ConfigError when the network cannot be run on images, or does not give one output for each.
+    Raises ConfigError when the network cannot be run on images, does not give one output for each, or has mechanisms
+    that its output does not depend on.
     """
     if hasattr(network, "reset_classifier"):
         state = torch.random.get_rng_state()  # timm draws a new classifier; we want none, nor its draws
@@ -61,9 +63,28 @@ def without_classifier(network: Any) -> Output:
             f"{type(network).__name__} takes clips (N, T, C, H, W) by itself, so it is a video model already. Use "
             "m2a.insert on it, without VideoClassifier."
         )
+    _check_sites_are_read(network, record, made)
     last = len(made.shape) in (4, 5) and ends_channels_last(made)
     channels = made.shape[-1] if last or len(made.shape) == 3 else made.shape[1]
     return Output(num_features=channels, takes_clips=record.clips, channels_last=last)
+
+
+def _check_sites_are_read(network: nn.Module, record: Trace, made: Step) -> None:
+    """Raises ConfigError where mechanisms are behind what is read, so that they would do and learn nothing: of a timm
+    network with `features_only`, which gives the maps of all stages, the first is of the first stage."""
+    before, waiting = {made}, [made]
+    while waiting:
+        new = [source for source in waiting.pop().sources if source not in before]
+        before.update(new)
+        waiting += new
+    passages = {name: record.passages[name] for name in insertions(network) if name in record.passages}
+    unread = [name for name, passage in passages.items() if (passage.made or passage.given) not in before]
+    if unread:
+        raise ConfigError(
+            f"{type(network).__name__} gives several outputs, of which the first is read, and {len(unread)} of its "
+            f"{len(passages)} sites come after it ({unread[0]!r}, ...): their mechanisms would do nothing. Give a "
+            "network whose output is its last features (timm's without features_only)."
+        )
 
 
 def find_classifier(network: nn.Module) -> str:

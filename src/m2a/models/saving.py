@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
+import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import HFValidationError
 from torch import Tensor, nn
 
 from m2a.data.preprocessing import Preprocessing
-from m2a.errors import CheckpointError, ConfigError, NotFoundError, WeightsUnavailableError
+from m2a.errors import CheckpointError, ConfigError, M2AError, NotFoundError, WeightsUnavailableError
 from m2a.models import adapters
 from m2a.models.config import ModelConfig
 from m2a.models.live import live_config
@@ -52,8 +53,40 @@ def describe(model: VideoClassifier) -> dict[str, Any]:
 
 
 def check_savable(model: VideoClassifier) -> None:
-    """Raises ConfigError where `save` would."""
+    """Raises ConfigError where `save` would, or where `load` could not read what it wrote."""
     config_of(describe(model))
+    check_rebuilt(model)
+
+
+def check_rebuilt(model: VideoClassifier) -> None:
+    """Raises ConfigError where the config of a model builds another one, as far as names and shapes of its weights
+    tell: one whose layers were replaced, compiled, pruned or resized."""
+    from m2a.models.create import build
+
+    config = live_config(model)
+    if config.own_backbone:  # which its author builds
+        return
+    ours = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    hint = " Save it before it is compiled." if any("_orig_mod" in key for key in ours) else ""
+    how: dict[str, Any] = {"size": model.preprocessing.size, "labels": None, "preprocessing": model.preprocessing}
+    try:
+        with torch.device("meta"):
+            built = build(config, **how)
+    except WeightsUnavailableError:  # a name with a colon, whose config timm looks up
+        return
+    except M2AError as error:
+        raise ConfigError(f"m2a.load could not build this model from its config.json: {error}{hint}") from error
+    except Exception:  # some networks are built with numbers that they compute, which the meta device has not
+        built = build(config, **how)
+    theirs = {key: tuple(value.shape) for key, value in built.state_dict().items()}
+    if ours != theirs:
+        name = next(key for key in (*ours, *theirs) if ours.get(key) != theirs.get(key))
+        here, there = (f"of shape {shapes[name]}" if name in shapes else "missing" for shapes in (ours, theirs))
+        raise ConfigError(
+            f"m2a.load could not read this model: {name!r} is {here} here and {there} in what its config.json builds. "
+            "Layers were replaced, pruned or resized since m2a.create_model, which config.json cannot say. Undo that "
+            f"(prune.remove, model.preprocessing), or save model.state_dict() and build the model yourself.{hint}"
+        )
 
 
 def tensors_of(state: Mapping[str, Tensor]) -> bytes:
@@ -222,6 +255,9 @@ def _read_config(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict) or not {"format", "model", "class_names", "clips"} <= set(content):
         raise CheckpointError(f"{path} was not written by m2a: it lacks format, model, class_names or clips.")
+    names = content["class_names"]
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise CheckpointError(f"{path} is damaged: class_names is {names!r}, which is no list of names.")
     if not isinstance(content["format"], int):
         raise CheckpointError(f"{path} is damaged: format is {content['format']!r}, which is no number.")
     if content["format"] > _FORMAT:
