@@ -112,12 +112,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in _MODULES:
-        return import_module(f"m2a.{name}")
-    raise AttributeError(f"module 'm2a' has no attribute {name!r}; it has {', '.join(__all__)}")
+if TYPE_CHECKING:
+    __version__: str
+else:  # a type checker would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        if name in _MODULES:
+            return import_module(f"m2a.{name}")
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("m2a")
+        raise AttributeError(f"module 'm2a' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:

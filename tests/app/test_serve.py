@@ -68,7 +68,7 @@ def test_models_that_are_not_there(
 @pytest.mark.parametrize("module", ["starlette", "uvicorn"])
 def test_without_the_extra(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    message = rf'The page needs {module}, which is not installed: pip install "m2a\[serve\]"'
+    message = rf'The page needs {module}, which is not installed: pip install "starlette>=0.45" "uvicorn>=0.34"'
     with pytest.raises(ConfigError, match=message):
         create_app({"it": tiny_model()})
     with pytest.raises(ConfigError, match=message):

@@ -55,6 +55,23 @@ def test_fraction_for_a_whole_number_is_not_rounded(m2a: Command, command: tuple
     assert f"Invalid value for {option}: unable to convert" in outcome.message
 
 
+def test_a_video_whose_name_begins_with_a_bracket(
+    m2a: Command, trained: Path, own_videos: Path, tmp_path: Path
+) -> None:
+    video = shutil.copy(next(own_videos.rglob("*.mp4")), tmp_path / "[Group] clip.mp4")
+    outcome = m2a("predict", video, "--model", trained / "model", "--json", "--device", "auto")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)[0]["path"] == str(video)
+
+
+def test_a_run_that_did_not_finish_is_no_model(m2a: Command, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("data: clips\n")
+    for command in (("predict", "v.mp4", "--model", tmp_path), ("evaluate", tmp_path)):
+        outcome = m2a(*command)
+        parts = ("did not finish", f"--resume --config {tmp_path / 'config.yaml'} --out {tmp_path}")
+        check_message(outcome, *parts)
+
+
 def test_options_that_are_no_names(m2a: Command, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("backbone_options: {1: 2}\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from command import LABELS, Outcome, tiny
 
+from full_disk import files_of_at_most
 from m2a.models import load
 from m2a.reporting import Run
 from m2a.training.config import TrainConfig
@@ -90,6 +91,18 @@ def test_heat_of_an_evaluation_is_of_the_model_that_was_evaluated(
     evaluation = json.loads((results / "evaluation.json").read_text())
     (results / "evaluation.json").write_text(json.dumps(evaluation | {"model": str(tmp_path / "model.onnx")}))
     assert "model.onnx, an exported file: it gives scores and no gradients" in m2a("report", results, "--heat").message
+
+
+def test_a_report_on_a_full_disk_is_the_one_before(m2a: Command, own: Path) -> None:
+    before = (own / "report.html").read_bytes()
+    with files_of_at_most(len(before) // 2):
+        outcome = m2a("report", own)
+    assert outcome.code == 1
+    assert (own / "report.html").read_bytes() == before
+    assert not list(own.glob("*.part"))
+    (own / "report.html").write_bytes(b"")  # nothing of anybody's is in it
+    assert m2a("report", own).code == 0
+    assert "<html" in (own / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_report_of_several_runs(m2a: Command, trained: Path, other: Path, tmp_path: Path) -> None:

@@ -53,11 +53,17 @@ def test_a_run_that_is_interrupted(m2a: Command, video_set: Path, tmp_path: Path
     with interrupted_in(0):
         early = m2a(*command)
     assert early.code == 130
-    assert f"error: Interrupted. No epoch of the run in {tmp_path / 'run'} was complete; --resume" in early.message
+    assert (
+        f"error: Interrupted. No epoch of the run in {tmp_path / 'run'} was complete; resumed, it starts again. Go on"
+        in early.message
+    )
     with interrupted_in(1):
         late = m2a(*command, "--resume")
     assert late.code == 130
-    assert f"error: Interrupted. {last} has the last complete epoch; --resume goes on from it." in late.message
+    assert (
+        f"error: Interrupted. {last} has the last complete epoch. Go on with: m2a train --resume --config"
+        in late.message
+    )
 
 
 def test_from_python_it_is_a_keyboard_interrupt(video_set: Path, tmp_path: Path) -> None:
@@ -65,7 +71,7 @@ def test_from_python_it_is_a_keyboard_interrupt(video_set: Path, tmp_path: Path)
     config = TrainConfig(
         data=video_set, out=tmp_path / "run", backbone="resnet10t", pretrained="none", epochs=1, **sizes
     )
-    with interrupted_in(0), pytest.raises(KeyboardInterrupt, match=r"No epoch .* --resume starts it again\."):
+    with interrupted_in(0), pytest.raises(KeyboardInterrupt, match=r"No epoch .* resumed, it starts again\."):
         fit(config, read_clips(video_set), console=Console(quiet=True))
 
 
@@ -80,7 +86,10 @@ def test_a_run_that_is_asked_to_end(m2a: Command, video_set: Path, tmp_path: Pat
     with signalled_in(1, signal.SIGTERM):
         late = m2a(*command, "--resume")
     assert late.code == 143
-    assert f"error: Asked to end (SIGTERM). {last} has the last complete epoch; --resume goes on from" in late.message
+    assert (
+        f"error: Asked to end (SIGTERM). {last} has the last complete epoch. Go on with: m2a train --resume"
+        in late.message
+    )
 
 
 def test_training_that_is_measured_is_asked_to_end(m2a: Command, video_set: Path) -> None:
@@ -102,6 +111,8 @@ def test_from_python_to_be_asked_to_end_is_an_exit_with_143(video_set: Path, tmp
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClassificationTask, "on_train_end", on_train_end)
-        with pytest.raises(Terminated, match=r"last\.ckpt has the last complete epoch; --resume") as end:
+        with pytest.raises(
+            Terminated, match=r"last\.ckpt has the last complete epoch\. Go on with: .* --resume"
+        ) as end:
             fit(config, read_clips(video_set), console=Console(quiet=True))
     assert end.value.code == 143

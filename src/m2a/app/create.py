@@ -70,4 +70,6 @@ def require_extra() -> None:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f'The page needs {error.name}, which is not installed: pip install "m2a[serve]"') from error
+        raise ConfigError(
+            f'The page needs {error.name}, which is not installed: pip install "starlette>=0.45" "uvicorn>=0.34"'
+        ) from error

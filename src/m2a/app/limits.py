@@ -38,6 +38,11 @@ class Limits:
         return round(self.max_megabytes * 1_000_000)
 
     @property
+    def recording(self) -> int:
+        """Seconds of a recording by the page's camera, which are a little more once they are in a file."""
+        return max(1, min(3, int(self.max_seconds) - 1))
+
+    @property
     def allowed(self) -> str:
         """A sentence."""
         return f"A clip may have up to {self.max_megabytes:g} MB and {self.max_seconds:g} s, as {KINDS}."

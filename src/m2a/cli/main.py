@@ -27,7 +27,7 @@ app = App(
     help="Give any image backbone a sense of motion: train, evaluate and ship video classifiers.",
     version=_version,
     help_format="plaintext",
-    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=(), json_list=False),  # [x].mp4 is a name
     suppress_keyboard_interrupt=False,  # main says it
 )
 app.command("m2a.cli.demo:demo", name="demo", help="See it work, from nothing: draw clips, train, compare, report.")
@@ -48,7 +48,7 @@ app.command("m2a.cli.bench:app", name="bench", help="Measure speed, side by side
 app.command("m2a.cli.doctor:doctor", name="doctor", help="Check that this installation can do its work.")
 
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

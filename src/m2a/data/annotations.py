@@ -177,7 +177,8 @@ def read_clips(
     _validate_choices(format, missing, split)
     validate_fraction(validation_fraction)
     if not root.exists():
-        raise NotFoundError(f"{root} does not exist; give the folder that holds the data set")
+        place = "" if root.is_absolute() else f" in {Path.cwd()}, where the command runs"
+        raise NotFoundError(f"{root} does not exist{place}; give the folder that holds the data set")
     layout = _detect(root) if format == "auto" else _BY_NAME[format]
     if root.is_file() and not layout.takes_file:
         raise DataError(f"{root} is a file; give the folder that holds the data set")

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
 
 import av
 import torch
@@ -30,7 +31,9 @@ _LOOSE_FORMATS = {"mpeg", "mpegts"}  # the same, for formats
 _UNTIMED_ORDER = {"h264", "hevc", "vvc"}  # of whose pictures FFmpeg cannot tell the order, where a file holds no times
 _GIF_PADDING = 4096  # bytes of zeros, which some write behind the end
 _MANY_PIXELS = 1280 * 720  # from here on threads pay; on small frames starting them costs more than decoding
-ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}  # older ones convert in one thread
+_PYAV = int(av.__version__.split(".")[0])
+ONE_THREAD = {"threads": 1} if _PYAV >= 17 else {}  # older ones convert in one thread
+_TEXT: dict[str, Any] = {"metadata_errors": "replace"} if _PYAV < 19 else {}  # titles that are no UTF-8
 
 
 class VideoReader(ClipReader):
@@ -156,7 +159,7 @@ class VideoReader(ClipReader):
             try:
                 # from the root: what stands before a colon at the start is a protocol for FFmpeg
                 source = str(self.path.absolute()) if self._part is None else stack.enter_context(self._part.open())
-                container = av.open(source, "r", options=options, metadata_errors="replace")
+                container = av.open(source, "r", options=options, **_TEXT)
             except (av.FFmpegError, OSError) as error:
                 raise UnreadableClipError(self.path, _why_not_opened(self._part or self.path, error)) from error
             with container:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from abc import ABC, abstractmethod
@@ -66,8 +67,9 @@ class Format(ABC):
             try:
                 import_module(package)
             except ImportError as error:
+                packages = '"onnx>=1.18" "onnxscript>=0.6.2" "onnxruntime>=1.20"'
                 raise ConfigError(
-                    f'ONNX needs {error.name or package}, which cannot be imported: pip install "m2a[onnx]"; or export '
+                    f"ONNX needs {error.name or package}, which cannot be imported: pip install {packages}; or export "
                     "to a .pt2 file, which torch runs."
                 ) from error
 
@@ -87,7 +89,7 @@ class Onnx(Format):
             names["dynamic_shapes"] = ({0: "batch"},)
         try:
             made = torch.onnx.export(program, (), dynamo=True, verbose=False, external_data=False, **names)
-        except torch.onnx.errors.OnnxExporterError as error:
+        except Exception as error:  # the exporter's own, and those of the packages that it is made of
             raise ExportError(f"torch.onnx cannot write this network: {first_line(error)}. Try a .pt2 file.") from error
         assert made is not None
         made.model.metadata_props[METADATA] = json.dumps(metadata)
@@ -112,7 +114,9 @@ class TorchProgram(Format):
     runs_on = ("torch",)
 
     def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], *, any_batch: bool) -> None:
-        torch.export.save(program, file, extra_files={_EXTRA_FILE: json.dumps(metadata)})
+        made = io.BytesIO()  # on a full disk torch's own writing ends the process
+        torch.export.save(program, made, extra_files={_EXTRA_FILE: json.dumps(metadata)})
+        file.write_bytes(made.getbuffer())
 
     def read(self, file: Path) -> Program:
         if not is_zipfile(file):  # torch prints a traceback before it raises

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import ModelHubMixin
@@ -165,6 +165,10 @@ class VideoClassifier(
         """Scores (before softmax) of normalised clips. Raises ClipShapeError for another rank or length."""
         features_BSF = self.frame_features(clips_BTCHW)
         return self.consensus(self.head(self.dropout(features_BSF)), features_BSF)
+
+    if TYPE_CHECKING:  # torch's own gives Any
+
+        def __call__(self, clips_BTCHW: Tensor) -> Tensor: ...
 
     def frame_scores(self, clips_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B S K"]:
         """Scores of every frame, before the consensus; of an inflated backbone, of the S frames that its temporal

@@ -11,14 +11,14 @@ from m2a.errors import ConfigError, first_line
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """The device of that name; without one, cuda where there is a GPU and else cpu.
+    """The device of that name, or "gpu"; without one, or of "auto", cuda where there is a GPU and else cpu.
 
     Raises ConfigError for a name that torch does not know, and for a device that cannot be used on this machine.
     """
-    if name is None:
+    if name is None or name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device("cuda" if name == "gpu" else name)
     except RuntimeError:
         raise ConfigError(_refusal(name, "torch knows none of that name")) from None
     try:

@@ -279,6 +279,11 @@ def _locate(model_id: str, name: str, hub: Mapping[str, Any]) -> Path:
     if folder.is_dir():
         if (folder / name).is_file():
             return folder / name
+        if (folder / "config.yaml").is_file():  # a run's
+            raise NotFoundError(
+                f"{folder} holds a run without a model; it did not finish. Go on with: m2a train --resume --config "
+                f"{folder / 'config.yaml'} --out {folder}"
+            )
         raise NotFoundError(f"{folder} holds no {name}, so it is not a saved model.")
     if folder.is_file():
         raise NotFoundError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from m2a.reporting.heat import HeatRow
-from m2a.reporting.owned import MARK
+from m2a.reporting.owned import MARK, put
 from m2a.reporting.pictures import FONT
 
 FORMATS = (".gif", ".mp4")
@@ -44,15 +45,17 @@ def write_animation(
         frame_rate: frames a second; 12 where it is not known.
     """
     rate = frame_rate or _USUAL_RATE
+    made = io.BytesIO()
     pictures = list(_rendered(frames, numbers, seen, panels, title))
     if Path(path).suffix.lower() == ".gif":
         first, *rest = _with_one_palette([Image.fromarray(picture) for picture in pictures])
         duration = max(20, round(1000 / rate))
         first.save(
-            path, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0, comment=MARK.encode()
+            made, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0, comment=MARK.encode()
         )
     else:
-        _write_mp4(path, pictures, rate)
+        _write_mp4(made, pictures, rate)
+    put(path, made.getvalue())
 
 
 def _rendered(
@@ -114,11 +117,11 @@ def _with_one_palette(pictures: Sequence[Image.Image]) -> list[Image.Image]:
     return [picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for picture in pictures]
 
 
-def _write_mp4(path: str | Path, pictures: Sequence[NDArray[np.uint8]], rate: float) -> None:
+def _write_mp4(file: io.BytesIO, pictures: Sequence[NDArray[np.uint8]], rate: float) -> None:
     import av  # takes a while to load, and only this format needs it
 
     height, width = (side - side % 2 for side in pictures[0].shape[:2])
-    with av.open(str(Path(path).absolute()), "w") as container:  # else FFmpeg takes 12:30.mp4 for a protocol
+    with av.open(file, "w", format="mp4") as container:
         container.metadata["comment"] = MARK
         stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1000), options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

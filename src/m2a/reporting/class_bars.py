@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from m2a.reporting.owned import MARK, check_ours
-from m2a.reporting.pictures import FONT
+from m2a.reporting.owned import check_ours
+from m2a.reporting.pictures import FONT, save_png
 from m2a.reporting.text import signed
 
 Bars = Mapping[str, tuple[float, float | None]]
@@ -46,8 +45,7 @@ def write_class_bars(
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(_SETTINGS):
         figure = _draw(bars, ours, title)
-        metadata = {"Software": MARK, "Description": description}
-        figure.savefig(path, format="png", dpi=110, facecolor="white", metadata=metadata)
+        save_png(figure, path, description=description, dpi=110, facecolor="white")
     return path
 
 
@@ -86,7 +84,7 @@ def _draw(bars: Mapping[str, Bars], ours: str, title: str) -> Figure:
 
 
 def _short(label: str) -> str:
-    return textwrap.shorten(label, _WRAP, placeholder=" \u2026")
+    return label if len(label) <= _WRAP else label[: _WRAP - 1].rstrip() + "\u2026"
 
 
 def _caption(ours: str, there: int, shown: int) -> str:

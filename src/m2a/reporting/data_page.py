@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from m2a.reporting import strips as film
 from m2a.reporting import text
 from m2a.reporting.drawing import Curve, Palette, new_axes, to_svg
-from m2a.reporting.owned import check_ours
+from m2a.reporting.owned import check_ours, put
 from m2a.reporting.report import environment
 from m2a.reporting.strips import FilmStrip
 
@@ -81,7 +81,7 @@ def write_data_page(
     path = Path(out)
     check_ours(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(environment().get_template("data.html.j2").render(context), encoding="utf-8", errors="replace")
+    put(path, environment().get_template("data.html.j2").render(context).encode("utf-8", errors="replace"))
     return path
 
 

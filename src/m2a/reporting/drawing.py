@@ -61,7 +61,7 @@ def new_axes(palette: Palette, *, xlabel: str) -> tuple[Figure, Axes]:
     axes.tick_params(length=0, colors=palette["--faint"], pad=5)
     axes.grid(axis="y", color=palette["--rule"], linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.set_xlabel(xlabel, color=palette["--faint"], labelpad=3)
     return figure, axes

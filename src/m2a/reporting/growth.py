@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from m2a.reporting.owned import MARK
+from m2a.reporting.pictures import save_png
 
 _BARE, _WITH = "#7a7a7a", "#c2410c"
 _NAMES = {"num_frames": "frames of a clip", "size": "height and width, pixels", "batch_size": "clips at once"}
@@ -40,7 +40,7 @@ def write_growth(
             panels[1][column].set_xlabel(_NAMES.get(axis, axis))
         handles = panels[0][0].get_lines()
         figure.legend(handles, ["bare", mechanism], loc="outside upper right", ncols=2, frameon=False)
-        figure.savefig(path, format="png", metadata={"Software": MARK})
+        save_png(figure, path)
 
 
 def _draw(

@@ -15,6 +15,17 @@ MARK = "Written by m2a"
 _MARKS = (MARK.encode(), b"made by m2a explain")  # the second in pictures of before there was one mark for all
 
 
+def put(path: str | Path, content: bytes) -> None:
+    """Writes a file in the place of the one before: beside it first, so that a full disk does not cost that."""
+    path = Path(path)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def check_ours(path: Path, flag: str = "--out") -> None:
     """Raises ConfigError where something is at `path`, which `flag` names, that this library did not write, or where
     nothing can be written there."""
@@ -35,7 +46,7 @@ def check_our_json(path: Path, flag: str = "--out") -> None:
 
 def _check(path: Path, flag: str, is_ours: Callable[[], bool]) -> None:
     _check_place(path, f"Name another file with {flag}.")
-    if path.is_dir() or (path.exists() and not is_ours()):
+    if path.is_dir() or (path.exists() and path.stat().st_size > 0 and not is_ours()):
         what = "is a folder" if path.is_dir() else "is there already and was not written by m2a"
         raise ConfigError(f"{path} {what}; nothing is overwritten. Name another file with {flag}.")
 

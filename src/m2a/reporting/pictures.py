@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
-from m2a.reporting.owned import MARK
+from m2a.reporting.owned import MARK, put
 
-FONT: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.parse_math": False}
-"""Of pictures with names in them: the dollars of `win $5 and $6` are no mathematics."""
+_THERE = {font.name for font in fontManager.ttflist}
+_OTHER_LETTERS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Hebrew", "Noto Sans Arabic", "Noto Sans Devanagari",
+    "Arial Unicode MS", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "WenQuanYi Zen Hei",
+)  # fmt: skip
+FONT: dict[Any, Any] = {
+    "font.family": ["DejaVu Sans", *(name for name in _OTHER_LETTERS if name in _THERE)],
+    "text.parse_math": False,
+}
+"""Of pictures with names in them: in letters that a font of this machine has, and the dollars of `win $5 and $6` are no
+mathematics."""
 RIGHT, WRONG = "#00795b", "#b3261e"
 
 
-def save_png(figure: Figure, path: str | Path) -> None:
-    """Writes a figure as a PNG that `check_ours` knows again."""
-    figure.savefig(path, format="png", metadata={"Software": MARK})
+def save_png(figure: Figure, path: str | Path, *, description: str = "", **options: Any) -> None:
+    """Writes a figure as a PNG that `check_ours` knows again; `options` are matplotlib's. A full disk leaves what was
+    there. Letters that no font here has are boxes."""
+    metadata = {"Software": MARK} | ({"Description": description} if description else {})
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(buffer, format="png", metadata=metadata, **options)
+    put(path, buffer.getvalue())

@@ -13,6 +13,7 @@ from m2a.errors import ConfigError
 from m2a.reporting import analysis, confusion, figures, sentences, strips, text
 from m2a.reporting.comparison import page as comparison
 from m2a.reporting.entries import Entry, baseline_and_lead, check_pairs, entries
+from m2a.reporting.owned import put
 from m2a.reporting.runs import Run
 from m2a.reporting.strips import FilmStrip, StripImage
 
@@ -100,7 +101,7 @@ def write_report(
         "folders": [_relative(entry.run.folder, path.parent) for entry in shown],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(environment().get_template("report.html.j2").render(context), encoding="utf-8", errors="replace")
+    put(path, environment().get_template("report.html.j2").render(context).encode("utf-8", errors="replace"))
     return path
 
 

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from m2a.reporting.owned import MARK, check_ours
-from m2a.reporting.pictures import FONT
+from m2a.reporting.owned import check_ours
+from m2a.reporting.pictures import FONT, save_png
 
 _WIDTH, _ROW = 10.0, 0.34  # inches
 
@@ -42,7 +42,7 @@ def write_timeline(
         film.set_title(title, loc="left", fontsize=10)
         _draw_frames(film, frames, seconds)
         _draw_bars(bars, intervals, labels, seconds)
-        figure.savefig(path, format="png", metadata={"Software": MARK})
+        save_png(figure, path)
 
 
 def _draw_frames(axes: Axes, frames: Sequence[tuple[float, NDArray[Any]]], seconds: float) -> None:

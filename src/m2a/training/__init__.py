@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["RECIPES", "FitResult", "TrainConfig", "fit"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("FitResult", "fit"):
-        from m2a.training import fitting as module
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
 
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in ("FitResult", "fit"):
+            from m2a.training import fitting as module
+
+            return getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

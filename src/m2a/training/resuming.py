@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -174,8 +175,16 @@ def how_to_go_on(folder: Path) -> str:
     """What to do about a run that has ended too early, in a sentence."""
     last = folder / "checkpoints" / "last.ckpt"
     if last.is_file():
-        return f"{last} has the last complete epoch; --resume goes on from it."
-    return f"No epoch of the run in {folder} was complete; --resume starts it again." if _has_only_begun(folder) else ""
+        return f"{last} has the last complete epoch. {resume_command(folder)}"
+    if _has_only_begun(folder):
+        return f"No epoch of the run in {folder} was complete; resumed, it starts again. {resume_command(folder)}"
+    return ""
+
+
+def resume_command(folder: Path) -> str:
+    """How to go on with the run in a folder, in a sentence."""
+    config, out = (shlex.quote(str(path)) for path in (folder / "config.yaml", folder))
+    return f"Go on with: m2a train --resume --config {config} --out {out}"
 
 
 def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:

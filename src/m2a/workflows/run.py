@@ -31,7 +31,7 @@ from m2a.reporting.owned import check_probes_kept, check_replaceable, check_resu
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
 from m2a.training.lock import RunLock
-from m2a.training.resuming import SKIP_LIST, as_the_run_was
+from m2a.training.resuming import SKIP_LIST, as_the_run_was, resume_command
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
 
@@ -110,16 +110,17 @@ def _train(config: TrainConfig, probes: bool, console: Console, lock: RunLock) -
 
 def _write_report(folder: Path, config: TrainConfig, clips: ClipSet) -> None:
     run = Run.load(folder)
-    members = clips.split("validation")
+    members, drawn = clips.split("validation"), pairs_and_ceiling(clips.root, clips.labels)
+    examples = list(dict.fromkeys([*(label for pair in drawn["pairs"] for label in pair), *clips.labels]))
     write_report(
         [folder],
         folder / "report.html",
         title=folder.name,
         summary=f"Trained on {len(clips.split('train')):,} clips of `{config.data}`, {len(clips.labels)} classes.",
-        strips=strips_of(members, clips.labels[:6]),
+        strips=strips_of(members, examples[:6]),
         mistakes=[mistake_strips(run, {clip.id: clip for clip in members})],
         paper=paper_figures([run]),
-        **pairs_and_ceiling(clips.root, clips.labels),
+        **drawn,
     )
 
 
@@ -216,12 +217,12 @@ def evaluate_run(
     path = Path(path)
     run = TrainConfig.load(path / "config.yaml") if (path / "config.yaml").is_file() else None
     if run is not None and not (path / "model").is_dir():
-        raise NotFoundError(f"{path} holds a run without a model; it did not finish. Go on with m2a train --resume.")
+        raise NotFoundError(f"{path} holds a run without a model; it did not finish. {resume_command(path)}")
     views = f"{options.get('num_clips', 1)} x {options.get('num_crops', 1)}"
     own = run is not None and data is None and split == "validation" and views == "1 x 1" and skip_list is None
-    about: dict[str, Any] = {"model": str(path)}
+    about: dict[str, Any] = {"model": str(path.resolve() if path.exists() else path)}  # or a name on the hub
     if data is not None:
-        about["read"] = {"path": str(Path(data)), "format": format, "split": split_number}
+        about["read"] = {"path": str(Path(data).resolve()), "format": format, "split": split_number}
     if skip_list is not None:
         about["skip_list"] = str(Path(skip_list))
     if out is not None and not (own and Path(out).resolve() == path.resolve()):

@@ -4,7 +4,7 @@ const byId = (id) => document.getElementById(id);
 const maxBytes = Number(document.body.dataset.maxBytes);
 const allowed = document.body.dataset.allowed;
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-const SECONDS = 3; // of a recording
+const SECONDS = Number(document.body.dataset.recording); // of a recording
 let request = null; // the clip that is on its way
 let turn = 0; // counts what was given: whatever is ready later than something newer is dropped
 let addresses = []; // of the videos that are shown

@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from m2a.reporting.comparison.compare import Comparison
 from m2a.reporting.comparison.words import span, tally
-from m2a.reporting.owned import MARK, check_ours
-from m2a.reporting.pictures import FONT
+from m2a.reporting.owned import check_ours
+from m2a.reporting.pictures import FONT, save_png
 from m2a.reporting.text import count, signed
 
 MOST_NAMED = 26  # classes; of more than these the ends are named
@@ -53,7 +53,7 @@ def write_comparison(path: str | Path, comparison: Comparison) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(_SETTINGS):
         figure = draw(comparison)
-        figure.savefig(path, format="png", dpi=150, facecolor="white", metadata={"Software": MARK})
+        save_png(figure, path, dpi=150, facecolor="white")
     return path
 
 
