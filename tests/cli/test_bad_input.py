@@ -66,7 +66,7 @@ def test_a_video_whose_name_begins_with_a_bracket(
 
 def test_a_run_that_did_not_finish_is_no_model(m2a: Command, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("data: clips\n")
-    for command in (("predict", "v.mp4", "--model", tmp_path), ("evaluate", tmp_path)):
+    for command in (("macs", tmp_path), ("evaluate", tmp_path)):
         outcome = m2a(*command)
         parts = ("did not finish", f"--resume --config {tmp_path / 'config.yaml'} --out {tmp_path}")
         check_message(outcome, *parts)

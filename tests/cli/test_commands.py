@@ -362,6 +362,19 @@ def test_macs_of_a_saved_model_are_at_its_own_size(m2a: Command, trained: Path) 
     assert "has its own; leave mechanisms and --reduction out" in m2a("macs", trained, "tsm", "--reduction", 2).message
 
 
+def test_figures_and_words_are_not_cut_off_on_a_narrow_terminal(
+    m2a: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = m2a("macs", trained).out
+    monkeypatch.setenv("COLUMNS", "20")
+    narrow = m2a("macs", trained).out
+    figures = [word for word in wide.split() if "." in word]
+    assert len(figures) >= 4
+    assert set(figures) <= set(narrow.split())
+    for label in LABELS:
+        assert set(label.split()) <= set(m2a("evaluate", trained, "--device", "cpu").out.split())
+
+
 def test_macs_and_list(m2a: Command) -> None:
     rows = json.loads(m2a("macs", "resnet18", "none", "m2a", "--json").out)["rows"]
     assert [row["mechanism"] for row in rows] == ["none", "m2a"]

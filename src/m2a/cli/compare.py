@@ -74,7 +74,7 @@ def _print(result: Comparison) -> None:
 def _print_differences(title: str, key: str, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from m2a.cli.output import CONSOLE
+    from m2a.cli.output import print_table
     from m2a.reporting.comparison import words
     from m2a.reporting.text import signed
 
@@ -90,13 +90,13 @@ def _print_differences(title: str, key: str, rows: list[dict[str, Any]]) -> None
             shares = f"{row['top1_baseline']:.0f} -> {row['top1']:.0f}"
             span = words.span(row, digits=0)
             table.add_row(row[key], str(row["clips"]), shares, signed(row["difference"]), span)
-    CONSOLE.print(table)
+    print_table(table)
 
 
 def _print_confusions(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from m2a.cli.output import CONSOLE
+    from m2a.cli.output import print_table
 
     if not rows:
         return
@@ -106,4 +106,4 @@ def _print_confusions(rows: list[dict[str, Any]]) -> None:
     for row in rows[:_ENDS]:
         counts = f"{row['clips_baseline']} -> {row['clips']}"
         table.add_row(row["truth"], row["prediction"], counts, f"{row['change']:+d}")
-    CONSOLE.print(table)
+    print_table(table)

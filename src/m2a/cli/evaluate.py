@@ -117,26 +117,26 @@ def evaluate(
 def _print_classes(evaluation: Evaluation) -> None:
     from rich.table import Table
 
-    from m2a.cli.output import CONSOLE
+    from m2a.cli.output import print_table
 
     table = Table("class", "clips", "top-1, %")
     for row in sorted(evaluation.per_class(), key=lambda row: -(row["top1"] if row["top1"] is not None else -1)):
         table.add_row(row["label"], str(row["clips"]), "-" if row["top1"] is None else f"{row['top1']:.1f}")
     table.add_section()
     table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f} (top-5 {evaluation.top5:.1f})")
-    CONSOLE.print(table)
+    print_table(table)
 
 
 def _print_probes(found: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from m2a.cli.output import CONSOLE
+    from m2a.cli.output import CONSOLE, print_table
 
     table = Table("probe", "top-1, %", "95% interval", "top-5, %", "what the model sees")
     for row in found["rows"]:
         interval = f"{row['top1_low']:.1f} to {row['top1_high']:.1f}"
         table.add_row(row["probe"], f"{row['top1']:.1f}", interval, f"{row['top5']:.1f}", row["definition"])
-    CONSOLE.print(table)
+    print_table(table)
     CONSOLE.print(found["reading"], highlight=False)
     if (reversals := found["reversals"]) is not None:
         CONSOLE.print(reversals["reading"], highlight=False)

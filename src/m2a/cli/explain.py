@@ -114,7 +114,7 @@ def _print(explained: ExplainedVideo, sites: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from m2a.cli.output import CONSOLE
+    from m2a.cli.output import CONSOLE, print_table
 
     table = Table("model", "says", "probability", "layer", title=str(explained.path), title_justify="left")
     if explained.truth is not None:
@@ -123,7 +123,7 @@ def _print(explained: ExplainedVideo, sites: bool) -> None:
         best = one.explanation.guesses[0]
         verdict = [] if one.right is None else [Text("right", "green") if one.right else Text("wrong", "red")]
         table.add_row(one.name, best.label, f"{best.probability:.1%}", one.explanation.layer, *verdict)
-    CONSOLE.print(table)
+    print_table(table)
     if explained.truth is not None:
         CONSOLE.print(f"It shows: {explained.truth}", highlight=False, soft_wrap=True)
     for one in explained.by:

@@ -47,7 +47,7 @@ def mechanisms(*, json: bool = False) -> None:
 def _print(title: str, rows: dict[str, str], caption: str, blind: dict[str, str] | None = None) -> None:
     from rich.table import Table
 
-    from m2a.cli.output import CONSOLE
+    from m2a.cli.output import print_table
 
     left: dict[str, Any] = {"title_justify": "left", "caption_justify": "left"}
     table = Table("name", "what it does", title=title, caption=caption, **left)
@@ -55,7 +55,7 @@ def _print(title: str, rows: dict[str, str], caption: str, blind: dict[str, str]
         table.add_column("cannot tell apart")
     for name, summary in rows.items():
         table.add_row(name, summary, *([blind[name]] if blind else []))
-    CONSOLE.print(table)
+    print_table(table)
 
 
 @app.command

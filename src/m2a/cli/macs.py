@@ -43,7 +43,7 @@ def macs(
     """
     from rich.table import Table
 
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import print_json, print_table
     from m2a.measurement import count_macs, count_parameters
     from m2a.mechanisms import list_mechanisms
     from m2a.models import create_model
@@ -97,7 +97,7 @@ def macs(
         table.add_row(
             row["mechanism"], f"{row['macs'] / 1e9:.4f}", change, f"{row['parameters'] / 1e6:.4f}", str(row["sites"])
         )
-    CONSOLE.print(table)
+    print_table(table)
 
 
 def _saved(path: str) -> Iterator[tuple[str, VideoClassifier]]:

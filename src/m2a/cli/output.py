@@ -11,6 +11,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.table import Table
+
     from m2a.recipes.tables import TextTable
 
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
@@ -39,6 +41,21 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+def print_table(table: Table) -> None:
+    """A table in the width of the terminal, or wider where words or figures would be cut off: lines run over then."""
+    from rich.cells import cell_len
+
+    widths = [column.width for column in table.columns]
+    for column in table.columns:
+        if not column.no_wrap:
+            words = [word for cell in (column.header, *column.cells) for word in str(cell).split()]
+            column.width = max(map(cell_len, words), default=None)
+    needed = Console(width=1000, **_AS_IT_IS).measure(table).maximum
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width, column.min_width = width, column.width
+    Console(width=max(CONSOLE.width, needed), **_AS_IT_IS).print(table)
+
+
 def show_table(shown: TextTable, format: Literal["text", "markdown"] = "text") -> None:  # noqa: A002 - the flag's name
     """A table with its notes. On a narrow terminal lines run over; figures are never cut off."""
     if format == "markdown":
@@ -52,7 +69,6 @@ def show_table(shown: TextTable, format: Literal["text", "markdown"] = "text") -
         table.add_column(head, justify="left" if shown.of_words(number) else "right", no_wrap=True)
     for row in shown.rows:
         table.add_row(*row)
-    needed = Console(width=1000, **_AS_IT_IS).measure(table).maximum
-    Console(width=max(CONSOLE.width, needed), **_AS_IT_IS).print(table)
+    print_table(table)
     for note in shown.notes:
         CONSOLE.print(note, highlight=False)

@@ -217,31 +217,31 @@ def _print(predictions: Sequence[Prediction]) -> None:
     """Of one video all labels, of several the likeliest of each."""
     from rich.table import Table
 
-    from m2a.cli.output import CONSOLE
+    from m2a.cli.output import print_table
 
     if len(predictions) == 1:
         table = Table("probability", "label", title=str(predictions[0].path), title_justify="left")
         for guess in predictions[0].guesses:
             table.add_row(f"{guess.probability:.1%}", guess.label)
-        CONSOLE.print(table)
+        print_table(table)
     elif predictions:
         table = Table("video", "probability", "label", caption="--json has the other labels", caption_justify="left")
         table.columns[0].overflow = "fold"
         for prediction in predictions:
             table.add_row(str(prediction.path), f"{prediction.guesses[0].probability:.1%}", prediction.guesses[0].label)
-        CONSOLE.print(table)
+        print_table(table)
 
 
 def _print_timelines(timelines: Sequence[Timeline]) -> None:
     from rich.table import Table
 
-    from m2a.cli.output import CONSOLE
+    from m2a.cli.output import print_table
 
     for timeline in timelines:
         table = Table("from, s", "to, s", "probability", "label", title=str(timeline.path), title_justify="left")
         for part in timeline.intervals():
             table.add_row(f"{part.start:.1f}", f"{part.end:.1f}", f"{part.probability:.1%}", part.label)
-        CONSOLE.print(table)
+        print_table(table)
 
 
 def _draw(timeline: Timeline, picture: Path) -> None:

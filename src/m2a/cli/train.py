@@ -44,7 +44,7 @@ def train(
     """
     from rich.table import Table
 
-    from m2a.cli.output import CONSOLE, print_json
+    from m2a.cli.output import CONSOLE, print_json, print_table
     from m2a.workflows.run import train as run_training
 
     result = run_training(options)
@@ -71,7 +71,7 @@ def train(
         f"{row['top1']:.1f}",
         f"{row['top5']:.1f}",
     )
-    CONSOLE.print(table)
+    print_table(table)
     CONSOLE.print(
         f"{result.folder / 'report.html'} shows it; next: m2a predict VIDEO --model {result.folder / 'model'}",
         highlight=False,

@@ -174,6 +174,8 @@ def _clips_of(run: Run, name: str, notes: list[str]) -> tuple[dict[str, ClipFile
         notes.append(f"No film strips of `{name}`: the clips it was tested on cannot be read any more. {first}")
         return {}, None
     known = {row.clip for row in run.predictions}
+    if not known:
+        notes.append(f"No film strips of `{name}`: {run.folder} has no predictions.csv, or none in it.")
     found = {clip.id: clip for clip in members if clip.id in known and _is_there(clip.path)}
     if known and len(found) < len(known):
         notes.append(
