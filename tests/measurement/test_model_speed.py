@@ -192,7 +192,7 @@ def test_what_cannot_be_made_literal() -> None:
         ({"size": 0, "batch_size": -1}, r"size=0, batch_size=-1: these"),
         ({"num_frames": 1}, r"num_frames must be at least 2 to see motion; got 1"),
         ({"precision": "16"}, r"precision must be one of 32, bf16; got '16'"),
-        ({"device": "gpu"}, r"device='gpu' cannot be used: torch knows none"),
+        ({"device": "gpus"}, r"device='gpus' cannot be used: torch knows none"),
         ({"device": "meta"}, r"device='meta' cannot be used: .*This machine has cpu"),
     ],
 )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from m2a.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from m2a.models import VideoClassifier
 
 
@@ -41,8 +43,6 @@ def macs(
     json:
         Print JSON.
     """
-    from rich.table import Table
-
     from m2a.cli.output import print_json, print_table
     from m2a.measurement import count_macs, count_parameters
     from m2a.mechanisms import list_mechanisms
@@ -82,22 +82,21 @@ def macs(
     if json:
         print_json({"backbone": backbone, "num_frames": num_frames, "size": size, "rows": rows})
         return
-    table = Table(
-        "mechanism",
-        "GMACs",
-        "",
-        "parameters, M",
-        "sites",
-        title=f"{backbone}, {num_frames} x {size} x {size}, {num_classes} classes",
-        title_justify="left",
-    )
+    title = f"{backbone}, {num_frames} x {size} x {size}, {num_classes} classes"
+    print_table(_table(title, rows))
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    from rich.table import Table
+
+    table = Table("mechanism", "GMACs", "", "parameters, M", "sites", title=title, title_justify="left")
     first = rows[0]["macs"]
     for row in rows:
         change = "" if row is rows[0] else f"{row['macs'] / first - 1:+.1%}"
         table.add_row(
             row["mechanism"], f"{row['macs'] / 1e9:.4f}", change, f"{row['parameters'] / 1e6:.4f}", str(row["sites"])
         )
-    print_table(table)
+    return table
 
 
 def _saved(path: str) -> Iterator[tuple[str, VideoClassifier]]:

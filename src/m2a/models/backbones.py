@@ -17,6 +17,8 @@ from m2a.insertion.trace import UntraceableError, trace
 from m2a.models.weights import load_image_weights
 
 TORCHVISION = "torchvision/"
+_TAKEN: set[tuple[str, int | None, str]] = set()
+"""Names, image sizes and options of networks that were seen to take images of that size."""
 
 
 def create_backbone(
@@ -49,8 +51,11 @@ def create_backbone(
     option = "image_size" if hasattr(network, "image_size") else "img_size"  # torchvision's, or timm's
     if size is not None and not resizable and fixed not in (None, (size, size)) and option not in options:
         network = create(name, pretrained is True, options | {option: size})
-    if size is not None and not resizable and (reason := _refuses(network, size)):
+    taken = (name, size, repr(options))
+    if size is not None and not resizable and taken not in _TAKEN and (reason := _refuses(network, size)):
         network = _built_for(size, create, name, pretrained is True, options, option, reason)
+    else:
+        _TAKEN.add(taken)
     if pretrained and pretrained is not True:
         load_image_weights(network, pretrained)
     if size is not None and resizable and fixed != (size, size):

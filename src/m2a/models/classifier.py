@@ -117,6 +117,7 @@ class VideoClassifier(
             raise ConfigError(f"{len(names)} labels were given for {num_classes} classes; they must be as many.")
         self.config = config
         self.insertion: InsertionReport | None = None  # what `create_model` inserted
+        self.as_built: object = None  # what it was when `create_model` had made it; see `m2a.models.saving`
         self.labels = names
         output = without_classifier(backbone)
         self.backbone: Any = backbone

@@ -18,6 +18,7 @@ from m2a.models.config import ModelConfig
 from m2a.models.consensus import Consensus
 from m2a.models.inflation import inflate as inflate_network
 from m2a.models.restoring import as_it_was_on_error
+from m2a.models.saving import outline_of
 from m2a.models.weights import load_image_weights
 
 
@@ -144,4 +145,5 @@ def _around(network: nn.Module, config: ModelConfig, size: int | None, extras: d
         **extras,
     )
     model.insertion = report
+    model.as_built = outline_of(model)
     return model

@@ -58,6 +58,12 @@ def check_savable(model: VideoClassifier) -> None:
     check_rebuilt(model)
 
 
+def outline_of(model: VideoClassifier) -> tuple[Any, ...]:
+    """What `load` goes by, and the names and shapes of the weights that it would find."""
+    shapes = tuple((key, tuple(value.shape)) for key, value in model.state_dict().items())
+    return live_config(model), model.preprocessing.size, shapes
+
+
 def check_rebuilt(model: VideoClassifier) -> None:
     """Raises ConfigError where the config of a model builds another one, as far as names and shapes of its weights
     tell: one whose layers were replaced, compiled, pruned or resized."""
@@ -65,6 +71,8 @@ def check_rebuilt(model: VideoClassifier) -> None:
 
     config = live_config(model)
     if config.own_backbone:  # which its author builds
+        return
+    if outline_of(model) == model.as_built:
         return
     ours = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     hint = " Save it before it is compiled." if any("_orig_mod" in key for key in ours) else ""

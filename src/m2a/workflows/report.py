@@ -113,7 +113,7 @@ def heat_of(run: Run) -> Heat:
     there is none, ConfigError for an exported file."""
     source: str | Path = run.folder / "model"
     if not Path(source).is_dir():
-        if not run.model or Path(run.model).resolve() == run.folder.resolve():
+        if not run.model or (run.folder / "config.yaml").is_file():  # a run, whose own it would be
             raise NotFoundError(
                 f"{run.folder} has no model/, which --heat explains. Leave --heat out, or finish the run first."
             )
