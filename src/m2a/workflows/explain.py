@@ -84,7 +84,10 @@ def explain_video(
             model.to(place)
         if truth is not None:
             _check_truth(truth, model, name)
-        found.append((name, model, explain(model, video, label=label, layer=layer, sites=sites)))
+        try:
+            found.append((name, model, explain(model, video, label=label, layer=layer, sites=sites)))
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from error
     truths = (
         [truth]
         if truth is not None
