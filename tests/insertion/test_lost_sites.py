@@ -33,7 +33,7 @@ def test_sync_batch_norm_in_the_place_of_sites() -> None:
     assert model(clips()).shape == (1, 5)
 
 
-@pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0", "repghostnet_050", "fastvit_t8"])
+@pytest.mark.parametrize("name", ["repvgg_a0", "fastvit_t8"])
 def test_reparameterised_after_the_insertion(name: str) -> None:
     model = m2a.create_model(name, num_classes=5, num_frames=T, size=32).eval()
     assert model(clips()).shape == (1, 5)

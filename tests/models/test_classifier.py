@@ -230,7 +230,7 @@ def test_frames_of_other_channels_are_not_spread_over_three() -> None:
         (ConfigError, {"backbone_options": {"features_only": True}}, r"several outputs, of which the first is read"),
         (
             ConfigError,
-            {"backbone": "halonet_h1", "size": 160, "backbone_options": {}},
+            {"backbone": "eca_halonext26ts", "size": 160, "backbone_options": {}},
             r"not take .* for 256 x 256",
         ),
         (ConfigError, {"backbone": "hf-hub:a b/c"}, r"timm cannot make 'hf-hub:a b/c' \(HFValidationError"),
