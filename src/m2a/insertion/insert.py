@@ -92,7 +92,7 @@ def insert(
             )
             for site in found.sites
         ]
-    frames = FrameCount(num_frames)
+    frames = FrameCount(int(num_frames))  # of numpy, too: config.json has to hold it
     inserted = Inserted(
         spec=spec,
         position=position,

@@ -91,7 +91,7 @@ def _built_for(
     """A network that does not say that it is built for one size. Raises ConfigError where it cannot be for this one."""
     try:
         network = create(name, pretrained, {**options, option: size})
-        reason = _refuses(network, size) or ""
+        reason = _refuses(network, size)
     except (ConfigError, RuntimeError, AssertionError, ValueError) as error:
         network, reason = None, reason or str(error)
     if network is None or reason:
