@@ -127,6 +127,12 @@ def test_the_option_table_is_fresh() -> None:
     assert page == script["page"](), "docs/options.md is stale: run `python scripts/options_table.py`"
 
 
+def test_the_python_reference_is_fresh() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "api_pages.py"))
+    there = {page.name: page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md")}
+    assert there == script["pages"](), "docs/api is stale: run `python scripts/api_pages.py`"
+
+
 def test_the_readme_shows_the_recorded_demo() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "demo_table.py"))
     result = json.loads((ROOT / "docs" / "results" / "demo.json").read_text(encoding="utf-8"))

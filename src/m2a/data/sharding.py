@@ -94,7 +94,8 @@ def write_shards(
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> ShardSummary:
-    """Writes `out/<split>-000000.tar`, ... and `out/shards.json`; `read_clips(out)` gives the set back.
+    """Writes a data set as `out/<split>-000000.tar`, those that follow it, and `out/shards.json`; `read_clips(out)`
+    gives the set back.
 
     The bytes of videos and frames are copied as they are. Each split is shuffled by `seed`, so that a shard holds a
     mix. Of a window of a folder of frames only its frames are written; of a window of a video the whole video. When

@@ -146,6 +146,7 @@ TABLES: Mapping[str, tuple[PaperRow, ...]] = {
         ("tea:tam", None, 33.3, None),
     ),
 }
+"""The rows of each of the paper's tables, with its figures, and of our own two."""
 
 OWN_TABLES: Mapping[str, tuple[PaperRow, ...]] = {
     "R18": _rows(

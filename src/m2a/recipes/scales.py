@@ -142,6 +142,7 @@ SCALES: Mapping[str, Scale] = {
         ),
     )
 }
+"""The scales, by name."""
 
 
 def find_scale(name: str) -> Scale:
