@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub.errors
+import numpy as np
 import own_networks
 import pytest
 import safetensors.torch
@@ -61,6 +62,22 @@ def test_a_round_trip(tmp_path: Path, changes: dict[str, Any]) -> None:
         assert again.insertion.sites == model.insertion.sites
         assert again.dropout.p == model.dropout.p
         assert repr(again) == repr(model)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_numbers_of_numpy(tmp_path: Path) -> None:
+    whole = {"num_classes": 5, "num_frames": 3, "reduction": 2, "size": 32, "shift_div": 4}
+    given = {name: np.int64(value) for name, value in whole.items()}
+    channels = [np.int32(width) for width in (8, 8, 16, 16)]
+    of_numpy = tiny(**given, dropout=np.float32(0.25), mechanism="tsm", backbone_options={"channels": channels})
+    plain = tiny(**whole, dropout=0.25, mechanism="tsm", backbone_options={"channels": [8, 8, 16, 16]})
+    of_numpy.save_pretrained(tmp_path / "numpy")
+    plain.save_pretrained(tmp_path / "plain")
+    assert (tmp_path / "numpy" / "config.json").read_text() == (tmp_path / "plain" / "config.json").read_text()
+    assert load(tmp_path / "numpy").config == plain.config
+    of_numpy.num_frames = np.int64(5)
+    of_numpy.save_pretrained(tmp_path / "numpy")
+    assert load(tmp_path / "numpy")(clips(5)).shape == (2, 5)
 
 
 def test_options_that_from_pretrained_has_not(tmp_path: Path) -> None:

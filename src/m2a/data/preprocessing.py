@@ -9,6 +9,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,9 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for name in ("mean", "std", "scales"):
             object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+        for name in ("num_frames", "size", "resize", "stride"):
+            if isinstance(value := getattr(self, name), Integral):
+                object.__setattr__(self, name, int(value))  # of numpy, too: JSON has to hold it
         _validate(self)
 
     @property

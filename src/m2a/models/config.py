@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -41,6 +42,10 @@ class ModelConfig:
     own_backbone: bool = False
     """The backbone is a network of the author's, which is given to `m2a.load`."""
 
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            object.__setattr__(self, one.name, _plain(getattr(self, one.name)))
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -59,6 +64,24 @@ class ModelConfig:
             raise CheckpointError(f"The model's config is damaged: {wrong[0]} is {values[wrong[0]]!r}.")
         where = values.get("where")
         return cls(**{**values, "where": tuple(where) if isinstance(where, list) else where})
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy as Python's, which JSON has too."""
+    match value:
+        case bool() | int() | float() | str():
+            return value
+        case Integral():
+            return int(value)
+        case Real():
+            return float(value)
+        case Mapping():
+            return {key: _plain(inside) for key, inside in value.items()}
+        case list():
+            return [_plain(inside) for inside in value]
+        case tuple():
+            return tuple(_plain(inside) for inside in value)
+    return value
 
 
 def _is_of(value: Any, kind: Any) -> bool:
