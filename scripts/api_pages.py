@@ -201,6 +201,7 @@ def _docstring(found: Any) -> Iterator[str]:
 
 def _item(item: Any, kind: Any) -> str:
     given = item.annotation if kind is griffe.DocstringSectionKind.raises else getattr(item, "name", "")
+    given = str(given or "").removeprefix("(").removesuffix(")")  # of several errors
     return f"- `{given}`: {_line(item.description)}" if given else f"- {_line(item.description)}"
 
 

@@ -41,6 +41,21 @@ class ClipDataset(Dataset[Sample | BadClip | Failure]):
     they come as `(num_clips * num_crops, T, 3, S, S)`, or without the first axis when it is one view.
 
     With a `cache` each clip is decoded once, and its crops are taken from frames that are scaled down; see `ClipCache`.
+
+    Args:
+        clips: such as a split of what `read_clips` gives.
+        labels: names of the classes; a clip's class is the place of its label among them.
+        preprocessing: how frames are sampled, cropped and normalised; a model has its own (`model.preprocessing`).
+        train: draw frames and crops, and augment; else take those of testing.
+        augmentation: of training clips; by default none.
+        num_clips, num_crops: views of each clip for testing, in time and in space.
+        decoder: what decodes videos; "auto" is torchcodec where it works.
+        cache: where decoded clips are kept.
+        seed: of what is drawn, 0 or more.
+
+    Raises:
+        ConfigError: views or augmentation are asked of the purpose that they are not for, or the seed is negative.
+        DataError: a clip's label is not among the labels, or a label is there twice.
     """
 
     def __init__(
