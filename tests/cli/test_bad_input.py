@@ -319,6 +319,15 @@ def test_videos_and_models_that_are_not_there(m2a: Command, trained: Path, video
     check_message(m2a("predict", "--model", trained / "model"), "Name at least one")
 
 
+def test_values_that_no_option_takes(m2a: Command) -> None:
+    outcome = m2a("explain", "a.mp4", "--model", "runs/none", "runs/m2a")
+    assert outcome.code == 2
+    assert "If runs/m2a is another value of --model, give the option again: --model runs/m2a." in outcome.message
+    outcome = m2a("list", "mechanisms", "tsm")
+    assert (outcome.code, "another value" in outcome.message) == (2, False)
+    assert "tsm" in outcome.message
+
+
 def test_places_that_cannot_be_written(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
     file = tmp_path / "afile"
     file.touch()
@@ -350,7 +359,7 @@ def test_a_run_whose_results_cannot_be_replaced(m2a: Command, trained: Path, tmp
 def test_what_the_system_refuses(
     m2a: Command, monkeypatch: pytest.MonkeyPatch, error: OSError, parts: list[str]
 ) -> None:
-    def refused(_: object) -> None:
+    def refused(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(sys.modules["m2a.cli.main"], "app", refused)  # m2a.cli.main is the function, too

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
-from cyclopts import App, ArgumentCollection, CoercionError, Parameter
+from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Parameter, UnusedCliTokensError
 from rich.console import Console
 from rich.text import Text
 
@@ -52,8 +52,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line. Exits with 1 and one message for an `M2AError` or a path that the system refuses, with 130
-    when interrupted, with 143 when asked to end during training."""
+    """Runs the command line. Exits with 1 and one message for an `M2AError` or a path that the system refuses, with 2
+    for words that it does not know, with 130 when interrupted, with 143 when asked to end during training."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # names of files may be of another encoding
@@ -68,7 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from m2a.cli.paper import option_sources as paper_sources
 
             app.config = (*paper_sources(tokens[2:]), _whole_numbers)
-        app(tokens)
+        app(tokens, exit_on_error=False)
+    except CycloptsError as error:  # the parser has said it
+        if isinstance(error, UnusedCliTokensError) and (hint := _repeat_the_option(error, tokens)):
+            Console(stderr=True).print(Text(hint), soft_wrap=True, highlight=False)
+        sys.exit(2)
     except M2AError as error:
         fail(str(error))
     except KeyboardInterrupt as interrupt:
@@ -90,6 +94,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(f"{where}{error.strerror}. Name a place {wanted}.")
     finally:
         app.config = ()
+
+
+def _repeat_the_option(error: UnusedCliTokensError, tokens: Sequence[str]) -> str:
+    """What to do about a value that may be meant for the option before it; nothing where there is none."""
+    left = (error.unused_tokens or [""])[0]
+    before = tokens[: tokens.index(left)] if left in tokens else ()
+    option = next((token for token in reversed(before) if token.startswith("--")), "")
+    return f"If {left} is another value of {option}, give the option again: {option} {left}." if option else ""
 
 
 def _whole_numbers(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
