@@ -35,6 +35,7 @@ MODELS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("M2A, zeros", "I/m2a", ZEROS),
     ("TSM", "V/tsm", {}),
     ("m2a-plus", "R18/m2a-plus", {}),
+    ("m2a-plus without motion", "R18/none:m2a-plus", {}),
 )
 """Its columns: the row of the paper's tables, and what was changed in its model."""
 FULL = Column(title="edition 1, 10,000 clips", data="edition-1", scale="medium")
@@ -62,6 +63,7 @@ COVERED = (FULL, SOME, FEW, FROM_RANDOM, WORDS, FEW_WORDS, WORDS_FROM_RANDOM, GE
 OVERVIEW: Mapping[str, Column] = {
     "edition 1: 30 drawn actions, each with its reverse": FULL,
     "edition 1, fewer and smaller clips": SOME,
+    "edition 1, fewest clips": FEW,
     "edition 1, random weights": FROM_RANDOM,
     "words: 12 of one speaker (real)": FEW_WORDS,
     "words, all clips": WORDS,

@@ -50,7 +50,10 @@ def _table(table: str, *pairs: tuple[str, str]) -> tuple[Ordering, ...]:
 
 
 _HALVES = (("m2a-attention", "none"), ("m2a-motion", "m2a-attention"), ("m2a", "m2a-motion"), ("m2a", "none"))
-_PLUS = tuple(("m2a-plus", lower) for lower in ("m2a", "tsm", "m2a+tsm", "none:m2a-plus"))
+_PLUS = (
+    *(("m2a-plus", lower) for lower in ("m2a", "tsm", "m2a+tsm", "none:m2a-plus")),
+    *(("none:m2a-plus", lower) for lower in ("none", "m2a")),
+)
 ORDERINGS: tuple[Ordering, ...] = (
     *_table("I", *_HALVES),
     *_table("II", *_HALVES),
@@ -63,7 +66,7 @@ ORDERINGS: tuple[Ordering, ...] = (
 )
 """What the paper draws from its tables: which halves of M2A help, by themselves and together, in each network; its
 attention beside others; M2A beside its rivals; and its attention behind their motions. Beyond the paper: M2A-plus
-beside M2A, TSM and both of them stacked, and beside itself without motion."""
+beside M2A, TSM and both of them stacked, and beside itself without motion; and that beside averaging and M2A."""
 
 
 def verdict(ordering: Ordering, gain: Gain) -> Verdict:
