@@ -38,7 +38,17 @@ SLOW = {
     "convit_tiny",
     "gcvit_xxtiny",
     "ghostnet_050",
-}  # fmt: skip - of many layers: 2 to 20 seconds each; the command that writes the matrix tries them
+    "pvt_v2_b0",
+    "nf_regnet_b0",
+    "hardcorenas_b",
+    "efficientformerv2_s0",
+    "lowformer_b0",
+    "nest_tiny",
+    "vit_tiny_patch16_dinov3_qkvb",
+    "fastvit_t8",
+    "edgenext_xx_small",
+    "hrnet_w18_small",
+}  # fmt: skip - of many layers: 1 to 20 seconds each; the command that writes the matrix tries them
 TRIED_ANEW = [name for name in SMALLEST if ROWS[name]["parameters"] < 20e6 and name not in SLOW]  # others take seconds
 
 
