@@ -38,7 +38,7 @@ def pages() -> dict[str, str]:
     homes = {name: _find(library, name) for name in _public(library)}
     packages = {name: found for name, found in homes.items() if found.is_module}
     written = {f"{name}.md": _page(package) for name, package in packages.items()}
-    return {"index.md": _index(library, homes, packages), **written}
+    return {"index.md": _index(homes, packages), **written}
 
 
 def _public(module: Any) -> list[str]:
@@ -50,12 +50,14 @@ def _public(module: Any) -> list[str]:
 
 
 def _find(module: Any, name: str) -> Any:
-    """What a name stands for. Of a function and the file of the same name that it lies in, the function."""
+    """What a name stands for, where it is defined. Of a function and the file of the same name, the function."""
     found = module[name]
-    return found[name] if found.is_module and not found.is_package and name in found.members else found
+    if found.is_module and not found.is_package and name in found.members:
+        found = found[name]
+    return found.final_target if found.is_alias else found
 
 
-def _index(library: Any, homes: dict[str, Any], packages: dict[str, Any]) -> str:
+def _index(homes: dict[str, Any], packages: dict[str, Any]) -> str:
     lines = [
         "# Python reference", _HEAD,
         "Every public name, as its docstring has it. [Concepts](../concepts.md) explains the words, "
@@ -71,14 +73,14 @@ def _index(library: Any, homes: dict[str, Any], packages: dict[str, Any]) -> str
 
 def _place(found: Any) -> str:
     """Where on which page a name of the top is described."""
-    package = found.target_path.split(".")[1]
+    package = found.path.split(".")[1]
     return f"{package}.md#{found.name.lower()}"
 
 
 def _page(package: Any) -> str:
     parts = [f"# m2a.{package.name}", _HEAD, *_docstring(package)]
     members = {name: _find(package, name) for name in _public(package)}
-    if missing := [name for name, found in members.items() if not _has_docs(found)]:
+    if missing := [name for name, found in members.items() if not found.docstring]:
         raise SystemExit(f"m2a.{package.name}: without a docstring: {', '.join(missing)}")
     names = sorted(members, key=lambda name: (not members[name].is_class, name.lower()))
     rows = [(f"[`{name}`](#{name.lower()})", _first(members[name])) for name in names]
@@ -89,7 +91,6 @@ def _page(package: Any) -> str:
 
 
 def _entry(found: Any, path: str, *, level: int) -> Iterator[str]:
-    found = found.final_target if found.is_alias else found
     yield f"{'#' * level} {path.rsplit('.', 1)[1]}"
     if found.is_attribute:
         yield _code(f"{path}: {found.annotation}" if found.annotation else path)
@@ -116,11 +117,6 @@ def _is_error(found: Any) -> bool:
     return str(found.path).startswith("m2a.errors.") and not any(name == "__init__" for name in found.members)
 
 
-def _has_docs(found: Any) -> bool:
-    target = found.final_target if found.is_alias else found
-    return bool(target.docstring)
-
-
 def _typed(name: str, member: Any) -> str:
     return f"{name}: {_quoted(member.annotation)}" if member.annotation else name
 
@@ -136,12 +132,11 @@ def _call(found: Any, path: str) -> Iterator[str]:
 
 
 def _choices(found: Any, name: str) -> str | None:
-    """The values of a `Literal` of this name in the module of `found`, or of `None` of any other name."""
-    module = found.module
-    if name not in module.members:
+    """The values of a `Literal` of this name in the module of `found`; None of any other name."""
+    if name not in found.module.members:
         return None
     try:
-        target = module[name].final_target if module[name].is_alias else module[name]
+        target = _find(found.module, name)
     except griffe.AliasResolutionError:  # of another library
         return None
     text = str(target.value) if target.is_attribute else ""
@@ -207,8 +202,7 @@ def _item(item: Any, kind: Any) -> str:
 
 def _first(found: Any) -> str:
     """The first sentence of a docstring."""
-    target = found.final_target if found.is_alias else found
-    text = _line(target.docstring.value.split("\n\n")[0])
+    text = _line(found.docstring.value.split("\n\n")[0])
     return re.split(r"(?<!\.)\. ", text, maxsplit=1)[0].rstrip(".:")
 
 

@@ -14,7 +14,7 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_finish() -> None:
-    """The garbage collector looks no more through all that was imported, a fifth of the time of small tests."""
+    """The garbage collector looks no more through all that was imported, else small tests take a fifth longer."""
     gc.collect()
     gc.freeze()
 

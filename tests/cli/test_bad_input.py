@@ -323,9 +323,10 @@ def test_values_that_no_option_takes(m2a: Command) -> None:
     outcome = m2a("explain", "a.mp4", "--model", "runs/none", "runs/m2a")
     assert outcome.code == 2
     assert "If runs/m2a is another value of --model, give the option again: --model runs/m2a." in outcome.message
-    outcome = m2a("list", "mechanisms", "tsm")
-    assert (outcome.code, "another value" in outcome.message) == (2, False)
-    assert "tsm" in outcome.message
+    for words in (("tsm",), ("--json", "tsm")):
+        outcome = m2a("list", "mechanisms", *words)
+        assert (outcome.code, "another value" in outcome.message) == (2, False)
+        assert "tsm" in outcome.message
 
 
 def test_places_that_cannot_be_written(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:

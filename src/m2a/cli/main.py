@@ -97,10 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _repeat_the_option(error: UnusedCliTokensError, tokens: Sequence[str]) -> str:
-    """What to do about a value that may be meant for the option before it; nothing where there is none."""
+    """What to do about a value that may be meant for the option before it, `--option value left`; nothing where there
+    is none, or it took no value."""
     left = (error.unused_tokens or [""])[0]
-    before = tokens[: tokens.index(left)] if left in tokens else ()
-    option = next((token for token in reversed(before) if token.startswith("--")), "")
+    *earlier, last = ["", *(tokens[: tokens.index(left)] if left in tokens else ())]
+    takes_values = not last.startswith("--")
+    option = next((token for token in reversed(earlier) if takes_values and token.startswith("--")), "")
     return f"If {left} is another value of {option}, give the option again: {option} {left}." if option else ""
 
 

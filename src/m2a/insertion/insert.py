@@ -92,7 +92,7 @@ def insert(
             )
             for site in found.sites
         ]
-    frames = FrameCount(int(num_frames))  # of numpy, too: config.json has to hold it
+    frames = FrameCount(num_frames)
     inserted = Inserted(
         spec=spec,
         position=position,

@@ -125,11 +125,11 @@ class VideoClassifier(
         self._channels_last = output.channels_last
         sites = site_frames(backbone)
         self._frames = sites[0] if sites else FrameCount(8)  # who changes the sites' changes the model's
-        num_frames = self._frames.value if num_frames is None else int(num_frames)
+        num_frames = self._frames.value if num_frames is None else num_frames
         self._preprocessing: Preprocessing = preprocessing or default_preprocessing(backbone, num_frames=num_frames)
         self.num_frames = num_frames
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(output.num_features, int(num_classes))  # of numpy, too: config.json has to hold it
+        self.head = nn.Linear(output.num_features, num_classes)
         nn.init.normal_(self.head.weight, std=0.001)  # as TSN and its family start
         nn.init.zeros_(self.head.bias)
         self.consensus = create_consensus(consensus, output.num_features)
