@@ -54,6 +54,8 @@ def test_a_gain_is_taken_seed_by_seed_over_the_seeds_that_both_have() -> None:
         ((1.0, 12.0, -13.0), "open", "open"),
         ((1.0, 2.0, 3.0), "open", "open"),  # 2 ± 2.5
         ((40.0,), "open", "open"),
+        ((5.0, 5.0, 5.0), "open", "open"),  # that they agree to the last clip is no certainty
+        (tuple(100 * (hits + 3) / 360 - 100 * hits / 360 for hits in (230, 245, 260)), "open", "open"),  # but for bits
     ],
 )
 def test_verdicts(levels: tuple[float, ...], plain: str, of_a_tie: str) -> None:

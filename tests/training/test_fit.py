@@ -337,6 +337,7 @@ def test_a_run_that_was_killed(clips: ClipSet, tmp_path: Path, schedule: str) ->
         ("mechanism_options", {"boundary": "zero"}),
         ("decay_all", True),
         ("sampling", "dense"),
+        ("seed", 7),
     ],
 )
 def test_going_on_with_another_model_is_refused(clips: ClipSet, run: Path, name: str, value: Any) -> None:

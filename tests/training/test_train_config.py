@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import yaml
 
@@ -155,6 +156,32 @@ def test_yaml_of_another_type(line: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(f"data: set\n{line}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         TrainConfig.load(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 2.5}, r"epochs must be a whole number; got 2\.5\."),
+        ({"seed": "one"}, r"seed must be a whole number; got 'one'\."),
+        ({"lr": "high"}, r"lr must be a number; got 'high'\."),
+        ({"milestones": 5}, r"milestones must be a list; got 5\."),
+        ({"mechanism_options": None}, r"mechanism_options must be a mapping; got None\."),
+        ({"data": None}, r"data must be a path; got None\."),
+    ],
+)
+def test_from_python_types_are_checked_too(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**{"data": DATA, **changes})
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(data=DATA).with_changes(**changes)
+
+
+def test_from_python_what_is_close_enough_becomes_it() -> None:
+    config = TrainConfig(
+        data="a", out="b", epochs=np.int64(3), lr=np.float32(0.5), milestones=[np.int32(2)], momentum=0
+    )  # type: ignore[arg-type]
+    assert (config.data, config.out, config.milestones) == (Path("a"), Path("b"), (2,))
+    assert [type(value) for value in (config.epochs, config.lr, config.momentum)] == [int, float, float]
 
 
 def test_yaml_that_is_close_enough(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def run(
     options: Annotated[TrainConfig, Parameter(name="*")],
     scale: ScaleName = "paper",
     seeds: tuple[int, ...] | None = None,
+    jobs: int = 1,
     results: Path = RESULTS,
     overwrite: bool = False,
     json: bool = False,
@@ -91,6 +92,9 @@ def run(
         paper (as it is), medium (minutes a row on one GPU), small (minutes a row on one core) or tiny (seconds).
     seeds:
         Several seeds, such as 0 1 2, in place of --seed.
+    jobs:
+        Runs at a time, each in a process of its own that prints to a file in logs, below --out. A GPU has time and
+        memory for several at the small and the medium scale.
     results:
         Folder of the results: <table>/<mechanism>-<scale>-<data>-<weights>-seed<k>.json.
     overwrite:
@@ -107,6 +111,7 @@ def run(
     done = run_recipes(
         names,
         seeds=(options.seed,) if seeds is None else seeds,
+        jobs=jobs,
         console=error_console() if json else CONSOLE,
         data=options.data,
         scale=scale,

@@ -182,6 +182,15 @@ def write_result(path: Path, result: Result) -> None:
         partial.unlink(missing_ok=True)
 
 
+_KINDS: Mapping[type, tuple[str, ...]] = {
+    str: ("recipe", "table", "mechanism", "backbone", "scale", "run", "hardware", "command"),
+    dict: ("weights", "changes", "config", "versions", "per_class"),
+    list: ("skipped",),
+    int: ("num_train", "num_clips"),
+}
+"""What a result's values are, beside its numbers; a file that was edited may hold others."""
+
+
 def read_result(path: Path) -> Result:
     """Raises DataError naming the file when it is not a result that this version wrote."""
     remedy = "Delete it and run the row again, or restore it."
@@ -197,6 +206,13 @@ def read_result(path: Path) -> Result:
         numbers = {name: raw.get(name) for name in ("top1", "top5", "macs", "parameters", "seed")}
         if wrong := [f"{name} is {value!r}" for name, value in numbers.items() if not isinstance(value, int | float)]:
             raise ValueError(f"{', '.join(wrong)}, not a number")
+        if outside := [name for name in ("top1", "top5") if not 0 <= raw[name] <= 100]:
+            raise ValueError(f"{' and '.join(outside)} must be percentages")
+        for kind, names in _KINDS.items():
+            if wrong := [f"{name} is {raw.get(name)!r}" for name in names if not isinstance(raw.get(name), kind)]:
+                raise ValueError(", ".join(wrong))
+        if not isinstance(raw["data"].get("clips"), dict) or not isinstance(raw["config"].get("size"), int):
+            raise ValueError("its data has no counts of clips, or its config no size")
         if lacking := [name for name in PROBES if not _has_top1(raw.get("probes"), name)]:
             raise ValueError(f"probes hold no top-1 of {', '.join(lacking)}")
         result = Result(**{**raw, "data": DataInfo(**raw["data"]), "weights": StartWeights(**raw["weights"])})
@@ -204,7 +220,7 @@ def read_result(path: Path) -> Result:
         find_scale(result.scale)
         if (result.table, result.mechanism) != (row.table, row.mechanism):
             raise ValueError(f"recipe {result.recipe} is not {result.mechanism} of Table {result.table}")
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not the result of a run: {error}. {remedy}") from error
     return result
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -166,6 +167,8 @@ class TrainConfig:
     """Go on from the last checkpoint in the run's folder."""
 
     def __post_init__(self) -> None:
+        for name, value in declared({each.name: getattr(self, each.name) for each in fields(self)}).items():
+            setattr(self, name, value)
         for name in ("mechanism_options", "backbone_options"):
             given = getattr(self, name)
             setattr(self, name, {_keyword(key, name): _parsed(value, f"{name}.{key}") for key, value in given.items()})
@@ -252,7 +255,10 @@ def declared(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_declared(name: str, value: Any, kind: Any) -> Any:
-    """What YAML has as text or a list, in the type of the field. Raises ConfigError for what is of another type."""
+    """What YAML has as text or a list, and numpy as a number, in the type of the field. Raises ConfigError for what is
+    of another type."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        value = int(value) if isinstance(value, Integral) else float(value)
     if isinstance(kind, UnionType):  # X | None
         return None if value is None else _as_declared(name, value, get_args(kind)[0])
     origin = get_origin(kind) or kind

@@ -190,7 +190,7 @@ def resume_command(folder: Path) -> str:
 def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:
     fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
     fixed += ["sampling", "stride", "inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule"]
-    fixed += ["batch_size", "accumulate", "decay_all"]
+    fixed += ["batch_size", "accumulate", "decay_all", "seed"]
     if before.schedule == "one-cycle":
         # its steps are laid out over the whole run
         fixed += ["epochs", "warmup", "train_clips_per_class"]

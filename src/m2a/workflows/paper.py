@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -17,14 +19,26 @@ from m2a.errors import ConfigError, M2AError
 from m2a.measurement import commit, hardware, versions
 from m2a.recipes.paper import changes_of, paper_recipe
 from m2a.recipes.published import published_command, published_options, published_skips
-from m2a.recipes.results import PROBES, RESULTS, Result, check_free, group_key, result_path, run_name, write_result
-from m2a.recipes.rows import find_row, find_rows
-from m2a.recipes.shared import find_shared
+from m2a.recipes.results import (
+    PROBES,
+    RESULTS,
+    DataInfo,
+    Result,
+    check_free,
+    group_key,
+    result_path,
+    run_name,
+    write_result,
+)
+from m2a.recipes.rows import PaperRow, find_row, find_rows
+from m2a.recipes.shared import SharedResult, find_shared
 from m2a.recipes.weights import start_weights
 from m2a.training.callbacks import rows_before
 from m2a.training.checkpoints import read_checkpoint
 from m2a.training.config import TrainConfig
+from m2a.training.fitting import default_workers
 from m2a.workflows.paper_data import data_name, with_data
+from m2a.workflows.paper_jobs import Answer, Job, run_side_by_side
 from m2a.workflows.run import RunResult, train
 
 RUNS = Path("runs/paper")
@@ -39,34 +53,159 @@ class PaperRuns:
     failures: dict[str, M2AError] = field(default_factory=dict)
     """By recipe and seed."""
 
+    @property
+    def files(self) -> set[Path]:
+        """Of the results."""
+        return {path for path, _ in self.results.values()}
+
+    def in_the_order_of(self, names: Collection[str]) -> PaperRuns:
+        """The same, whichever run ended first."""
+        return PaperRuns(
+            results={name: self.results[name] for name in names if name in self.results},
+            failures={name: self.failures[name] for name in names if name in self.failures},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a run is to be, known before anything is drawn or trained."""
+
+    row: PaperRow
+    config: TrainConfig
+    settings: dict[str, Any]
+    """As for `run_name`."""
+    results: Path
+    path: Path
+    """Of its result."""
+    overwrite: bool
+
+    def find_shared(self, info: DataInfo, *, made: Collection[Path]) -> tuple[Path, SharedResult] | None:
+        """The result that stands for it, of a row of another table that is the same model, with its file; None where
+        there is none. Where results are to be overwritten it is looked for among the files `made` alone. Raises
+        DataError when such a file cannot be used."""
+        group = group_key(
+            self.row.table,
+            scale=self.settings["scale"],
+            changes=self.settings["changes"],
+            weights=self.settings["weights"],
+            data=info,
+            config=published_options(self.config.to_dict()) | {"data": info.name},
+        )
+        among = (() if self.path.exists() else made) if self.overwrite else None
+        return find_shared(self.results, self.row, group, among=among, **self.settings)
+
 
 def run_recipes(
-    names: Sequence[str], *, seeds: Sequence[int] = (0,), console: Console | None = None, **options: Any
+    names: Sequence[str],
+    *,
+    seeds: Sequence[int] = (0,),
+    jobs: int = 1,
+    console: Console | None = None,
+    **options: Any,
 ) -> PaperRuns:
     """Runs rows and whole tables, with each seed in turn, and rows that are the same model once. Where a run fails with
-    an `M2AError` the next goes on. `options` go to `run_recipe`.
+    an `M2AError` the next goes on.
 
-    Raises ConfigError for names that the paper does not have, and for no name at all.
+    Args:
+        names: rows and tables.
+        seeds: of each row.
+        jobs: how many runs at a time. More than one have processes of their own, and leave what they print in
+            `out`/logs; a script that asks for them does so below `if __name__ == "__main__":`.
+        console: says what is done.
+        options: go to `run_recipe`.
+
+    Raises ConfigError for names that the paper does not have, for no name at all, and for less than one job.
     """
     console = console or Console(stderr=True)
+    if jobs < 1:
+        raise ConfigError(f"jobs, how many runs at a time, must be at least 1; got {jobs}.")
     rows = find_rows(list(names))
     if not rows:
         raise ConfigError("Which rows? Name at least one, such as I/m2a, or a table; m2a paper list shows them all.")
+    wanted = {f"{row.name}, seed {seed}": (row, seed) for seed, row in product(seeds, rows)}
+    if jobs > 1 and len(wanted) > 1:
+        return _run_side_by_side(wanted, jobs, console, options)
     done = PaperRuns()
-    jobs = {f"{row.name}, seed {seed}": (row, seed) for seed, row in product(seeds, rows)}
-    for job, (row, seed) in jobs.items():
+    for job, (row, seed) in wanted.items():
         console.rule(job)
-        made = {path for path, _ in done.results.values()}
         try:
-            found = run_recipe(row.name, seed=seed, made=made, console=console, **options)
+            found = run_recipe(row.name, seed=seed, made=done.files, console=console, **options)
         except M2AError as error:
             done.failures[job] = error
-            if job != list(jobs)[-1]:
-                first = str(error).splitlines()[0]
-                console.print(Text(f"{job} failed, going on: {first}", "red"), soft_wrap=True)
+            if job != list(wanted)[-1]:
+                _say_failed(job, error, console)
         else:
             done.results[job] = found
     return done
+
+
+def _run_side_by_side(wanted: Mapping[str, Job], count: int, console: Console, options: dict[str, Any]) -> PaperRuns:
+    asked = {"scale": "paper", "out": RUNS, "results": RESULTS, "overwrite": False, "command": "", **options}
+    done, able = PaperRuns(), dict[str, Job]()
+    info: DataInfo | None = None
+
+    def plan(job: Job) -> _Plan:
+        return _plan(job[0].name, seed=job[1], **{key: asked[key] for key in asked if key not in ("out", "command")})
+
+    def known(job: Job) -> Answer | None:
+        if info is None:
+            return None
+        found = plan(job).find_shared(info, made=done.files)
+        if found:
+            _say_shared(job[0], found, console)
+        return found
+
+    for name, job in wanted.items():
+        try:
+            first = plan(job)
+        except M2AError as error:  # the run would only say so later
+            done.failures[name] = error
+            _say_failed(name, error, console)
+            continue
+        if not able:
+            if first.config.workers is None:
+                asked["workers"] = max(1, default_workers() // count)
+            with suppress(M2AError):  # which the runs will say
+                _, info = with_data(first.config, asked["scale"], Path(asked["out"]), console)  # drawn once, not by all
+        able[name] = job
+    events = run_side_by_side(
+        able,
+        count,
+        known=known,
+        next_run=lambda: partial(_run_one, options={**asked, "made": done.files}),
+        logs=Path(asked["out"]) / "logs",
+    )
+    try:
+        for event in events:
+            if event.answer is None:
+                told = f"{event.job} began; it prints to {event.log}"
+                console.print(Text(told), soft_wrap=True)
+            elif isinstance(event.answer, M2AError):
+                done.failures[event.job] = event.answer
+                _say_failed(event.job, event.answer, console)
+            else:
+                done.results[event.job] = path, result = event.answer
+                ended = f"{len(done.results) + len(done.failures)} of {len(wanted)}"
+                told = f"{event.job}: {result.top1:.1f}% after {event.seconds / 60:.1f} minutes, {ended}; {path}"
+                console.print(Text(told), soft_wrap=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("The same command goes on with the rows that have no result yet.") from None
+    finally:
+        events.close()  # whatever happened, no process is left
+    return done.in_the_order_of(wanted)
+
+
+def _run_one(row: PaperRow, seed: int, console: Console, *, options: dict[str, Any]) -> tuple[Path, Result]:
+    return run_recipe(row.name, seed=seed, console=console, **options)
+
+
+def _say_shared(row: PaperRow, found: tuple[Path, SharedResult], console: Console) -> None:
+    told = f"{row.name} is not trained again: {found[1].run_as} is the same model, and its result is {found[0]}"
+    console.print(Text(told), soft_wrap=True)
+
+
+def _say_failed(job: str, error: M2AError, console: Console) -> None:
+    console.print(Text(f"{job} failed, going on: {str(error).splitlines()[0]}", "red"), soft_wrap=True)
 
 
 def run_recipe(
@@ -104,20 +243,12 @@ def run_recipe(
     `m2a.workflows.train` raise.
     """
     console = console or Console(stderr=True)
-    row = find_row(name)
-    config = paper_recipe(name, data=data, scale=scale, seed=seed, **changes)
-    changed, weights = published_options(changes_of(config, name, scale)), start_weights(config.pretrained)
-    settings: dict[str, Any] = {"scale": scale, "weights": weights, "seed": seed, "changes": changed}
-    settings["data"] = data_name(config.data)
-    path = result_path(Path(results), row, **settings)
-    check_free(path, overwrite=overwrite)
-    config, info = with_data(config, scale, Path(out), console)
-    record = published_options(config.to_dict()) | {"data": info.name}
-    group = group_key(row.table, scale=scale, changes=changed, weights=weights, data=info, config=record)
-    among = (() if path.exists() else made) if overwrite else None
-    if shared := find_shared(Path(results), row, group, among=among, **settings):
-        told = f"{row.name} is not trained again: {shared[1].run_as} is the same model, and its result is {shared[0]}"
-        console.print(Text(told), soft_wrap=True)
+    plan = _plan(name, data=data, scale=scale, seed=seed, results=results, overwrite=overwrite, **changes)
+    row, path, settings = plan.row, plan.path, plan.settings
+    changed, weights = settings["changes"], settings["weights"]
+    config, info = with_data(plan.config, scale, Path(out), console)
+    if shared := plan.find_shared(info, made=made):
+        _say_shared(row, shared, console)
         return shared
     folder = _run_folder(Path(out) / row.table / run_name(row, **settings), resume=config.resume)
     config = config.with_changes(out=folder)
@@ -148,6 +279,24 @@ def run_recipe(
     write_result(path, result)
     console.print(Text(f"the result is in {path}"), soft_wrap=True)
     return path, result
+
+
+def _plan(
+    name: str, *, data: str | Path, scale: str, seed: int, results: str | Path, overwrite: bool, **changes: Any
+) -> _Plan:
+    """Raises what `run_recipe` raises before anything is drawn or trained."""
+    row = find_row(name)
+    config = paper_recipe(name, data=data, scale=scale, seed=seed, **changes)
+    settings: dict[str, Any] = {
+        "scale": scale,
+        "weights": start_weights(config.pretrained),
+        "seed": seed,
+        "changes": published_options(changes_of(config, name, scale)),
+        "data": data_name(config.data),
+    }
+    path = result_path(Path(results), row, **settings)
+    check_free(path, overwrite=overwrite)
+    return _Plan(row=row, config=config, settings=settings, results=Path(results), path=path, overwrite=overwrite)
 
 
 def _run_folder(wanted: Path, *, resume: bool) -> Path:

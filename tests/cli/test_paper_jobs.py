@@ -1,0 +1,161 @@
+"""`m2a paper run --jobs`: runs in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Outcome
+from rich.console import Console
+
+from m2a.errors import ConfigError, M2AError
+from m2a.recipes.rows import PaperRow, find_row
+from m2a.workflows.paper_jobs import Event, Job, run_side_by_side
+
+Command = Callable[..., Outcome]
+TINY = ("--data", "synthetic", "--scale", "tiny", "--device", "cpu", "--epochs", 2)
+
+
+def test_runs_side_by_side_leave_what_runs_in_turn_leave(m2a: Command, tmp_path: Path) -> None:
+    rows = ("I/m2a", "V/m2a", "I/m2a-motion")
+    left = {}
+    for jobs in (1, 2):
+        out, results = tmp_path / f"runs{jobs}", tmp_path / f"results{jobs}"
+        outcome = m2a("paper", "run", *rows, *TINY, "--jobs", jobs, "--out", out, "--results", results, "--json")
+        assert outcome.code == 0, outcome.err
+        left[jobs] = json.loads(outcome.out)
+        assert left[jobs]["failures"] == {}
+        assert sorted(path.name for path in results.glob("*/*")) == sorted(
+            f"{name}-tiny-synthetic-scratch-seed0-changed-63b46a19.json" for name in ("m2a", "m2a-motion")
+        )
+        if jobs == 2:
+            assert "V/m2a is not trained again" in outcome.err
+    logs = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "runs2" / "logs").iterdir()}
+    assert sorted(logs) == ["I-m2a-motion-seed-0.log", "I-m2a-seed-0.log"]
+    assert all("epoch   1/2" in log and "the result is in" in log for log in logs.values())
+    assert [one["recipe"] for one in left[2]["results"]] == list(rows)  # and not by which was first
+    for one, other in zip(left[1]["results"], left[2]["results"], strict=True):
+        for apart in ("file", "command", "seconds"):
+            del one[apart], other[apart]
+        for result in (one, other):
+            result["config"].pop("out")
+        assert one == other
+
+
+def test_a_row_that_has_a_result_is_refused_before_any_process(m2a: Command, tmp_path: Path) -> None:
+    taken = tmp_path / "results" / "I" / "none-tiny-synthetic-scratch-seed0.json"
+    taken.parent.mkdir(parents=True)
+    taken.write_text("{}")
+    flags = ("--out", tmp_path / "runs", "--results", tmp_path / "results")
+    outcome = m2a("paper", "run", "I/none", "--seeds", 0, 0, *TINY[:-2], *flags, "--jobs", 2)
+    assert (outcome.code, taken.read_text()) == (1, "{}")
+    assert "There is a result already" in outcome.message
+    outcome = m2a("paper", "run", "I/none", "V/nothing", *TINY, *flags, "--jobs", 2)
+    assert outcome.code == 1
+    assert "V/nothing" in outcome.message
+    assert not (tmp_path / "runs").exists()
+
+
+def test_less_than_one_job_is_refused(m2a: Command) -> None:
+    outcome = m2a("paper", "run", "I", *TINY, "--jobs", 0)
+    assert outcome.code == 1
+    assert "must be at least 1; got 0" in outcome.message
+
+
+# What follows runs these in the place of a training. A process that is spawned finds them by their names.
+
+
+def fine(row: PaperRow, seed: int, console: Console) -> Any:
+    console.print(f"{row.name} on a process with {os.environ.get('M2A_TEST', 'nothing')}")
+    time.sleep(0.2)
+    return Path(row.name), f"{row.name} {seed}"
+
+
+def refuses(row: PaperRow, seed: int, console: Console) -> Any:
+    raise ConfigError(f"{row.name} cannot be.")
+
+
+def is_killed(row: PaperRow, seed: int, console: Console) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def breaks(row: PaperRow, seed: int, console: Console) -> Any:
+    raise RuntimeError("something nobody thought of")
+
+
+def goes_on(row: PaperRow, seed: int, console: Console) -> Any:
+    console.print(f"pid {os.getpid()}.")
+    time.sleep(600)
+
+
+def jobs_of(*names: str, seeds: tuple[int, ...] = (0,)) -> dict[str, Job]:
+    return {f"{name}, seed {seed}": (find_row(name), seed) for seed in seeds for name in names}
+
+
+def run(jobs: dict[str, Job], *what: Callable[..., Any], logs: Path, count: int = 2) -> list[Event]:
+    following = iter(what)
+    return list(run_side_by_side(jobs, count, known=lambda _: None, next_run=lambda: next(following), logs=logs))
+
+
+def test_a_process_that_dies_is_a_failure_and_the_others_go_on(tmp_path: Path) -> None:
+    names = ("I/none", "I/m2a", "V/tsm", "V/tea")
+    events = run(jobs_of(*names), is_killed, refuses, breaks, fine, logs=tmp_path)
+    ends = {event.job.partition(",")[0]: event.answer for event in events if event.answer}
+    assert list(ends["V/tea"]) == [Path("V/tea"), "V/tea 0"]  # type: ignore[arg-type]
+    assert isinstance(ends["I/m2a"], ConfigError)
+    assert str(ends["I/m2a"]) == "I/m2a cannot be."
+    log = tmp_path / "V-tsm-seed-0.log"
+    assert isinstance(ends["V/tsm"], M2AError)
+    assert str(ends["V/tsm"]) == f"its process ended with exit code 1; the end of {log} may say why."
+    assert "RuntimeError: something nobody thought of" in log.read_text()
+    assert "SIGKILL, as when the memory is full" in str(ends["I/none"])
+    assert (tmp_path / "I-m2a-seed-0.log").read_text().strip() == "error: I/m2a cannot be."
+    assert "V/tea on a process" in (tmp_path / "V-tea-seed-0.log").read_text()
+
+
+def test_as_many_at_a_time_as_asked_and_the_same_model_one_after_the_other(tmp_path: Path) -> None:
+    jobs = jobs_of("I/m2a", "V/m2a", "I/none")
+    events = run(jobs, *[fine] * 3, logs=tmp_path)
+    assert sorted(event.job for event in events if event.answer) == sorted(jobs)
+    at_work: set[str] = set()
+    for event in events:
+        at_work ^= {event.job}
+        assert len(at_work) <= 2
+        assert not {"I/m2a, seed 0", "V/m2a, seed 0"} <= at_work
+    assert [event.job for event in events][:2] == ["I/m2a, seed 0", "I/none, seed 0"]
+
+
+def test_what_is_known_takes_no_process(tmp_path: Path) -> None:
+    jobs = jobs_of("I/m2a", "I/none")
+    events = run_side_by_side(
+        jobs, 1, known=lambda job: (Path("a"), job[0].name), next_run=lambda: pytest.fail("started"), logs=tmp_path
+    )  # fmt: skip
+    assert [(event.job, event.answer) for event in events] == [
+        (name, (Path("a"), row.name)) for name, (row, _) in jobs.items()
+    ]
+
+
+def test_who_stops_leaves_no_process(tmp_path: Path) -> None:
+    events = run_side_by_side(
+        jobs_of("I/m2a", "I/none"), 2, known=lambda _: None, next_run=lambda: goes_on, logs=tmp_path
+    )
+    pids = [wait_for_pid(next(events).log) for _ in range(2)]
+    events.close()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def wait_for_pid(log: Path) -> int:
+    for _ in range(600):
+        text = log.read_text() if log.exists() else ""
+        if text.endswith(".\n"):
+            return int(text.split()[-1].rstrip("."))
+        time.sleep(0.1)
+    raise AssertionError(f"nothing in {log}")
