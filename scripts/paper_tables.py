@@ -20,7 +20,7 @@ from m2a.recipes.coverage import coverage_table
 from m2a.recipes.estimate import estimate
 from m2a.recipes.evidence import NOTHING, changed_results, orderings, picture_name, read_groups, table_results
 from m2a.recipes.groups import Group
-from m2a.recipes.paired import setting_of
+from m2a.recipes.paired import Gain, paired_gain, setting_of
 from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
 from m2a.recipes.tables import NONE, TextTable
@@ -60,6 +60,17 @@ CLAIMS: Mapping[str, tuple[Column, ...]] = {
 """The tables of claims, and their columns."""
 COVERED = (FULL, SOME, FEW, FROM_RANDOM, WORDS, FEW_WORDS, WORDS_FROM_RANDOM, GESTURES, EASY)
 """The columns of the table that says what was run."""
+ACROSS = (
+    ("V/tam", "I/m2a"),
+    ("V/tsm", "V/tam"),
+    ("V/tsm", "V/tea"),
+    ("I/m2a", "V/tdn"),
+    ("I/m2a-motion", "I/none"),
+    ("I/m2a-attention", "I/none"),
+    ("R18/m2a-plus", "I/m2a"),
+    ("R18/m2a-plus", "V/tsm"),
+)
+"""Rows that were run on all words on different machines, of which one was run again on the other's."""
 OVERVIEW: Mapping[str, Column] = {
     "edition 1: 30 drawn actions, each with its reverse": FULL,
     "edition 1, fewer and smaller clips": SOME,
@@ -121,6 +132,35 @@ def repeats(groups: Sequence[Group], folder: Path = REPEATS) -> str:
     return f"{shown}\n\n{note}\n"
 
 
+def one_machine(groups: Sequence[Group], folder: Path = REPEATS) -> str:
+    """Differences between rows that were run on two machines, and with the one that was run again beside the other."""
+    again: dict[str, list[Result]] = {}
+    for group in read_groups(folder):
+        if WORDS.holds(setting_of(group)):
+            for result in group.results:
+                if result.run_as == result.recipe:
+                    again.setdefault(result.recipe, []).append(result)
+    once = {name: _results_of(groups, name) for name in {name for pair in ACROSS for name in pair}}
+    cells = []
+    for ours, theirs in ACROSS:
+        apart = paired_gain(once[ours], once[theirs])
+        together = paired_gain(again.get(ours, once[ours]), again.get(theirs, once[theirs]))
+        if apart and together:
+            cells.append((f"{ours} less {theirs}", _verdict(apart), _verdict(together)))
+    head = ("difference", "in the tables", "on one machine")
+    return TextTable(title="", head=head, rows=tuple(cells), words=1).grid() + "\n"
+
+
+def _results_of(groups: Sequence[Group], row: str) -> list[Result]:
+    """Of a row on all words, as it was run for its own table."""
+    held = (group for group in groups if WORDS.holds(setting_of(group)))
+    return [result for group in held for result in group.of(row) if result.run_as == result.recipe]
+
+
+def _verdict(gain: Gain) -> str:
+    return f"{gain} {('open', '**above**', '**below**')[gain.side]}"
+
+
 def _twice(once: float, again: float) -> tuple[str, str, str]:
     return f"{once:.1f}", f"{again:.1f}", f"{again - once:+.1f}"
 
@@ -158,7 +198,7 @@ DOCS = ROOT / "docs"
 PAGES: Mapping[Path, Mapping[str, Block]] = {
     ROOT / "README.md": {"overview": overview},
     DOCS / "evidence.md": {"overview": overview, "claims": claims},
-    DOCS / "evidence" / "how-it-was-run.md": {"repeats": repeats, "coverage": coverage},
+    DOCS / "evidence" / "how-it-was-run.md": {"repeats": repeats, "one-machine": one_machine, "coverage": coverage},
     DOCS / "evidence" / "orderings.md": {"orderings": orderings},
     **{DOCS / "evidence" / f"table-{name.lower()}.md": {"results": _results(name)} for name in PAPER},
     DOCS / "evidence" / "m2a-plus.md": {"results": _results("R18", "MV2")},

@@ -257,7 +257,7 @@ def declared(values: Mapping[str, Any]) -> dict[str, Any]:
 def _as_declared(name: str, value: Any, kind: Any) -> Any:
     """What YAML has as text or a list, and numpy as a number, in the type of the field. Raises ConfigError for what is
     of another type."""
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if type(value) not in (bool, int, float) and isinstance(value, Real):
         value = int(value) if isinstance(value, Integral) else float(value)
     if isinstance(kind, UnionType):  # X | None
         return None if value is None else _as_declared(name, value, get_args(kind)[0])
