@@ -355,6 +355,11 @@ def test_a_run_whose_results_cannot_be_replaced(m2a: Command, trained: Path, tmp
     [
         (OSError(errno.ENOSPC, "No space left on device"), ["error: No space left on device. Name a place with room"]),
         (OSError(errno.EROFS, "Read-only", "a.html"), ["a.html: Read-only. Name a place where you may read and write"]),
+        (
+            OSError(errno.ENOENT, "No such file", "Z:/a"),
+            ["Z:/a: No such file. Name a place where you may read and write"],
+        ),
+        (OSError(errno.ENAMETOOLONG, "Too long", "a" * 300), ["aaa: Too long. Name a place where you may read"]),
     ],
 )
 def test_what_the_system_refuses(

@@ -48,6 +48,7 @@ app.command("m2a.cli.bench:app", name="bench", help="Measure speed, side by side
 app.command("m2a.cli.doctor:doctor", name="doctor", help="Check that this installation can do its work.")
 
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+_NO_PLACE |= {errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENODEV, errno.EIO, errno.ESTALE}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
