@@ -21,6 +21,7 @@ PLAIN = {
     "libvpx-vp9": "yuv420p",
     "libvpx": "yuv420p",
     "mpeg4": "yuv420p",
+    "mpeg2video": "yuv420p",
     "gif": "rgb8",
 }
 

@@ -275,6 +275,20 @@ def test_lists_that_name_too_much_or_too_little(tmp_path: Path) -> None:
     assert not report.has_errors
 
 
+def test_clips_that_are_listed_by_way_of_the_folder_above(tmp_path: Path) -> None:
+    for k in range(4):
+        good(tmp_path / "videos" / f"{k}.mp4", k)
+    good(tmp_path / "videos" / "forgotten.mp4", 4)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "train.txt").write_text("../videos/0.mp4 0\n../videos/1.mp4 1\n")
+    (tmp_path / "annotations" / "val.txt").write_text("../videos/2.mp4 0\n../videos/3.mp4 1\n")
+    for root in (tmp_path, tmp_path / "videos" / ".."):
+        report = check_clips(read_clips(root), workers=1, quick=True)
+        assert [finding.why for finding in report.by_kind()["in no split"]] == [
+            "videos/forgotten.mp4 is on disk, and in no split"
+        ]
+
+
 def test_a_list_and_uneven_classes(tmp_path: Path) -> None:
     rows = []
     for k in range(12):

@@ -134,9 +134,23 @@ def test_links_to_folders_are_followed_where_they_lead_to_something_new(tmp_path
     assert [path.relative_to(tmp_path).as_posix() for path in find_clips(tmp_path)] == ["a/1.mp4", "other/1.mp4"]
 
 
-def test_a_class_may_be_called_train(tmp_path: Path) -> None:
-    touch(*(tmp_path / label / f"{k}.mp4" for label in ("train", "boat") for k in range(2)))
-    assert read_clips(tmp_path).labels == ("boat", "train")
+@pytest.mark.parametrize("clip", ["{}.mp4", "{}/00001.jpg"], ids=["videos", "frames"])
+def test_a_class_may_be_called_train(tmp_path: Path, clip: str) -> None:
+    touch(*(tmp_path / label / clip.format(k) for label in ("train", "test") for k in range(2)))
+    touch(tmp_path / "train" / "9.mp4")
+    assert read_clips(tmp_path).labels == ("test", "train")
+
+
+@pytest.mark.parametrize("clip", ["{}.mp4", "{}/00001.jpg"], ids=["videos", "frames"])
+def test_stray_clips_do_not_make_classes_of_splits(tmp_path: Path, clip: str) -> None:
+    touch(*(tmp_path / split / label / clip.format(k) for split in ("train", "val") for label in "ab" for k in (0, 1)))
+    touch(*(tmp_path / split / f"stray{k}.mp4" for split in ("train", "val") for k in (0, 1)))
+    with pytest.raises(DataError, match=r"train holds 2 clips directly \(stray0\.mp4, stray1\.mp4\)\. Put them into"):
+        read_clips(tmp_path)
+    for k in (0, 1):
+        (tmp_path / "train" / f"stray{k}.mp4").unlink()
+    with pytest.raises(DataError, match=r"val holds 2 clips directly"):
+        read_clips(tmp_path)
 
 
 def write_split_csv(root: Path, *lines: str, header: str = "path,label,split,note") -> Path:

@@ -243,6 +243,23 @@ def test_missing_files(tmp_path: Path) -> None:
         assert gone not in [clip.path.name for clip in clips.split("train")]
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "lines"),
+    [
+        ("tsn", "test_videofolder.txt", ("gone1 5 0", "gone2 7 1")),
+        ("kinetics", "test.csv", ("label,youtube_id,time_start,time_end,split", "zumba,gone,5,15,test")),
+        ("csv_pair", "test.csv", ("path,label", "gone.mp4,3")),
+    ],
+)
+def test_a_test_list_of_which_no_clip_is_there(tmp_path: Path, name: str, file: str, lines: tuple[str, ...]) -> None:
+    write_text(_written(tmp_path, name) / file, *lines)
+    with pytest.raises(DataError, match=rf"{file} names \d of \d clips that are not on disk: gone"):
+        read_clips(tmp_path)
+    clips = read_clips(tmp_path, missing="skip")
+    assert set(clips.splits) == {"train", "validation"}
+    assert any(re.search(rf"{file} names .* they are left out", note) for note in clips.notes)
+
+
 def test_ambiguous_layouts_are_refused(tmp_path: Path) -> None:
     _written(tmp_path, "jester")
     write_text(tmp_path / "train_videofolder.txt", "103 5 2", "7 7 0", "29 11 2")
@@ -264,6 +281,26 @@ def test_labels_of_a_table_may_end_in_numbers(tmp_path: Path, header: list[str])
         assert (clips.format, clips.labels) == ("csv", ("gesture 0", "gesture 1"))
 
 
+def test_a_table_without_splits_does_not_override_split_folders(tmp_path: Path) -> None:
+    """Else validation clips would be trained on."""
+    names = [f"{split}/{label}/{k}.mp4" for split in ("train", "val") for label in "ab" for k in range(4)]
+    touch(*(tmp_path / name for name in names))
+    write_text(tmp_path / "about.csv", "path,label,seconds", *(f"{name},{name.split('/')[1]},2" for name in names))
+    what = (
+        r"may be read in 2 ways: csv \(about\.csv, which tells no splits\), class-folders \(train/, val/\)\. "
+        r"Choose with --format csv or --format class-folders"
+    )
+    with pytest.raises(DataError, match=what):
+        read_clips(tmp_path)
+    of_folders = read_clips(tmp_path, format="class-folders")
+    assert {clip.id.split("/")[0] for clip in of_folders.split("train")} == {"train"}
+    for asked in (read_clips(tmp_path, format="csv"), read_clips(tmp_path / "about.csv")):
+        assert sum(map(len, asked.splits.values())) == 16
+    rows = (f"{name},{name.split('/')[1]},{name.split('/')[0]}" for name in names)
+    write_text(tmp_path / "about.csv", "path,label,split", *rows)
+    assert read_clips(tmp_path).splits["validation"][0].id == "val/a/0.mp4"
+
+
 def test_a_class_of_a_table_that_nothing_is_trained_on(tmp_path: Path) -> None:
     touch(*(tmp_path / f"{k}.mp4" for k in range(4)))
     write_text(tmp_path / "clips.csv", "path,label,split", "0.mp4,a,train", "1.mp4,b,train", "2.mp4,c,val")
@@ -283,6 +320,27 @@ def test_names_go_by_their_numbers(tmp_path: Path, first: int) -> None:
         write_text(tmp_path / "labels.txt", *(f"{k} name {k}" for k in range(11)), wrong)
         with pytest.raises(DataError, match=rf"labels\.txt: each line begins with .* \(look at {odd}\)\. Correct"):
             read_clips(tmp_path)
+
+
+def test_names_from_1_beside_lists_without_a_0(tmp_path: Path) -> None:
+    """As those of some of UCF101's classes are, whether their lists count from 0 or from 1."""
+    touch(*(tmp_path / f"{k}.mp4" for k in range(6)))
+    write_text(tmp_path / "classInd.txt", *(f"{k} {name}" for k, name in enumerate("ABCD", start=1)))
+
+    def labels_of_clips(*numbers: int) -> list[str]:
+        write_text(tmp_path / "train.txt", *(f"{k}.mp4 {number}" for k, number in enumerate(numbers)))
+        write_text(tmp_path / "val.txt", f"5.mp4 {numbers[0]}")
+        return [clip.label for clip in read_clips(tmp_path).split("train")]
+
+    assert labels_of_clips(0, 2) == ["A", "C"]
+    assert labels_of_clips(1, 4, 2) == ["A", "D", "B"]
+    what = r"classInd\.txt: the names count from 1, and the lists hold neither 0 nor 4: .* 1 may be 'B' or 'A'\. Where"
+    with pytest.raises(DataError, match=what):
+        labels_of_clips(1, 3, 2)
+    write_text(tmp_path / "classInd.txt", "0 nothing", *(f"{k} {name}" for k, name in enumerate("ABCD", start=1)))
+    assert labels_of_clips(1, 3, 2) == ["A", "C", "B"]
+    write_text(tmp_path / "classInd.txt", *(f"{k} {name}" for k, name in enumerate("ABCD")))
+    assert labels_of_clips(1, 3, 2) == ["B", "D", "C"]
 
 
 def test_four_columns_with_two_readings(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 from clip_files import write_jpeg, write_video
-from layouts import ucf101, write_text
+from layouts import Written, csv, csv_pair, hmdb51, mmaction2_videos, ucf101, write_text
 
 from m2a.app.limits import Limits
 from m2a.data import check_clips, open_clip, read_clips
@@ -124,6 +124,18 @@ def test_another_csv_in_the_folder_is_left_alone(tmp_path: Path, line: str) -> N
     class_folders(tmp_path)
     write_text(tmp_path / "notes.csv", line)
     assert read_clips(tmp_path).format == "class-folders"
+
+
+@pytest.mark.parametrize("layout", [csv, csv_pair, hmdb51, mmaction2_videos], ids=lambda layout: layout.__name__)
+def test_what_macos_leaves_beside_lists_is_none(tmp_path: Path, layout: Callable[[Path], Written]) -> None:
+    """`._train.csv`, where a folder was copied to a disk of another kind: a header of bytes, or the same text again."""
+    layout(tmp_path)
+    before = read_clips(tmp_path)
+    lists = [path for path in tmp_path.rglob("*") if path.suffix in (".csv", ".txt")]
+    for content in (b"\0\5\x16\7\0\2\0\0Mac OS X        \0\2\0\xff\n", None):
+        for path in lists:
+            (path.parent / f"._{path.name}").write_bytes(path.read_bytes() if content is None else content)
+        assert read_clips(tmp_path) == before
 
 
 @pytest.mark.parametrize("side", [20_480, 65_280], ids=["a picture too large for Pillow", "one beyond memory"])

@@ -11,8 +11,9 @@ import torch
 from clip_files import brightness, cut, frames_of, write_frames, write_jpeg, write_video
 from PIL import Image
 
-from m2a.data import open_clip, read_clip
+from m2a.data import find_clips, open_clip, read_clip
 from m2a.data.frame_folder import FrameFolder
+from m2a.data.matroska import segment_end
 from m2a.errors import DataError, UnreadableClipError
 
 
@@ -45,10 +46,20 @@ def test_reading_twice_gives_the_same(grey_video: Path) -> None:
         ("b.webm", "libvpx"),
         ("a.avi", "mpeg4"),
         ("a.gif", "gif"),
+        ("a.3gp", "mpeg4"),
+        ("a.3g2", "libx264"),
+        ("a.ts", "libx264"),
+        ("a.MTS", "libx264"),
+        ("a.m2ts", "libx264"),
+        ("a.flv", "libx264"),
+        ("a.ogv", "libvpx"),
+        ("a.asf", "mpeg4"),
+        ("a.vob", "mpeg2video"),
     ],
 )
 def test_other_formats_are_exact_too(tmp_path: Path, name: str, codec: str) -> None:
     path = write_video(tmp_path / name, codec=codec, num_frames=11)
+    assert find_clips(tmp_path) == [path]
     with open_clip(path) as clip:
         assert clip.num_frames == 11
         assert clip.read([10, 2]).shape == (2, 3, 48, 64)
@@ -151,6 +162,31 @@ def test_a_damaged_clip_says_what_is_wrong(tmp_path: Path, kind: str) -> None:
     assert "\n" not in caught.value.reason
     again = pickle.loads(pickle.dumps(caught.value))
     assert (again.path, again.reason) == (path, caught.value.reason)
+
+
+@pytest.mark.parametrize("share", [0.91, 0.99])
+@pytest.mark.parametrize(("name", "codec"), [("a.webm", "libvpx-vp9"), ("a.mkv", "libx264")])
+def test_a_matroska_file_that_lacks_a_little(tmp_path: Path, name: str, codec: str, share: float) -> None:
+    """Its times alone do not tell: a tenth of a second may lack behind the last frame."""
+    path = write_video(tmp_path / name, codec=codec, noise=True)
+    size = path.stat().st_size
+    assert segment_end(path) == size
+    cut(path, share)
+    with pytest.raises(UnreadableClipError, match=rf"cut off: {int(share * size)} of {size} bytes are there, with \d+"):
+        open_clip(path)
+
+
+def test_a_matroska_file_that_does_not_say_where_it_ends(tmp_path: Path) -> None:
+    """A recording that is sent while it is made."""
+    path = write_video(tmp_path / "a.webm", codec="libvpx-vp9", options={"live": "1"})
+    assert segment_end(path) is None
+    assert open_clip(path).num_frames == 20
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1a", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x80\x00", b"RIFF" * 9])
+def test_what_is_no_matroska_file_has_no_such_end(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.webm").write_bytes(content)
+    assert segment_end(tmp_path / "a.webm") is None
 
 
 def test_damage_inside_a_video(tmp_path: Path) -> None:

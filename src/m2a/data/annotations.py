@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import ConfigError, DataError, NotFoundError
 from . import kinetics, numbered_lists, shards, something_something_v2, split_csv, ucf_hmdb
 from .class_folders import FORMAT as CLASS_FOLDERS
-from .class_folders import detect_class_folders, read_class_folders, validate_fraction
+from .class_folders import detect_class_folders, read_class_folders, split_folders, validate_fraction
 from .clipset import WHAT_A_CLIP_IS, first_few, is_hidden, names_in
 from .clipset import ClipFile as ClipFile
 from .clipset import ClipSet as ClipSet
@@ -194,6 +194,10 @@ def _detect(root: Path) -> Format:
     listed = [layout for layout in FORMATS if layout.name != CLASS_FOLDERS and (root.is_dir() or layout.takes_file)]
     found = {layout.name: what for layout in listed if (what := layout.detect(root))}
     numbered_lists.refuse_two_readings(found)
+    untold = [*found] == [split_csv.FORMAT] and root.is_dir() and not split_csv.tells_splits(root)
+    if untold and (folders := split_folders(root)):  # of which the table would have all trained on
+        found[split_csv.FORMAT] += ", which tells no splits"
+        found[CLASS_FOLDERS] = ", ".join(f"{folder.name}/" for folder in folders.values())
     if len(found) > 1:
         candidates = ", ".join(f"{name} ({what})" for name, what in found.items())
         choices = " or ".join(f"--format {name}" for name in found)

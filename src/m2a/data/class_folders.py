@@ -78,11 +78,19 @@ def split_folders(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in _folders(root):
         name = SPLIT_NAMES.get(folder.name.lower())
-        if name and _folders(folder) and not any(is_clip(child) for child in _children(folder)):
+        if name and _holds_class_folders(folder):
             if name in found:
                 raise DataError(f"{found[name]} and {folder} are both the {name} split; merge them")
             found[name] = folder
     return found if "train" in found else {}
+
+
+def _holds_class_folders(folder: Path) -> bool:
+    """Whether a folder in it holds clips, stray ones beside them or not; or it holds folders, and no clip yet."""
+    folders = _folders(folder)
+    if any(is_clip(path) for child in folders if not is_clip(child) for path in _children(child)):
+        return True
+    return bool(folders) and not any(map(is_clip, _children(folder)))
 
 
 def _read_split_folders(root: Path, notes: list[str]) -> dict[str, list[ClipFile]]:

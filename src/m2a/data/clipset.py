@@ -10,7 +10,10 @@ from pathlib import Path
 
 from ..errors import DataError, NotFoundError
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif")
+VIDEO_SUFFIXES = (
+    ".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif",
+    ".3gp", ".3g2", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".asf", ".vob",
+)  # fmt: skip
 FRAME_SUFFIXES = (".jpg", ".jpeg")
 WHAT_A_CLIP_IS = f"a clip is a video file ({' '.join(VIDEO_SUFFIXES)}) or a folder of .jpg frames without a video"
 

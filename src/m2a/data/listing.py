@@ -170,7 +170,7 @@ def _companions(path: Path, suffixes: Sequence[str], accept: Callable[[Path], bo
     home = path.absolute().parent.parent if path.absolute().parent.name in LIST_FOLDERS else path.parent
     if split is None:
         return Lists(home, {"train": path})
-    beside = _by_rest(path.parent, (path.suffix.lower(),))[(*rest, path.suffix.lower())]
+    beside = _by_rest(path.parent, (path.suffix.lower(),)).get((*rest, path.suffix.lower()), {})
     files = _single({**beside, split: [path]})
     if "train" not in files:
         raise NotFoundError(f"{path} is a {split} list, and no training list of such a name is beside it; add train.*")
@@ -181,7 +181,7 @@ def _by_rest(folder: Path, suffixes: Sequence[str]) -> dict[tuple[str, ...], dic
     """Lists by split, by what their names have besides the split."""
     found: dict[tuple[str, ...], dict[str, list[Path]]] = {}
     names = [entry.name for entry in _entries(folder) if entry.name.lower().endswith(tuple(suffixes))]
-    for path in (folder / name for name in sorted(names, key=natural_key)):
+    for path in (folder / name for name in sorted(names, key=natural_key) if not is_hidden(name)):
         split, rest = split_of(path.stem)
         if split and path.is_file():
             found.setdefault((*rest, path.suffix.lower()), {}).setdefault(split, []).append(path)

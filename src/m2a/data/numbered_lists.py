@@ -57,9 +57,9 @@ def read(root: Path, options: ReadOptions, format_: str) -> ClipSet:
             f"{columns}, with numbers as labels"
         )
     reading = Reading(format=format_, root=lists.home, options=options, notes=[*lists.notes])
-    names = _names(lists, root, reading.notes)
     shape = _shape(lists.files["train"])
     assert shape is not None
+    names = _names(lists, root, reading.notes, _labels(lists, shape, format_))
     declared: dict[str, int] = {}
     seen: set[int] = set()
     bases = {split: _place_of(path, split, shape, reading) for split, path in lists.files.items()}
@@ -201,8 +201,19 @@ def _count(folder: Path) -> int:
     return sum(map(is_frame, names_in(folder)))
 
 
-def _names(lists: Lists, root: Path, notes: list[str]) -> dict[int, str]:
-    """Class names by number, from a file beside the lists; none where there is no such file."""
+def _labels(lists: Lists, shape: Shape, format_: str) -> set[int]:
+    """The class numbers in all lists, as far as their lines can be read."""
+    found: set[int] = set()
+    for split, path in lists.files.items():
+        lines = list(read_lines(path))
+        if not _lacks_labels(lines, shape, format_, split):
+            last = (_split(line, shape)[-1].strip() for _, line in lines)
+            found |= {int(label) for label in last if label.isdecimal()}
+    return found
+
+
+def _names(lists: Lists, root: Path, notes: list[str], labels: set[int]) -> dict[int, str]:
+    """Class names by number, from a file beside the lists, which hold `labels`; none where there is no such file."""
     folders = dict.fromkeys([lists.files["train"].parent, lists.home, root if root.is_dir() else root.parent])
     path = next((folder / name for folder in folders for name in _NAMES_FILES if (folder / name).is_file()), None)
     if path is None:
@@ -215,11 +226,12 @@ def _names(lists: Lists, root: Path, notes: list[str]) -> dict[int, str]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"{path}:{names.index(twice[0]) + 1}: the label {twice[0]!r} is there twice; each may be once")
-    return _by_number(path, numbered) if names is not lines else dict(enumerate(names))
+    return _by_number(path, numbered, labels) if names is not lines else dict(enumerate(names))
 
 
-def _by_number(path: Path, numbered: Sequence[tuple[int, str]]) -> dict[int, str]:
-    """Names by their numbers, in whatever order they come; numbers from 1 become those from 0."""
+def _by_number(path: Path, numbered: Sequence[tuple[int, str]], labels: set[int]) -> dict[int, str]:
+    """Names by their numbers, in whatever order they come. Numbers from 1 become those from 0, unless the lists count
+    from 1 too: they hold the last number, and no 0. Raises where they hold neither, which fits both."""
     numbers = sorted(number for number, _ in numbered)
     first = numbers[0] if numbers else 0
     if first not in (0, 1) or numbers != list(range(first, first + len(numbers))):
@@ -229,7 +241,17 @@ def _by_number(path: Path, numbered: Sequence[tuple[int, str]]) -> dict[int, str
             f"on, each once (look at {odd}). Correct them, or give names alone, one a line. Where the names themselves "
             "begin with numbers, put the class number in front of them."
         )
-    return {number - first: name for number, name in sorted(numbered)}
+    by_number = dict(sorted(numbered))
+    if first == 1 and labels and 0 not in labels:
+        if max(labels) >= len(numbers):
+            return by_number
+        one, two = by_number[1], by_number[2]
+        raise DataError(
+            f"{path}: the names count from 1, and the lists hold neither 0 nor {len(numbers)}: they may count from 0 "
+            f"or from 1, so that their 1 may be {two!r} or {one!r}. Where they count from 0, number the names from 0 "
+            "too; where they count from 1, name class 0 as well, in a line such as `0 nothing`."
+        )
+    return {number - first: name for number, name in by_number.items()}
 
 
 def _not_in_turn(numbers: Sequence[int]) -> list[int]:

@@ -10,7 +10,7 @@ from posixpath import normpath
 from typing import Any
 
 from ..errors import DataError, NotFoundError
-from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip
+from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip, is_hidden
 from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, most_hits, read_text
 from .reading import Reading, ReadOptions, refuse_untrained
 
@@ -34,6 +34,14 @@ def detect(root: Path) -> str | None:
         return None
     found = _find(root)
     return found.files["train"].name if found else None
+
+
+def tells_splits(root: Path) -> bool:
+    """Whether the tables there tell which split a clip is in: there is one a split, or a column."""
+    found = _find(root)
+    if found is None or len(found.files) > 1:
+        return found is not None
+    return "split" in _fields(next(iter(first_lines(found.files["train"])), ""))
 
 
 def read(root: Path, options: ReadOptions) -> ClipSet:
@@ -60,7 +68,7 @@ def _find(root: Path) -> Lists | None:
     paired = find_lists(root, (".csv",), is_table)
     if paired or root.is_file():
         return paired
-    tables = [path for path in sorted(root.glob("*.csv")) if is_table(path)]
+    tables = [path for path in sorted(root.glob("*.csv")) if not is_hidden(path.name) and is_table(path)]
     if len(tables) > 1:
         names = [path.name for path in tables]
         raise DataError(f"{root} holds {len(tables)} tables of clips: {first_few(names)}. Give one of them as --data.")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, NotFoundError
-from .clipset import ClipFile, ClipSet, first_few, natural_key
+from .clipset import ClipFile, ClipSet, first_few, is_hidden, natural_key
 from .groups import ucf_group
 from .listing import list_folders, read_lines, subfolders
 from .reading import Reading, ReadOptions
@@ -140,7 +140,8 @@ def _holding(home: Path, name: str, reading: Reading) -> Path:
 def _hmdb_lists(root: Path) -> dict[tuple[str, int], Path]:
     """Lists by class and split, in `root` or a folder for lists."""
     for folder in list_folders(root):
-        names = sorted((path.name for path in folder.glob("*_test_split*.txt")), key=natural_key)
+        there = (path.name for path in folder.glob("*_test_split*.txt"))
+        names = sorted((name for name in there if not is_hidden(name)), key=natural_key)
         matches = [(match, folder / name) for name in names if (match := _HMDB_LIST.fullmatch(name))]
         if matches:
             return {(match["label"], int(match["split"])): path for match, path in matches}

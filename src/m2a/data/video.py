@@ -22,6 +22,7 @@ from torch.utils.data import get_worker_info
 
 from ..errors import UnreadableClipError
 from .clip_reader import ClipReader
+from .matroska import segment_end
 from .orientation import Orientation
 from .parts import Part, size_of
 from .picture_index import PictureIndex
@@ -203,10 +204,19 @@ class VideoReader(ClipReader):
         if container.format.name == "gif" and not self._ends_as_gif():
             raise UnreadableClipError(self.path, f"the file is cut off: only {seen} frames are in it, the last in part")
         seconds = (container.duration or 0) / 1_000_000
-        if "matroska" in container.format.name and end < min(0.9 * seconds, seconds - 0.3):
+        if "matroska" in container.format.name:
+            self._check_matroska_end(seen, end=end, seconds=seconds)
+        return times
+
+    def _check_matroska_end(self, seen: int, *, end: float, seconds: float) -> None:
+        """Raises where the pictures end well before the `seconds` of the header, or the file before the bytes in it."""
+        if end < min(0.9 * seconds, seconds - 0.3):
             reason = f"the file is cut off: it ends after {end:.2f} of {seconds:.2f} seconds, with {seen} frames"
             raise UnreadableClipError(self.path, reason)
-        return times
+        declared, size = segment_end(self._part or self.path), size_of(self._part or self.path)
+        if declared is not None and size < declared:
+            reason = f"the file is cut off: {size} of {declared} bytes are there, with {seen} frames"
+            raise UnreadableClipError(self.path, reason)
 
     def _ends_as_gif(self) -> bool:
         """By the byte that is the last but for padding."""

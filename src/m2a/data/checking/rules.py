@@ -121,12 +121,13 @@ def note_findings(clips: ClipSet) -> Iterator[Finding]:
 
 def unlisted(clips: ClipSet) -> Iterator[Finding]:
     """Clips below the set's root that are in no split."""
-    known = {clip.path.absolute() for members in clips.splits.values() for clip in members}
+    root = Path(os.path.abspath(clips.root))  # lists may say `../videos/a.mp4`
+    known = {Path(os.path.abspath(clip.path)) for members in clips.splits.values() for clip in members}
     tests = (layout.csv_path(clips.root, "test") for layout in (V1, JESTER))  # their clips have no label, and no split
     unlabelled = {line.partition(";")[0].strip() for test in tests if test.is_file() for _, line in read_lines(test)}
-    for path in _clips_below(clips.root.absolute(), known):
+    for path in _clips_below(root, known):
         if path.name not in unlabelled:
-            name = path.relative_to(clips.root.absolute()).as_posix()
+            name = path.relative_to(root).as_posix()
             why = f"{name} is on disk, and in no split"
             yield Finding(kind="in no split", severity="information", why=why, path=str(path))
 
