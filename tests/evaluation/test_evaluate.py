@@ -296,6 +296,13 @@ def test_many_videos_refuse_at_once(model: VideoClassifier, options: dict[str, i
         predict_all(build(None, 4), ["a.mp4"])
 
 
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("path", ["a.mp4", Path("a.mp4")])
+def test_a_single_path_is_no_list_of_videos(model: VideoClassifier, path: str | Path) -> None:
+    with pytest.raises(ConfigError, match=r"paths must be a list of videos; got 'a\.mp4' alone\. Give \[path\], or"):
+        predict_all(model, path)  # type: ignore[arg-type]
+
+
 def test_views_are_averaged(clips: ClipSet, model: VideoClassifier) -> None:
     model.preprocessing = replace(model.preprocessing, resize=40)
     members = clips.split("validation")[:3]

@@ -197,6 +197,12 @@ def test_what_cannot_be_explained(video: Path, tmp_path: Path) -> None:
         m2a.explain(model, video)
 
 
+@pytest.mark.usefixtures("as_users_run_it")
+def test_a_wrapped_model_is_not_explained(video: Path) -> None:
+    with pytest.raises(ConfigError, match=r"takes a VideoClassifier.*got a DataParallel\. Give .* model\.module"):
+        m2a.explain(nn.DataParallel(tiny()), video)  # type: ignore[arg-type]
+
+
 def test_an_overlay_shows_heat_and_nothing_else() -> None:
     frames = np.full((2, 5, 7, 3), 120, dtype=np.uint8)
     heat = np.zeros((2, 5, 7), dtype=np.float32)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import timm
 import torch
@@ -11,6 +14,7 @@ from torch import nn
 import m2a
 from m2a.errors import ConfigError, NotInsertedError
 from m2a.insertion.insert import lost_sites
+from m2a.insertion.sites import Position
 
 T = 3
 
@@ -63,3 +67,28 @@ def test_a_layer_that_fusing_put_there() -> None:
     net.fuse_model(is_qat=False)
     with pytest.raises(NotInsertedError, match=r"replaced by a \w+, without its mechanism"):
         net(clips().flatten(0, 1))
+
+
+@pytest.mark.parametrize(("position", "so"), [("before", "applied twice"), ("after", "applied behind the batch norm")])
+def test_a_convolution_fused_with_the_norm_behind_it(position: Position, so: str) -> None:
+    """It takes the mechanism and its hook along, into another place."""
+    net = torchvision.models.resnet18(num_classes=5).eval()
+    m2a.insert(net, "m2a", num_frames=T, position=position)
+    net = pickle.loads(pickle.dumps(copy.deepcopy(net)))
+    assert net(clips().flatten(0, 1)).shape == (T, 5)
+    assert lost_sites(net) == []
+    torch.ao.quantization.fuse_modules(net, [["layer1.0.conv1", "layer1.0.bn1"]], inplace=True)
+    with pytest.raises(NotInsertedError, match=rf"'layer1\.0\.conv1' was replaced by a Conv2d, and .* {so}"):
+        net(clips().flatten(0, 1))
+    if position == "after":
+        assert lost_sites(net) == ["layer1.0.conv1"]
+    m2a.remove(net)
+    assert net(clips().flatten(0, 1)).shape == (T, 5)
+
+
+def test_models_pickled_before_biases_were_noted() -> None:
+    net = m2a.create_model("resnet10t", num_classes=5, num_frames=T, size=32, position="after").eval()
+    for layer in net.modules():
+        for hook in layer._forward_hooks.values():
+            vars(hook.__self__).pop("had_bias", None)
+    assert pickle.loads(pickle.dumps(net))(clips()).shape == (1, 5)

@@ -61,7 +61,7 @@ def in_ddp() -> nn.Module:
 REFUSED: list[tuple[Callable[[], nn.Module], str]] = [
     (compiled, r"This OptimizedModule cannot be changed: it is compiled, .*model\._orig_mod\), then compile\."),
     (compiled_in_place, r"This ResNet cannot be changed: its 'layer2' is compiled, and the compiled program would not"),
-    (traced, r"TopLevelTracedModule, whose program cannot be changed any more\. Change the Python model first"),
+    (traced, r"TopLevelTracedModule, whose program cannot be changed any more\. Change .* first, then trace it, or"),
     (in_data_parallel, r"wrapped in DataParallel, which cuts a batch of frames in the middle of a clip\. .* wrap that"),
     (in_ddp, r"wrapped in DistributedDataParallel, which has made its list of parameters already\. Change the plain"),
     (sharded, r"wrapped in FSDP \(fully_shard\), which has made its list of parameters already\."),

@@ -120,3 +120,14 @@ def test_orders_of_other_classes_are_refused(model: Callable[[], m2a.VideoClassi
         reorder_classes(model(), NAMES[:3], NAMES[:3])
     with pytest.raises(CheckpointError, match=r'no "head\.weight"'):
         reorder_classes({}, NAMES, NAMES)
+
+
+def test_a_model_is_not_reordered_twice(model: Callable[[], m2a.VideoClassifier]) -> None:
+    changed = reorder_classes(model(), NAMES, NAMES[::-1])
+    before = changed.head.weight.clone()
+    with pytest.raises(DataError, match=r"from_labels begins with 'Turning', .* and the labels of the model with 'Clo"):
+        reorder_classes(changed, NAMES, NAMES[::-1])
+    assert torch.equal(changed.head.weight, before)
+    assert changed.labels == NAMES[::-1]
+    changed.labels = None
+    assert torch.equal(reorder_classes(changed, NAMES[::-1], NAMES).head.weight, before.flip(0))

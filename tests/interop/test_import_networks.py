@@ -195,6 +195,7 @@ def test_the_i3d_is_said_to_have_seen_other_clips(tmp_path: Path) -> None:
             {"num_frames": 8},
             r"TAM's weights in the file are for clips of 4 frames; got num_frames=8",
         ),
+        (m2a_resnet, "m2a", {"num_frames": 0}, r"num_frames=0 and size=224 must both be at least 1"),
         (tsm_resnet, "tms", {}, r'source must be one of "m2a" \(gebob19/M2A\), "tsm" .*; got \'tms\''),
     ],
 )

@@ -6,12 +6,14 @@ import copy
 import json
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
 from torch.nn.utils import prune
 
+from m2a.errors import ConfigError
 from m2a.insertion import get_num_frames, insert
 from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models import create_model
@@ -107,6 +109,22 @@ def test_image_networks_are_counted_as_well_with_or_without_mechanisms() -> None
     insert(net, "m2a", num_frames=5, reduction=2)
     assert count_macs(net, num_frames=3, size=32) > plain
     assert get_num_frames(net) == 5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_compiled_models_and_other_precisions_have_the_same_count(dtype: torch.dtype) -> None:
+    net = timm.create_model("resnet10t", **SMALL)
+    insert(net, "m2a", num_frames=3, reduction=2)
+    expected = count_macs(net, num_frames=3, size=32)
+    assert count_macs(torch.compile(net.to(dtype)), num_frames=3, size=32) == expected
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("given", [{"size": 0}, {"size": "32"}, {"size": 32.0}, {"num_frames": 0}])
+def test_what_cannot_be_counted(given: dict[str, Any]) -> None:
+    (name,) = given
+    with pytest.raises(ConfigError, match=rf"{name} must be a whole number, at least 1; got {given[name]!r}"):
+        count_macs(torch.nn.Conv2d(3, 5, 1), **given)
 
 
 def test_parameters_are_counted_frozen_or_not_and_buffers_are_not() -> None:

@@ -225,6 +225,8 @@ def test_frames_of_other_channels_are_not_spread_over_three() -> None:
         (ConfigError, {"labels": ("a", "b", "c", "d", "a")}, r"labels has 'a' more than once"),
         (ConfigError, {"labels": "abcde"}, r"labels must be a list of names, .* got the text 'abcde'"),
         (ConfigError, {"labels": range(5)}, r"labels must be names; got 0, of type int"),
+        (ConfigError, {"labels": dict.fromkeys("badce", 0)}, r"got a dict\. Of a dict name -> id give sorted\(d, key"),
+        (ConfigError, {"labels": set("abcde")}, r"labels must be a list of names, in the order of .*; got a set\."),
         (ConfigError, {"num_classes": "5"}, r"num_classes must be a whole number; got '5'"),
         (ConfigError, {"num_frames": 3.0}, r"num_frames must be a whole number; got 3\.0"),
         (ConfigError, {"backbone_options": {"features_only": True}}, r"several outputs, of which the first is read"),

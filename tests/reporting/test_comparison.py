@@ -188,6 +188,13 @@ def test_what_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
         m2a.compare([runs[0], other])
 
 
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_single_path_is_no_list_of_runs(runs: list[Path], kind: type[str | Path]) -> None:
+    with pytest.raises(ConfigError, match=r"runs must be a list of folders; got '.*' alone\. Give \[baseline, run"):
+        m2a.compare(kind(runs[0]))  # type: ignore[arg-type]
+
+
 def test_runs_of_other_clips_are_refused(runs: list[Path], tmp_path: Path) -> None:
     ids = [f"x{number}" for number in range(9)]
     apart = write_guesses(tmp_path / "apart", AFTER, LABELS, ids=ids, mechanism="tsm")

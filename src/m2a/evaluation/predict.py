@@ -94,13 +94,15 @@ def predict_all(
         bf16: compute in bfloat16 (autocast), about twice as fast where the processor has instructions for it.
 
     Raises:
-        ConfigError: the model has no labels, a count is below 1, both threads and workers are given, or an exported
-            file is to compute in bfloat16.
+        ConfigError: the model has no labels, paths is a single path, a count is below 1, both threads and workers are
+            given, or an exported file is to compute in bfloat16.
         DivergedError: scores are nan or infinite; it is raised where that video's turn comes.
     """
     labels = labels_of(model)
     if top_k < 1 or threads < 1:
         raise ConfigError(f"top_k and threads must be at least 1; got {top_k} and {threads}.")
+    if isinstance(paths, str | Path):
+        raise ConfigError(f"paths must be a list of videos; got {str(paths)!r} alone. Give [path], or call predict.")
     refuse_bf16_of_file(model, bf16)
     if threads > 1 and workers:
         raise ConfigError(f"Each of the {threads} threads decodes its own videos; leave workers={workers} out.")

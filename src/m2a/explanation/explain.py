@@ -89,8 +89,8 @@ def explain(
     Raises:
         NotFoundError: nothing is at `video`.
         UnreadableClipError: it cannot be decoded.
-        ConfigError: the model has no labels or not that one, there is no such layer or it gives no maps, the score does
-            not depend on it, or the weights were made under `torch.inference_mode`.
+        ConfigError: it is no VideoClassifier, the model has no labels or not that one, there is no such layer or it
+            gives no maps, the score does not depend on it, or the weights were made under `torch.inference_mode`.
         DivergedError: scores are nan or infinite.
     """
     _check(model, label)
@@ -125,6 +125,11 @@ def explain(
 
 
 def _check(model: VideoClassifier, label: str | None) -> None:
+    if not isinstance(getattr(model, "_orig_mod", model), VideoClassifier):
+        raise ConfigError(
+            f"explain takes a VideoClassifier, as m2a.create_model makes it; got a {type(model).__name__}. Give the "
+            "model inside: of DataParallel and DistributedDataParallel, model.module."
+        )
     if model.labels is None:
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
     if label is not None:

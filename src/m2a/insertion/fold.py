@@ -56,6 +56,8 @@ class SiteHook:
     layout: Layout
     frames: FrameCount
     inserted: Inserted
+    had_bias: bool = True
+    """Whether the layer had one when it got its mechanism. Models that were pickled before it was noted have True."""
     opened: list[tuple[int, saved_tensors_hooks]] = field(default_factory=list, compare=False, repr=False)
     """Contexts of passes that go on, with the thread of each: replicas of a model share the hook."""
 
@@ -64,7 +66,8 @@ class SiteHook:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         self.leave()  # torch does not call it when a pass is interrupted from the keyboard
         features, mechanism, frames = args[0], self._mechanism(layer), self.frames.value
-        assert kwargs is not None  # but where torch moved the hook to a layer that has no mechanism
+        if kwargs is None:  # torch moved the hook, as it does to a fused copy of the layer, which has its own
+            raise self._replaced(layer, "and its mechanism would be applied twice")
         random = random_state(features) if can_be_repeated(mechanism, features) else None
         result = self._apply(layer, features)
         if random is not None and result.requires_grad and all(map(torch.equal, random, random_state(features))):
@@ -84,6 +87,8 @@ class SiteHook:
             entry[1].__exit__(None, None, None)
 
     def after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if self.is_fused(layer):
+            raise self._replaced(layer, "and its mechanism would be applied behind the batch norm too")
         if isinstance(output, Tensor):
             return self._apply(layer, output)
         changed = (self._apply(layer, output[0]), *output[1:])
@@ -92,6 +97,11 @@ class SiteHook:
     def __getstate__(self) -> dict[str, Any]:
         """Of a copy: a pass that goes on, or was interrupted, is the original's."""
         return self.__dict__ | {"opened": []}
+
+    def is_fused(self, layer: nn.Module) -> bool:
+        """Whether the layer, a convolution without a bias once, has the batch norm behind it in it now. A mechanism
+        between the two is then behind both. A convolution that had a bias looks the same when it is fused."""
+        return self.inserted.position == "after" and not self.had_bias and getattr(layer, "bias", None) is not None
 
     def register(self, layer: nn.Module, position: Position) -> None:
         if position == "before":
@@ -108,11 +118,14 @@ class SiteHook:
         """Raises NotInsertedError where torch put this hook on another layer, as `fuse_modules` does."""
         mechanism: nn.Module | None = getattr(layer, "mechanism", None)
         if mechanism is None:
-            raise NotInsertedError(
-                f"The layer at {self.name!r} was replaced by a {type(layer).__name__}, without its mechanism. Fuse and "
-                "quantise a network before m2a.insert."
-            )
+            raise self._replaced(layer, "without its mechanism")
         return mechanism
+
+    def _replaced(self, layer: nn.Module, so: str) -> NotInsertedError:
+        return NotInsertedError(
+            f"The layer at {self.name!r} was replaced by a {type(layer).__name__}, {so}. Fuse and quantise a network "
+            "before m2a.insert."
+        )
 
     def _again(self, mechanism: nn.Module, weights: Mapping[str, Tensor], frames: int, x: Tensor) -> Tensor:
         """What `_apply` gave when these were the mechanism, its weights and the number of frames of a clip."""

@@ -105,7 +105,8 @@ def insert(
     for site, mechanism in zip(found.sites, mechanisms, strict=True):
         _match(mechanism, site.layer, model)
         site.layer.add_module(MECHANISM, mechanism.train(site.layer.training))
-        hook = SiteHook(name=site.name, layout=site.layout, frames=frames, inserted=inserted)
+        has_bias = getattr(site.layer, "bias", None) is not None
+        hook = SiteHook(name=site.name, layout=site.layout, frames=frames, inserted=inserted, had_bias=has_bias)
         hook.register(site.layer, position)
     setattr(model, _SITES, inserted.sites)
     return InsertionReport(
@@ -181,11 +182,10 @@ def remove(model: nn.Module) -> nn.Module:
         raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; there is nothing to remove.")
     for module in model.modules():
         vars(module).pop(_SITES, None)
-    for layer in lost:
-        if hasattr(layer, MECHANISM):  # SyncBatchNorm takes the children of the layer that it replaces
+    for layer in (*lost, *carriers):  # SyncBatchNorm takes the children of the layer that it replaces
+        if hasattr(layer, MECHANISM):
             delattr(layer, MECHANISM)
     for layer in carriers:
-        delattr(layer, MECHANISM)
         for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
             for key in [key for key, hook in hooks.items() if _site_hook(hook)]:
                 del hooks[key]
@@ -239,8 +239,9 @@ def mechanisms_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def lost_sites(model: nn.Module) -> list[str]:
-    """Names of sites whose layer was replaced since `insert`, by fusing it, say, and so is without its mechanism.
-    Those of blocks that are gone as a whole, or are identities now, are not among them."""
+    """Names of sites whose layer was replaced since `insert`, by fusing it, say, and so is without its mechanism, or
+    has it in another place (`SiteHook.is_fused`). Those of blocks that are gone as a whole, or are identities now, are
+    not among them."""
     return [name for name, _ in _lost(model)]
 
 
@@ -251,7 +252,8 @@ def _lost(model: nn.Module) -> Iterator[tuple[str, nn.Module | None]]:
             while layer is None and _submodule(holder, around) is None:
                 around = around.rpartition(".")[0]
             pruned = layer is None and (not around or isinstance(holder.get_submodule(around), _HOLDERS))
-            if not pruned and (layer is None or not any(_site_hooks(layer))):
+            hooks = [] if layer is None else list(_site_hooks(layer))
+            if not pruned and (layer is None or not hooks or any(hook.is_fused(layer) for hook in hooks)):
                 yield f"{prefix}.{name}".lstrip("."), layer
 
 

@@ -27,7 +27,10 @@ def check_plain(model: nn.Module) -> None:
                 advice = "Change the plain model, put it into m2a.VideoClassifier, and wrap that"
             case torch.jit.ScriptModule():
                 reason = f"{where} is a {type(module).__name__}, whose program cannot be changed any more"
-                advice = "Change the Python model first, then script or trace it"
+                advice = (
+                    "Change the Python model first, then trace it, or torch.export it; torch.jit.script cannot follow "
+                    "mechanisms"
+                )
             case _ if _is_compiled(module):
                 reason = f"{where} is compiled, and the compiled program would not know of the change"
                 advice = "Change the plain model first (a compiled one's is model._orig_mod), then compile"

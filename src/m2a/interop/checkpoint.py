@@ -155,7 +155,9 @@ def _num_frames(placed: Placed, wanted: int | None, assumed: list[str]) -> int:
         assumed.append("clips have 8 frames: the weights do not tell (num_frames=, --num-frames)")
     if told is not None and wanted not in (None, told):
         raise ConfigError(f"TAM's weights in the file are for clips of {told} frames; got num_frames={wanted}.")
-    return told or wanted or 8
+    if told is not None:
+        return told
+    return 8 if wanted is None else wanted
 
 
 def _options(spec: MechanismSpec, placed: Placed, assumed: list[str]) -> dict[str, Any]:

@@ -85,7 +85,8 @@ def reorder_classes(model_or_state: Any, from_labels: Sequence[str], to_labels: 
         to_labels: the same names in the order wanted.
 
     Raises:
-        DataError: the two are not the same names, or a name is there twice.
+        DataError: the two are not the same names, a name is there twice, or the model has its labels in another order
+            than `from_labels`.
         CheckpointError: the head has another number of outputs.
     """
     rows = _permutation(from_labels, to_labels)
@@ -95,6 +96,12 @@ def reorder_classes(model_or_state: Any, from_labels: Sequence[str], to_labels: 
         check_count(len(rows), model_or_state["head.weight"].shape[0], "from_labels")
         return {key: value[rows] if key.startswith("head.") else value for key, value in model_or_state.items()}
     check_count(len(rows), model_or_state.num_classes, "from_labels")
+    if model_or_state.labels is not None and tuple(from_labels) != tuple(model_or_state.labels):
+        raise DataError(
+            f"from_labels begins with {_quoted(from_labels)}, and the labels of the model with "
+            f"{_quoted(model_or_state.labels)}: its outputs are in another order, that of an earlier call, say. Give "
+            "from_labels=model.labels; where those are wrong, set model.labels to the order of the outputs first."
+        )
     for parameter in model_or_state.head.parameters():
         parameter.data = parameter.data[rows]
     model_or_state.labels = tuple(to_labels)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from m2a.errors import ConfigError
 from m2a.insertion import set_num_frames
 from m2a.insertion.insert import get_num_frames
 from m2a.insertion.trace import empty_copy, image_channels
 from m2a.models import VideoClassifier, is_inflated
+from m2a.models.device import kind_of_input
 
 
 def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int:
@@ -20,9 +24,15 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int
 
     Args:
         model: a `VideoClassifier`, an image network that takes folded frames (T, 3, size, size), or one that
-            `m2a.inflate` made 3D, which takes (1, 3, T, size, size).
+            `m2a.inflate` made 3D, which takes (1, 3, T, size, size); also as `torch.compile` gives it.
+
+    Raises ConfigError for num_frames or size that is no whole number or less than 1, and for a num_frames that the
+    model's mechanisms do not take (`m2a.set_num_frames`).
     """
-    ghost = empty_copy(model).requires_grad_(False)
+    _check_count("num_frames", num_frames)
+    _check_count("size", size)
+    inside: nn.Module = getattr(model, "_orig_mod", model)  # under which torch.compile keeps a module
+    ghost = empty_copy(inside).requires_grad_(False)
     if isinstance(ghost, VideoClassifier):
         ghost.num_frames = num_frames
         shape: tuple[int, ...] = (1, num_frames, len(ghost.preprocessing.mean), size, size)
@@ -32,8 +42,13 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int
         channels = image_channels(ghost)
         shape = (1, channels, num_frames, size, size) if is_inflated(ghost) else (num_frames, channels, size, size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        ghost(torch.empty(shape, device="meta"))
+        ghost(torch.empty(shape, device="meta", dtype=kind_of_input(ghost)[1]))
     return counter.get_total_flops() // 2
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, Integral) or value < 1:
+        raise ConfigError(f"{name} must be a whole number, at least 1; got {value!r}.")
 
 
 def count_parameters(model: nn.Module) -> int:

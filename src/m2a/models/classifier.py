@@ -6,7 +6,7 @@ Shapes: B clips, T frames, N = B * T folded frames, K classes; S frames that are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
@@ -279,6 +279,11 @@ def _names(labels: Sequence[str]) -> tuple[str, ...]:
     """Labels as text. Raises ConfigError for what is none, which would be another class once the model is loaded."""
     if isinstance(labels, str):
         raise ConfigError(f"labels must be a list of names, one for each class; got the text {labels!r}.")
+    if isinstance(labels, Mapping | Set):
+        raise ConfigError(
+            f"labels must be a list of names, in the order of the outputs; got a {type(labels).__name__}. Of a dict "
+            "name -> id give sorted(d, key=d.get), of a dict id -> name [d[id] for id in sorted(d)]."
+        )
     if other := [label for label in labels if not isinstance(label, str)]:
         raise ConfigError(
             f"labels must be names; got {other[0]!r}, of type {type(other[0]).__name__}. Give them as text: "

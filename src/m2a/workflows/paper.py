@@ -168,11 +168,12 @@ def _run_side_by_side(wanted: Mapping[str, Job], count: int, console: Console, o
             with suppress(M2AError):  # which the runs will say
                 _, info = with_data(first.config, asked["scale"], Path(asked["out"]), console)  # drawn once, not by all
         able[name] = job
+    threads = max(1, torch.get_num_threads() // count)
     events = run_side_by_side(
         able,
         count,
         known=known,
-        next_run=lambda: partial(_run_one, options={**asked, "made": done.files}),
+        next_run=lambda: partial(_run_one, threads=threads, options={**asked, "made": done.files}),
         logs=Path(asked["out"]) / "logs",
     )
     try:
@@ -195,7 +196,11 @@ def _run_side_by_side(wanted: Mapping[str, Job], count: int, console: Console, o
     return done.in_the_order_of(wanted)
 
 
-def _run_one(row: PaperRow, seed: int, console: Console, *, options: dict[str, Any]) -> tuple[Path, Result]:
+def _run_one(
+    row: PaperRow, seed: int, console: Console, *, threads: int, options: dict[str, Any]
+) -> tuple[Path, Result]:
+    """In a process of its own."""
+    torch.set_num_threads(threads)
     return run_recipe(row.name, seed=seed, console=console, **options)
 
 

@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.text import Text
 
@@ -83,7 +82,7 @@ def run_side_by_side(
             while len(running) < count and (name := _next(pending, [jobs[other] for other in running])):
                 job, log = pending.pop(name), logs / f"{_file_name(name)}.log"
                 if (answer := known(job)) is None:
-                    running[name] = _start(next_run(), job, log, count)
+                    running[name] = _start(next_run(), job, log)
                 yield Event(job=name, answer=answer, log=log, seconds=0.0)
             ready = wait([child.answers for child in running.values()]) if running else []
             for name in [name for name, child in running.items() if child.answers in ready]:
@@ -111,10 +110,10 @@ def _file_name(job: str) -> str:
     return re.sub(r"[^\w.]+", "-", job)
 
 
-def _start(run: Run, job: Job, log: Path, count: int) -> _Child:
+def _start(run: Run, job: Job, log: Path) -> _Child:
     context = get_context("spawn")  # of a process with threads a fork is not safe, nor is CUDA after one
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(theirs, run, job, log, max(1, torch.get_num_threads() // count)))
+    process = context.Process(target=_work, args=(theirs, run, job, log))
     started = time.perf_counter()
     with _without_interrupts():
         process.start()
@@ -153,14 +152,13 @@ def _ended(code: int | None) -> str:
     return f"{killed}, as when the memory is full" if -code == getattr(signal, "SIGKILL", None) else killed
 
 
-def _work(answers: Connection, run: Run, job: Job, log: Path, threads: int) -> None:
+def _work(answers: Connection, run: Run, job: Job, log: Path) -> None:
     """The process: what it prints goes into the log, and what came of the run to whoever started it."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     with log.open("a", encoding="utf-8") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())
-    torch.set_num_threads(threads)
     console = Console(stderr=True, width=120)
     try:
         answer: Answer = run(*job, console)

@@ -70,11 +70,13 @@ def compare(runs: Sequence[str | Path], *, resamples: int = 10_000, seed: int = 
         seed: of the bootstrap; the same numbers each time.
 
     Raises:
-        ConfigError: fewer than two runs, or resamples below 100.
+        ConfigError: a single path or fewer than two runs, or resamples below 100.
         NotFoundError: a folder holds no run.
         DataError: a file is damaged, there are no predictions, the runs have other classes, no clip in common, or
             another label for the same clip.
     """
+    if isinstance(runs, str | Path):
+        raise ConfigError(f"runs must be a list of folders; got {str(runs)!r} alone. Give [baseline, run, ...].")
     if len(runs) < 2:
         raise ConfigError(f"A comparison takes two runs or more; got {len(runs)}. The first is the baseline.")
     if resamples < 100:
