@@ -89,16 +89,7 @@ def overview(groups: Sequence[Group]) -> str:
     """Top-1 of the most important models on every set of clips."""
     rows = []
     for clips, column in OVERVIEW.items():
-        measured = [
-            [
-                result
-                for group in groups
-                if column.changed(change).holds(setting_of(group))
-                for result in group.of(row)
-                if result.run_as == result.recipe
-            ]
-            for _, row, change in MODELS
-        ]
+        measured = [_results_of(groups, column.changed(change), row) for _, row, change in MODELS]
         sizes = {(result.num_train, result.config["size"]) for results in measured for result in results}
         named = "".join(f": {clips_used:,} clips, {pixels} pixels" for clips_used, pixels in sizes)
         cells = (_mean(results) if results else NONE for results in measured)
@@ -134,26 +125,23 @@ def repeats(groups: Sequence[Group], folder: Path = REPEATS) -> str:
 
 def one_machine(groups: Sequence[Group], folder: Path = REPEATS) -> str:
     """Differences between rows that were run on two machines, and with the one that was run again beside the other."""
-    again: dict[str, list[Result]] = {}
-    for group in read_groups(folder):
-        if WORDS.holds(setting_of(group)):
-            for result in group.results:
-                if result.run_as == result.recipe:
-                    again.setdefault(result.recipe, []).append(result)
-    once = {name: _results_of(groups, name) for name in {name for pair in ACROSS for name in pair}}
+    names = {name for pair in ACROSS for name in pair}
+    once = {name: _results_of(groups, WORDS, name) for name in names}
+    repeated = read_groups(folder)
+    again = {name: _results_of(repeated, WORDS, name) or once[name] for name in names}
     cells = []
     for ours, theirs in ACROSS:
         apart = paired_gain(once[ours], once[theirs])
-        together = paired_gain(again.get(ours, once[ours]), again.get(theirs, once[theirs]))
+        together = paired_gain(again[ours], again[theirs])
         if apart and together:
             cells.append((f"{ours} less {theirs}", _verdict(apart), _verdict(together)))
     head = ("difference", "in the tables", "on one machine")
     return TextTable(title="", head=head, rows=tuple(cells), words=1).grid() + "\n"
 
 
-def _results_of(groups: Sequence[Group], row: str) -> list[Result]:
-    """Of a row on all words, as it was run for its own table."""
-    held = (group for group in groups if WORDS.holds(setting_of(group)))
+def _results_of(groups: Sequence[Group], column: Column, row: str) -> list[Result]:
+    """Of a row on a set of clips, as it was run for its own table."""
+    held = (group for group in groups if column.holds(setting_of(group)))
     return [result for group in held for result in group.of(row) if result.run_as == result.recipe]
 
 

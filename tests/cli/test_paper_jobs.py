@@ -48,18 +48,23 @@ def test_runs_side_by_side_leave_what_runs_in_turn_leave(m2a: Command, tmp_path:
         assert one == other
 
 
-def test_a_row_that_has_a_result_is_refused_before_any_process(m2a: Command, tmp_path: Path) -> None:
-    taken = tmp_path / "results" / "I" / "none-tiny-synthetic-scratch-seed0.json"
-    taken.parent.mkdir(parents=True)
-    taken.write_text("{}")
-    flags = ("--out", tmp_path / "runs", "--results", tmp_path / "results")
-    outcome = m2a("paper", "run", "I/none", "--seeds", 0, 0, *TINY[:-2], *flags, "--jobs", 2)
-    assert (outcome.code, taken.read_text()) == (1, "{}")
-    assert "There is a result already" in outcome.message
-    outcome = m2a("paper", "run", "I/none", "V/nothing", *TINY, *flags, "--jobs", 2)
+def test_rows_that_have_a_result_or_a_damaged_one_for_their_model_take_no_process(m2a: Command, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    taken = [results / "I" / f"{name}-tiny-synthetic-scratch-seed0.json" for name in ("none", "m2a")]
+    for path in taken:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    flags = (*TINY[:-2], "--out", tmp_path / "runs", "--results", results, "--jobs", 2)
+    outcome = m2a("paper", "run", "I/none", "I/m2a", *flags)
     assert outcome.code == 1
-    assert "V/nothing" in outcome.message
+    assert "2 of 2 runs failed" in outcome.message
+    assert outcome.message.count("There is a result already") == 2
     assert not (tmp_path / "runs").exists()
+    outcome = m2a("paper", "run", "V/m2a", "R18/none", *flags)
+    assert outcome.code == 1
+    assert outcome.message.count("is not the result of a run") == 2
+    assert not (tmp_path / "runs" / "logs").exists()
+    assert [path.read_text() for path in taken] == ["{}", "{}"]
 
 
 def test_less_than_one_job_is_refused(m2a: Command) -> None:
@@ -113,7 +118,7 @@ def test_a_process_that_dies_is_a_failure_and_the_others_go_on(tmp_path: Path) -
     assert [event.job for event in events][:2] == ["I/m2a, seed 0", "V/tsm, seed 0"]
     ends = {event.job: event.answer for event in events if event.answer}
     assert sorted(ends) == sorted(jobs)
-    assert list(ends["I/m2a, seed 0"]) == [Path("I/m2a"), "I/m2a 0"]  # type: ignore[arg-type]
+    assert ends["I/m2a, seed 0"] == (Path("I/m2a"), "I/m2a 0")
     assert "I/m2a on a process" in (tmp_path / "I-m2a-seed-0.log").read_text()
     assert "SIGKILL, as when the memory is full" in str(ends["V/tsm, seed 0"])
     dead = {str(answer): name for name, answer in ends.items() if name not in ("I/m2a, seed 0", "V/tsm, seed 0")}
@@ -130,11 +135,10 @@ def test_a_process_that_dies_is_a_failure_and_the_others_go_on(tmp_path: Path) -
 def test_what_is_known_takes_no_process(tmp_path: Path) -> None:
     jobs = jobs_of("I/m2a", "I/none")
     events = run_side_by_side(
-        jobs, 1, known=lambda job: (Path("a"), job[0].name), next_run=lambda: pytest.fail("started"), logs=tmp_path
-    )  # fmt: skip
-    assert [(event.job, event.answer) for event in events] == [
-        (name, (Path("a"), row.name)) for name, (row, _) in jobs.items()
-    ]
+        jobs, 1, known=lambda name: ConfigError(name), next_run=lambda: pytest.fail("started"), logs=tmp_path / "logs"
+    )
+    assert [(event.job, str(event.answer)) for event in events] == [(name, name) for name in jobs]
+    assert not (tmp_path / "logs").exists()
 
 
 def test_who_stops_leaves_no_process(tmp_path: Path) -> None:

@@ -199,8 +199,9 @@ def test_what_cannot_be_explained(video: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("as_users_run_it")
 def test_a_wrapped_model_is_not_explained(video: Path) -> None:
+    wrapped: Any = nn.DataParallel(tiny())
     with pytest.raises(ConfigError, match=r"takes a VideoClassifier.*got a DataParallel\. Give .* model\.module"):
-        m2a.explain(nn.DataParallel(tiny()), video)  # type: ignore[arg-type]
+        m2a.explain(wrapped, video)
 
 
 def test_an_overlay_shows_heat_and_nothing_else() -> None:

@@ -63,7 +63,7 @@ def test_a_compiled_model_has_the_same_groups(part: str) -> None:
 
 def test_other_models_are_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r"takes a VideoClassifier, .* got a ResNet\. Give the model inside: of Distr"
+        ConfigError, match=r"takes a VideoClassifier, .* got a ResNet\. Give the model inside: of DataParallel or"
     ):
         parameter_groups(timm.create_model("resnet10t"), lr=1.0)
 

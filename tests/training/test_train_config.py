@@ -177,9 +177,9 @@ def test_from_python_types_are_checked_too(changes: dict[str, Any], message: str
 
 
 def test_from_python_what_is_close_enough_becomes_it() -> None:
-    config = TrainConfig(
-        data="a", out="b", epochs=np.int64(3), lr=np.float32(0.5), milestones=[np.int32(2)], momentum=0
-    )  # type: ignore[arg-type]
+    given: dict[str, Any] = {"data": "a", "out": "b", "milestones": [np.int32(2)], "momentum": 0}
+    given |= {"epochs": np.int64(3), "lr": np.float32(0.5)}
+    config = TrainConfig(**given)
     assert (config.data, config.out, config.milestones) == (Path("a"), Path("b"), (2,))
     assert [type(value) for value in (config.epochs, config.lr, config.momentum)] == [int, float, float]
 

@@ -23,6 +23,7 @@ from m2a.explanation.gradcam import grad_cam, on_frames
 from m2a.explanation.stages import choose_stage
 from m2a.models import VideoClassifier
 from m2a.models.device import kind_of_input
+from m2a.models.groups import classifier_in
 from m2a.models.modes import evaluating
 
 _TOP = 5
@@ -125,11 +126,7 @@ def explain(
 
 
 def _check(model: VideoClassifier, label: str | None) -> None:
-    if not isinstance(getattr(model, "_orig_mod", model), VideoClassifier):
-        raise ConfigError(
-            f"explain takes a VideoClassifier, as m2a.create_model makes it; got a {type(model).__name__}. Give the "
-            "model inside: of DataParallel and DistributedDataParallel, model.module."
-        )
+    classifier_in(model, "explain")
     if model.labels is None:
         raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")
     if label is not None:

@@ -14,6 +14,7 @@ from m2a.insertion.insert import get_num_frames
 from m2a.insertion.trace import empty_copy, image_channels
 from m2a.models import VideoClassifier, is_inflated
 from m2a.models.device import kind_of_input
+from m2a.models.groups import uncompiled
 
 
 def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int:
@@ -31,8 +32,7 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int
     """
     _check_count("num_frames", num_frames)
     _check_count("size", size)
-    inside: nn.Module = getattr(model, "_orig_mod", model)  # under which torch.compile keeps a module
-    ghost = empty_copy(inside).requires_grad_(False)
+    ghost = empty_copy(uncompiled(model)).requires_grad_(False)
     if isinstance(ghost, VideoClassifier):
         ghost.num_frames = num_frames
         shape: tuple[int, ...] = (1, num_frames, len(ghost.preprocessing.mean), size, size)

@@ -43,7 +43,7 @@ def parameter_groups(
 
     Raises ConfigError for another model, for an unknown part in `lr_scales`, and when nothing is left to train.
     """
-    model = _classifier(model)
+    model = classifier_in(model, "parameter_groups")
     lr_scales = dict(lr_scales or {})
     if unknown := sorted(set(lr_scales) - set(get_args(Part))):
         raise ConfigError(f"lr_scales has {', '.join(unknown)}; the parts are {', '.join(get_args(Part))}.")
@@ -67,13 +67,20 @@ def parameter_groups(
     ]
 
 
-def _classifier(model: nn.Module) -> VideoClassifier:
-    inside = getattr(model, _COMPILED, model)  # names of a compiled model's parameters begin with another word
+def classifier_in(model: nn.Module, taker: str) -> VideoClassifier:
+    """The classifier itself, of a compiled one. Raises ConfigError, in the name of the function that takes it, for
+    another module, such as one that wraps it for several devices."""
+    inside = uncompiled(model)
     if not isinstance(inside, VideoClassifier):
         raise ConfigError(
-            f"parameter_groups takes a VideoClassifier, as m2a.create_model makes it, or a compiled one; got a "
-            f"{type(model).__name__}. Give the model inside: of DistributedDataParallel, model.module."
+            f"{taker} takes a VideoClassifier, as m2a.create_model makes it, or a compiled one; got a "
+            f"{type(model).__name__}. Give the model inside: of DataParallel or DistributedDataParallel, model.module."
         )
+    return inside
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    inside: nn.Module = getattr(model, _COMPILED, model)
     return inside
 
 

@@ -208,7 +208,7 @@ class TrainConfig:
             raise ConfigError(f"There is no option {', '.join(unknown)}. The options are {', '.join(known)}.")
         if "data" not in values:
             raise ConfigError("The option data is missing: the folder of the data set.")
-        return cls(**declared(values))
+        return cls(**values)
 
     def with_changes(self, **changes: Any) -> TrainConfig:
         """A copy with some options changed."""

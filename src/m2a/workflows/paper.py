@@ -139,39 +139,39 @@ def run_recipes(
     return done
 
 
-def _run_side_by_side(wanted: Mapping[str, Job], count: int, console: Console, options: dict[str, Any]) -> PaperRuns:
+def _run_side_by_side(wanted: Mapping[str, Job], jobs: int, console: Console, options: dict[str, Any]) -> PaperRuns:
     asked = {"scale": "paper", "out": RUNS, "results": RESULTS, "overwrite": False, "command": "", **options}
-    done, able = PaperRuns(), dict[str, Job]()
-    info: DataInfo | None = None
-
-    def plan(job: Job) -> _Plan:
-        return _plan(job[0].name, seed=job[1], **{key: asked[key] for key in asked if key not in ("out", "command")})
-
-    def known(job: Job) -> Answer | None:
-        if info is None:
-            return None
-        found = plan(job).find_shared(info, made=done.files)
-        if found:
-            _say_shared(job[0], found, console)
-        return found
-
-    for name, job in wanted.items():
+    planned = {key: value for key, value in asked.items() if key not in ("out", "command")}
+    done, plans = PaperRuns(), dict[str, _Plan]()
+    for name, (row, seed) in wanted.items():
         try:
-            first = plan(job)
+            plans[name] = _plan(row.name, seed=seed, **planned)
         except M2AError as error:  # the run would only say so later
             done.failures[name] = error
             _say_failed(name, error, console)
-            continue
-        if not able:
-            if first.config.workers is None:
-                asked["workers"] = max(1, default_workers() // count)
-            with suppress(M2AError):  # which the runs will say
-                _, info = with_data(first.config, asked["scale"], Path(asked["out"]), console)  # drawn once, not by all
-        able[name] = job
-    threads = max(1, torch.get_num_threads() // count)
+    info: DataInfo | None = None
+    if plans:
+        config = next(iter(plans.values())).config
+        if config.workers is None:
+            asked["workers"] = max(1, default_workers() // jobs)
+        with suppress(M2AError):  # which the runs will say
+            _, info = with_data(config, asked["scale"], Path(asked["out"]), console)  # drawn once, not by all
+
+    def known(name: str) -> Answer | None:
+        if info is None:
+            return None
+        try:
+            found = plans[name].find_shared(info, made=done.files)
+        except M2AError as error:
+            return error
+        if found:
+            _say_shared(plans[name].row, found, console)
+        return found
+
+    threads = max(1, torch.get_num_threads() // jobs)
     events = run_side_by_side(
-        able,
-        count,
+        {name: wanted[name] for name in plans},
+        jobs,
         known=known,
         next_run=lambda: partial(_run_one, threads=threads, options={**asked, "made": done.files}),
         logs=Path(asked["out"]) / "logs",

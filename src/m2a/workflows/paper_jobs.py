@@ -57,7 +57,7 @@ def run_side_by_side(
     jobs: Mapping[str, Job],
     count: int,
     *,
-    known: Callable[[Job], Answer | None],
+    known: Callable[[str], Answer | None],
     next_run: Callable[[], Run],
     logs: Path,
 ) -> Generator[Event, None, None]:
@@ -67,7 +67,7 @@ def run_side_by_side(
     Args:
         jobs: by name.
         count: of processes.
-        known: what is to come of a job, if that is known without a process when its turn has come.
+        known: what comes of the job of a name, if that is known without a process when its turn has come.
         next_run: gives what is to be done, if it is not.
         logs: a folder for what the runs print, a file each.
 
@@ -75,13 +75,12 @@ def run_side_by_side(
     `M2AError` too. Who stops asking, by an exception or by `close()`, has the processes that are left ended by SIGTERM,
     and waited for.
     """
-    logs.mkdir(parents=True, exist_ok=True)
     pending, running = dict(jobs), dict[str, _Child]()
     try:
         while pending or running:
             while len(running) < count and (name := _next(pending, [jobs[other] for other in running])):
                 job, log = pending.pop(name), logs / f"{_file_name(name)}.log"
-                if (answer := known(job)) is None:
+                if (answer := known(name)) is None:
                     running[name] = _start(next_run(), job, log)
                 yield Event(job=name, answer=answer, log=log, seconds=0.0)
             ready = wait([child.answers for child in running.values()]) if running else []
@@ -111,6 +110,7 @@ def _file_name(job: str) -> str:
 
 
 def _start(run: Run, job: Job, log: Path) -> _Child:
+    log.parent.mkdir(parents=True, exist_ok=True)
     context = get_context("spawn")  # of a process with threads a fork is not safe, nor is CUDA after one
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, run, job, log))
