@@ -133,7 +133,11 @@ def test_it_is_left_as_it_was_after_an_error_too(video: Path) -> None:
     assert state(model) == before
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def bf16() -> Any:
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, bf16])
 def test_whoever_calls_it(context: Any, video: Path) -> None:
     model = tiny()
     expected = m2a.explain(model, video, sites=True)

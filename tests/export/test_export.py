@@ -112,6 +112,16 @@ def test_the_model_stays_as_it_is(dtype: torch.dtype, tmp_path: Path) -> None:
     torch.testing.assert_close(run_torch(exported.file, clips), expected, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_casts_of_the_caller_are_not_in_the_file(suffix: str, tmp_path: Path) -> None:
+    model = classifier("m2a")
+    plain = export_model(model, tmp_path / f"plain{suffix}")
+    with torch.autocast("cpu", torch.bfloat16):
+        exported = export_model(model, tmp_path / f"model{suffix}")
+    assert (exported.max_difference, exported.size) == (plain.max_difference, plain.size)
+
+
 def even(clips: Tensor, each: float = 1 / CLASSES) -> Tensor:
     return torch.full((len(clips), CLASSES), each)
 
@@ -172,10 +182,12 @@ def test_what_onnx_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         ("model.tflite", {}, r"suffix says what is written: \.onnx or \.pt2; got '.*model\.tflite'"),
         ("model", {}, r"suffix says what is written"),
+        ("folder.pt2", {}, r"folder\.pt2 is a folder; name a file to write"),
         ("model.pt2", {"batch_size": 0}, r"batch_size must be at least 1; got 0\. Leave it out for any number"),
     ],
 )
 def test_options_that_cannot_work(name: str, options: dict[str, int], message: str, tmp_path: Path) -> None:
+    (tmp_path / "folder.pt2").mkdir()
     with pytest.raises(ConfigError, match=message):
         export_model(classifier(), tmp_path / name, **options)
 

@@ -41,20 +41,6 @@ def test_nothing_to_insert_at() -> None:
     )
 
 
-def test_layers_that_are_given_their_input_by_keyword_are_left_out() -> None:
-    class Chain(nn.Module):
-        def __init__(self, every: bool) -> None:
-            super().__init__()
-            self.every, self.a, self.b, self.c = every, *(nn.Conv2d(n, 8, 3) for n in (3, 8, 8))
-
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.b(input=self.a(x))
-            return self.c(input=x) if self.every else self.c(x)
-
-    assert insert(Chain(every=False), "tsm", num_frames=3).sites == ["c"]
-    assert_refused(Chain(every=True), NoSitesError, "has neither residual branches nor a convolution behind its first")
-
-
 class OwnMechanism(nn.Conv2d):
     """A layer with a child of that name."""
 

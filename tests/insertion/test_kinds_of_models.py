@@ -266,3 +266,44 @@ def test_keys_and_values_are_mixed_as_queries_are(named: bool, mode: bool) -> No
     report = insert(net, "tsm", num_frames=3)
     assert report.sites == ["layers.0.self_attn", "layers.1.self_attn"]
     torch.testing.assert_close(net(x), expected(x))
+
+
+class ByKeyword(ResidualNet):
+    """Calls its layers as networks of transformers do: `layer(hidden_states=x)`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(input=x)
+        for opening, closing in zip(self.open, self.close, strict=True):
+            x = x + closing(input=opening(input=x).relu_())
+        return self.head(self.norm(input=x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_layers_that_are_called_by_keyword(position: Any) -> None:
+    torch.manual_seed(3)
+    named, plain = ByKeyword(), ResidualNet()
+    plain.load_state_dict(named.state_dict())
+    reports = []
+    for net in (named, plain):
+        torch.manual_seed(5)
+        reports.append(insert(net, "m2a", num_frames=3, reduction=2, position=position))
+    assert reports[0] == reports[1]
+    x = torch.randn(6, 3, 17, 19)
+    scores = named(x)
+    assert torch.equal(scores, plain(x))
+    scores.sum().backward()
+    plain(x).sum().backward()
+    for gradient, expected in zip(named.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(gradient.grad, expected.grad)
+
+
+def test_a_chain_of_layers_that_are_called_by_keyword() -> None:
+    class Chain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 11, 3), nn.Conv2d(11, 5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(input=self.a(input=x))
+
+    assert insert(Chain(), "tsm", num_frames=3).sites == ["b"]

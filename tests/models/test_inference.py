@@ -99,6 +99,7 @@ class Odd(nn.Module):
         self.forked, self.one_of_two = nn.Conv2d(5, 5, 1), nn.BatchNorm2d(5)
         self.changed, self.behind_change = nn.Conv2d(5, 5, 1), nn.BatchNorm2d(5)
         self.still, self.of_the_batch = nn.Conv2d(5, 5, 1), nn.BatchNorm2d(5, track_running_stats=False)
+        self.last, self.by_keyword = nn.Conv2d(5, 5, 1), nn.BatchNorm2d(5)
         self.clipped = nn.ReLU(inplace=True)
         self.fc = nn.Linear(5, 4)
 
@@ -108,7 +109,8 @@ class Odd(nn.Module):
         y = self.forked(x)
         x = self.one_of_two(y) - y
         x = self.behind_change(self.clipped(self.changed(x)))
-        return self.fc(self.of_the_batch(self.still(x)).relu().mean((2, 3)))
+        x = self.of_the_batch(self.still(x)).relu()
+        return self.fc(self.by_keyword(input=self.last(x)).mean((2, 3)))
 
 
 def test_only_a_norm_that_alone_reads_a_convolution_is_folded() -> None:

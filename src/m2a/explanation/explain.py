@@ -75,8 +75,8 @@ def explain(
     """Grad-CAM of a video, frame by frame, and what the model's mechanisms make of it.
 
     The model is run in evaluation mode, in its own precision, and left as it was: training flags, hooks, gradients and
-    `requires_grad` of its parameters. Frozen parameters and callers under `torch.no_grad` or `torch.inference_mode` are
-    fine.
+    `requires_grad` of its parameters. Frozen parameters and callers under `torch.no_grad`, `torch.inference_mode` or
+    `torch.autocast` are fine.
 
     Args:
         model: with labels.
@@ -96,7 +96,8 @@ def explain(
     """
     _check(model, label)
     indices, pixels = _read(model, Path(video))
-    with torch.inference_mode(False), torch.enable_grad(), evaluating(model), ExitStack() as stack:
+    exact = torch.autocast(kind_of_input(model)[0].type, enabled=False)
+    with torch.inference_mode(False), torch.enable_grad(), exact, evaluating(model), ExitStack() as stack:
         stage = choose_stage(model.backbone, layer, num_frames=model.num_frames)
         seen = stack.enter_context(observed(model.backbone)) if sites else []
         scores: list[Tensor] = []

@@ -63,12 +63,31 @@ def export_model(model: VideoClassifier, file: str | Path, *, batch_size: int | 
         batch_size: clips that are given to it at once; without it, any number.
 
     Raises:
-        ConfigError: another suffix, a batch size below 1, or a package that is missing.
+        ConfigError: another suffix, a folder, a batch size below 1, or a package that is missing.
         ExportError: torch cannot make a program of the network, the file cannot hold it, or what it gives is not what
             the model gives.
     """
     file = Path(file)
     form = check_exportable(file, batch_size=batch_size)
+    device, _ = kind_of_input(model)
+    with torch.autocast("cpu", enabled=False), torch.autocast(device.type, enabled=False):
+        return _export(model, file, form, batch_size)
+
+
+def check_exportable(file: Path, *, batch_size: int | None = None) -> Format:
+    """What `file`'s suffix stands for. Raises ConfigError as `export_model` does, before there is a model."""
+    if file.suffix.lower() not in FORMATS:
+        raise ConfigError(f"The file's suffix says what is written: {' or '.join(FORMATS)}; got {str(file)!r}.")
+    if file.is_dir():
+        raise ConfigError(f"{file} is a folder; name a file to write.")
+    if batch_size is not None and batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1; got {batch_size}. Leave it out for any number.")
+    form = FORMATS[file.suffix.lower()]
+    form.check_installed()
+    return form
+
+
+def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int | None) -> Exported:
     shape = (model.num_frames, len(model.preprocessing.mean), model.preprocessing.size, model.preprocessing.size)
     sizes = [2, 3] if batch_size is None else [batch_size]  # 1 and 0 are special to torch.export
     clips = [_noise((size, *shape)) for size in sizes]
@@ -94,17 +113,6 @@ def export_model(model: VideoClassifier, file: str | Path, *, batch_size: int | 
         checked_with=form.runner,
         max_difference=largest,
     )
-
-
-def check_exportable(file: Path, *, batch_size: int | None = None) -> Format:
-    """What `file`'s suffix stands for. Raises ConfigError as `export_model` does, before there is a model."""
-    if file.suffix.lower() not in FORMATS:
-        raise ConfigError(f"The file's suffix says what is written: {' or '.join(FORMATS)}; got {str(file)!r}.")
-    if batch_size is not None and batch_size < 1:
-        raise ConfigError(f"batch_size must be at least 1; got {batch_size}. Leave it out for any number.")
-    form = FORMATS[file.suffix.lower()]
-    form.check_installed()
-    return form
 
 
 class _Pixels(nn.Module):

@@ -20,6 +20,7 @@ from m2a.errors import NotInsertedError
 from m2a.insertion.again import can_be_repeated, keeping_no, random_state
 from m2a.insertion.layout import Layout
 from m2a.insertion.sites import Position
+from m2a.insertion.trace import argument
 from m2a.mechanisms.identity import Init
 
 
@@ -65,9 +66,10 @@ class SiteHook:
         self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         self.leave()  # torch does not call it when a pass is interrupted from the keyboard
-        features, mechanism, frames = args[0], self._mechanism(layer), self.frames.value
+        mechanism, frames = self._mechanism(layer), self.frames.value
         if kwargs is None:  # torch moved the hook, as it does to a fused copy of the layer, which has its own
             raise self._replaced(layer, "and its mechanism would be applied twice")
+        features = argument(args, kwargs)
         random = random_state(features) if can_be_repeated(mechanism, features) else None
         result = self._apply(layer, features)
         if random is not None and result.requires_grad and all(map(torch.equal, random, random_state(features))):

@@ -69,7 +69,7 @@ def insert(
         AlreadyInsertedError: the model carries mechanisms already.
         WrappedModelError: the model is compiled, scripted or wrapped (DDP, FSDP, DataParallel), has lazy layers, or its
             default sites would lie inside adapters (LoRA).
-        ConfigError: num_frames or position makes no sense.
+        ConfigError: num_frames, position or where makes no sense.
     """
     parse_spec(spec)
     _check_given(model, num_frames, position)

@@ -65,7 +65,7 @@ def find_blocks(trace: Trace) -> list[Block]:
         if len(found) >= _ENOUGH:
             return found
     chain = dict.fromkeys(step.module for step in trace.steps if step.operation == "convolution" and step.kernel > 1)
-    seen = (name for name in chain if name in trace.passages)  # not one that is given its input by keyword
+    seen = (name for name in chain if name in trace.passages)  # not one that is given a list, say
     return found or [Block(name=name, layers=(name,)) for name in seen if not _sees_image(name, trace)]
 
 

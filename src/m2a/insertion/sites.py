@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from m2a.errors import NoSitesError, SiteTypeError
+from m2a.errors import ConfigError, NoSitesError, SiteTypeError
 from m2a.insertion.features import Features, NoFeaturesError, features_at
 from m2a.insertion.layout import Axes, Layout
 from m2a.insertion.residuals import ATTENTION, find_blocks
@@ -223,6 +223,8 @@ def _matching(model: nn.Module, pattern: str) -> list[str]:
 
 
 def _listed(model: nn.Module, wanted: Sequence[str]) -> list[str]:
+    if not isinstance(wanted, Iterable) or not all(isinstance(name, str) for name in wanted):
+        raise ConfigError(f"where must be a regular expression, or a list of module names; got {wanted!r}.")
     names, wanted = [name for name, _ in model.named_modules() if name], list(wanted)
     if not wanted:
         raise NoSitesError("where=[] names no layer. Leave where out for the default sites.")

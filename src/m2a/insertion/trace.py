@@ -38,8 +38,8 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """What went through a module the first time: its first argument, and what it gave, or the first of several. Both
-    are tensors that depend on the input."""
+    """What went through a module the first time: what `argument` is of its arguments, and what it gave, or the first of
+    several. Both are tensors that depend on the input."""
 
     given: Step
     made: Step | None
@@ -167,6 +167,11 @@ def first_tensor(output: Any) -> Tensor | None:
     return next((value for value in tree_leaves(values) if isinstance(value, Tensor)), None)
 
 
+def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What a module works on, of what it is called with: its first argument, or the first tensor by keyword."""
+    return args[0] if args else next((value for value in kwargs.values() if isinstance(value, Tensor)), None)
+
+
 @dataclass
 class _Recorder(TorchDispatchMode):
     steps: list[Step] = field(default_factory=list)
@@ -235,9 +240,9 @@ def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool, *
     passages: dict[str, Passage] = {}
     names = {module: name for name, module in ghost.named_modules()}
 
-    def entering(module: nn.Module, args: Any) -> None:
+    def entering(module: nn.Module, args: Any, kwargs: Any) -> None:
         recorder.modules.append(names[module])
-        given = recorder.of(args)
+        given = recorder.of((argument(args, kwargs),))
         if given is not None and names[module] not in passages:
             passages[names[module]] = Passage(given=given, made=None)
 
@@ -249,7 +254,7 @@ def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool, *
             passages[name] = Passage(given=passage.given, made=made)
 
     for module in ghost.modules():
-        module.register_forward_pre_hook(entering)
+        module.register_forward_pre_hook(entering, with_kwargs=True)
         module.register_forward_hook(leaving)
     dtype = next((p.dtype for p in ghost.parameters() if p.is_floating_point()), None)
     image = torch.empty(shape, device="meta", dtype=dtype)

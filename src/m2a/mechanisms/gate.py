@@ -19,6 +19,8 @@ Shapes: B clips, T frames, C channels, c = C/R reduced channels, H, W.
 
 from __future__ import annotations
 
+import operator
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -97,7 +99,11 @@ class Gate(nn.Module):
 
 
 def reduced_channels(channels: int, reduction: int) -> int:
-    """c = C // R, at least 1. Raises ClipShapeError for a reduction below 1."""
+    """c = C // R, at least 1. Raises ClipShapeError for a reduction below 1, or that is no whole number."""
+    try:
+        operator.index(reduction)
+    except TypeError:
+        raise ClipShapeError(f"reduction divides the channels and must be a whole number; got {reduction!r}.") from None
     if reduction < 1:
         raise ClipShapeError(f"reduction divides the channels and must be at least 1; got {reduction}.")
     return max(channels // reduction, 1)

@@ -58,8 +58,10 @@ def parse_spec(spec: str) -> MechanismSpec:
     """Reads a spec such as `"m2a"`, `"m2a:none"` or `"m2a+tsm"`.
 
     Raises:
-        SpecError: a name is unknown (the nearest known one is suggested), or the grammar is broken.
+        SpecError: it is no text, a name is unknown (the nearest known one is suggested), or the grammar is broken.
     """
+    if not isinstance(spec, str):
+        raise SpecError(f'A mechanism is named by text, "m2a" say; got {spec!r}.')
     words = [word.strip() for word in spec.split("+")]
     if not all(words):
         raise SpecError(f"The mechanism {spec!r} has an empty name in it. {_grammar()}")

@@ -6,9 +6,8 @@ Shapes: B clips, T frames, N = B * T folded frames, K classes; S frames that are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from m2a.insertion.insert import lost_sites, site_frames
 from m2a.insertion.trace import image_channels
 from m2a.models import adapters, saving
 from m2a.models.backbones import fixed_size
-from m2a.models.config import ModelConfig
+from m2a.models.config import ModelConfig, check_whole
 from m2a.models.consensus import Consensus, create_consensus
 from m2a.models.device import kind_of_input
 from m2a.models.frame_features import pooled, without_classifier
@@ -102,8 +101,8 @@ class VideoClassifier(
         config: ModelConfig | None = None,
     ):
         super().__init__()
-        _check_whole("num_classes", num_classes)
-        _check_whole("num_frames", num_frames)
+        check_whole("num_classes", num_classes)
+        check_whole("num_frames", num_frames)
         if num_classes < 1:
             raise ConfigError(f"num_classes must be at least 1; got {num_classes}.")
         if num_frames is not None and num_frames < 1:
@@ -270,15 +269,12 @@ class VideoClassifier(
         return saving.load(model_id, **options)
 
 
-def _check_whole(name: str, value: object) -> None:
-    if value is not None and not isinstance(value, Integral):
-        raise ConfigError(f"{name} must be a whole number; got {value!r}.")
-
-
 def _names(labels: Sequence[str]) -> tuple[str, ...]:
     """Labels as text. Raises ConfigError for what is none, which would be another class once the model is loaded."""
     if isinstance(labels, str):
         raise ConfigError(f"labels must be a list of names, one for each class; got the text {labels!r}.")
+    if not isinstance(labels, Iterable):
+        raise ConfigError(f"labels must be a list of names, one for each class; got {labels!r}.")
     if isinstance(labels, Mapping | Set):
         raise ConfigError(
             f"labels must be a list of names, in the order of the outputs; got a {type(labels).__name__}. Of a dict "

@@ -8,10 +8,19 @@ from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from m2a.errors import CheckpointError
+from m2a.errors import CheckpointError, ConfigError
 from m2a.insertion.sites import Position
 from m2a.mechanisms.identity import Init
 from m2a.models.consensus import Consensus
+
+_KINDS = {
+    "backbone": "the name of a model, or a network",
+    "where": "a regular expression, or a list of names",
+    "mechanism_options": "a dict",
+    "backbone_options": "a dict",
+    "pretrained": "True, False, or the path of a file",
+}
+_WORDS: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +55,15 @@ class ModelConfig:
         for one in fields(self):
             object.__setattr__(self, one.name, _plain(getattr(self, one.name)))
 
+    def check_types(self) -> None:
+        """Raises ConfigError for a value of another type than its field's. What is one of several words is checked
+        where it is used."""
+        kinds = get_type_hints(type(self))
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            if get_origin(kind) is not Literal and not _is_of(value, kind):
+                raise ConfigError(f"{name} must be {_KINDS.get(name) or _WORDS[kind]}; got {value!r}.")
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -64,6 +82,12 @@ class ModelConfig:
             raise CheckpointError(f"The model's config is damaged: {wrong[0]} is {values[wrong[0]]!r}.")
         where = values.get("where")
         return cls(**{**values, "where": tuple(where) if isinstance(where, list) else where})
+
+
+def check_whole(name: str, value: object) -> None:
+    """Raises ConfigError for what is neither a whole number nor None."""
+    if value is not None and not isinstance(value, Integral):
+        raise ConfigError(f"{name} must be a whole number; got {value!r}.")
 
 
 def _plain(value: Any) -> Any:

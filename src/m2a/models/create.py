@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from torch import nn
 from m2a.errors import ConfigError
 from m2a.insertion import insert
 from m2a.insertion.sites import Position
+from m2a.mechanisms import parse_spec
 from m2a.mechanisms.identity import Init
 from m2a.models.backbones import create_backbone
 from m2a.models.classifier import VideoClassifier, default_preprocessing
-from m2a.models.config import ModelConfig
+from m2a.models.config import ModelConfig, check_whole
 from m2a.models.consensus import Consensus
 from m2a.models.inflation import inflate as inflate_network
 from m2a.models.restoring import as_it_was_on_error
@@ -63,11 +64,14 @@ def create_model(
         backbone_options: keyword arguments for `timm.create_model` or torchvision's builder.
 
     Raises:
-        ConfigError: there is no such model, or no weights for it, or it cannot be inflated.
+        ConfigError: a value is of the wrong type, or there is no such model, or no weights for it, or it cannot be
+            inflated.
         WeightsUnavailableError: the weights could not be downloaded.
         CheckpointError, NotFoundError: the checkpoint does not fit, or is not there.
         SpecError, NoSitesError, WrappedModelError: see `m2a.insert`.
     """
+    parse_spec(mechanism)
+    check_whole("size", size)
     if size is not None and size < 1:
         raise ConfigError(f"size must be at least 1 pixel; got {size}. Leave it out for the backbone's own.")
     own = backbone if isinstance(backbone, nn.Module) else None
@@ -84,21 +88,22 @@ def create_model(
         num_frames=num_frames,
         reduction=reduction,
         position=position,
-        where=where if where is None or isinstance(where, str) else tuple(where),
+        where=tuple(where) if isinstance(where, Iterable) and not isinstance(where, str) else where,
         dropout=dropout,
         mechanism_options=options,
-        backbone_options=dict(backbone_options or {}),
+        backbone_options={} if backbone_options is None else backbone_options,
         inflate=inflate,
         init=init,
         consensus=consensus,
         freeze_backbone=freeze_backbone,
-        pretrained=pretrained if isinstance(pretrained, bool) else str(pretrained),
+        pretrained=str(pretrained) if isinstance(pretrained, str | Path) else pretrained,
     )
+    config.check_types()
     return build(config, own, pretrained=pretrained, size=size, labels=labels)
 
 
 def _name_of(backbone: str | nn.Module) -> str:
-    return backbone if isinstance(backbone, str) else f"{type(backbone).__module__}.{type(backbone).__qualname__}"
+    return f"{type(backbone).__module__}.{type(backbone).__qualname__}" if isinstance(backbone, nn.Module) else backbone
 
 
 def build(

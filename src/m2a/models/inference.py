@@ -113,7 +113,8 @@ class _Trace:
 
     def _before_norm(self, module: nn.Module, args: Any) -> None:
         self.calls[module] += 1
-        self.taken[module] = args[0].grad_fn
+        if args:  # what is put in the place of a norm may not know the name by which that is called
+            self.taken[module] = args[0].grad_fn
 
     def fold(self) -> list[nn.Module]:
         """Makes one of each convolution and the batch norm behind it, where both ran once; gives these convolutions."""

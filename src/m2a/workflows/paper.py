@@ -183,7 +183,8 @@ def _run_side_by_side(wanted: Mapping[str, Job], jobs: int, console: Console, op
                 console.print(Text(told), soft_wrap=True)
             elif isinstance(event.answer, M2AError):
                 done.failures[event.job] = event.answer
-                _say_failed(event.job, event.answer, console)
+                if len(done.results) + len(done.failures) < len(wanted):
+                    _say_failed(event.job, event.answer, console)
             else:
                 done.results[event.job] = path, result = event.answer
                 ended = f"{len(done.results) + len(done.failures)} of {len(wanted)}"
