@@ -13,6 +13,7 @@ import pytest
 from clip_files import FRAMES, brightness, write_frames, write_jpeg, write_ssv1
 from dying import nothing, shout
 from faulty_sets import good, plant, write_csv
+from layouts import ucf101
 
 from m2a.data import CheckReport, ClipSet, check_clips, describe_clips, leave_out, read_clips
 from m2a.data.checking.processes import in_processes
@@ -268,7 +269,7 @@ def test_lists_that_name_too_much_or_too_little(tmp_path: Path) -> None:
     report = check_clips(read_clips(root, missing="skip"), num_frames=3, workers=1)
     whys = {kind: [finding.why for finding in members] for kind, members in report.by_kind().items()}
     assert whys["label without clips"] == ["the label 'd' has no clip"]
-    assert whys["class without training clips"] == ["'c' has 1 clips, none of them to train on"]
+    assert whys["class without training clips"] == ["'c' has 1 clip, none of them to train on"]
     assert len(whys["class with few training clips"]) == 2
     assert whys["in no split"] == [f"{FRAMES}/99 is on disk, and in no split"]
     assert "names 1 of 3 clips that are not on disk: 30" in whys["left out on reading"][0]
@@ -286,6 +287,18 @@ def test_clips_that_are_listed_by_way_of_the_folder_above(tmp_path: Path) -> Non
         report = check_clips(read_clips(root), workers=1, quick=True)
         assert [finding.why for finding in report.by_kind()["in no split"]] == [
             "videos/forgotten.mp4 is on disk, and in no split"
+        ]
+
+
+def test_what_is_beside_a_sets_folder_is_not_the_sets(tmp_path: Path) -> None:
+    ucf101(tmp_path)
+    good(tmp_path / "UCF-101" / "YoYo" / "forgotten.avi", 19)
+    good(tmp_path / "another set" / "a.mp4", 23)
+    good(tmp_path / "b.mp4", 29)
+    for root in (tmp_path, tmp_path / "UCF-101", tmp_path / "ucfTrainTestlist"):
+        report = check_clips(read_clips(root), workers=1, quick=True)
+        assert [finding.why for finding in report.by_kind()["in no split"]] == [
+            "UCF-101/YoYo/forgotten.avi is on disk, and in no split"
         ]
 
 

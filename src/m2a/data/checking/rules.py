@@ -10,12 +10,16 @@ from pathlib import Path
 from ..clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_frame
 from ..listing import read_lines
 from ..something_something import JESTER, V1
+from ..something_something_v2 import FORMAT as V2
+from ..ucf_hmdb import HMDB51, UCF101
 from .facts import ClipFacts
 from .report import Finding, finding_of
 
 FEW = 5  # a class with fewer training clips is named
 _UNUSUAL = 0.1  # where up to this share of the clips differs from the rest, each that does is named
 _IMBALANCE = 10  # times as many training clips in the largest class as in the smallest
+
+_LISTS_BESIDE = {V1.format, JESTER.format, V2, UCF101, HMDB51}
 
 Facts = Mapping[Path, ClipFacts]
 
@@ -84,7 +88,7 @@ def class_findings(clips: ClipSet) -> Iterator[Finding]:
             why = f"the label {label!r} has no clip"
             yield Finding(kind="label without clips", severity="warning", why=why)
         elif not train[label]:
-            why = f"{label!r} has {total} clips, none of them to train on"
+            why = f"{label!r} has {total} clip{'s' if total > 1 else ''}, none of them to train on"
             yield Finding(kind="class without training clips", severity="warning", why=why)
         elif train[label] < FEW:
             why = f"{label!r} has {train[label]} training clip{'s' if train[label] > 1 else ''}"
@@ -125,17 +129,27 @@ def unlisted(clips: ClipSet) -> Iterator[Finding]:
     known = {Path(os.path.abspath(clip.path)) for members in clips.splits.values() for clip in members}
     tests = (layout.csv_path(clips.root, "test") for layout in (V1, JESTER))  # their clips have no label, and no split
     unlabelled = {line.partition(";")[0].strip() for test in tests if test.is_file() for _, line in read_lines(test)}
-    for path in _clips_below(root, known):
+    for path in _clips_below(root, known, only=_official(clips, root, known)):
         if path.name not in unlabelled:
             name = path.relative_to(root).as_posix()
             why = f"{name} is on disk, and in no split"
             yield Finding(kind="in no split", severity="information", why=why, path=str(path))
 
 
-def _clips_below(root: Path, known: set[Path]) -> Iterator[Path]:
-    """Videos and folders of frames that are not known."""
+def _official(clips: ClipSet, root: Path, known: set[Path]) -> set[str] | None:
+    """Names in the root that clips of a set are in whose lists stand beside the folder of its clips; None of others.
+    What is beside that may be anything: the root is the folder above the one that was named."""
+    if clips.format not in _LISTS_BESIDE:
+        return None
+    return {path.relative_to(root).parts[0] for path in known if path.is_relative_to(root)}
+
+
+def _clips_below(root: Path, known: set[Path], *, only: set[str] | None) -> Iterator[Path]:
+    """Videos and folders of frames that are not known; of what is in the root itself, in those of these names."""
     for folder, names, files in os.walk(root):
         here = Path(folder)
+        if here == root and only is not None:
+            names[:], files = [name for name in names if name in only], []
         names[:] = sorted(name for name in names if not name.startswith(".") and here / name not in known)
         if here != root and any(is_frame(name) for name in files):
             yield here
