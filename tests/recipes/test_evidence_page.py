@@ -11,6 +11,7 @@ import pytest
 from made_results import DATA, FILE, made, put
 
 from m2a.errors import DataError
+from m2a.recipes.claims import ZEROS
 from m2a.recipes.class_gains import class_gains
 from m2a.recipes.evidence import (
     NOTHING,
@@ -115,9 +116,29 @@ def test_a_page_shows_each_group_with_its_command_and_what_made_it(tmp_path: Pat
     assert "Blind to the order of frames, 50.0%" in five
     assert f"![Top-1 of m2a less that of tam, for each class](../images/{picture_name(group)})" in five
     assert picture_name(group) == "figure-5-tiny-edition-1-scratch.png"
+    assert "zeros" not in one
     both = [line for line in table_results(groups, "I", "V").splitlines() if line.startswith("## ")]
     assert [line[3:].split(":")[0] for line in both] == ["I"] * 4 + ["V"]
     assert table_results(groups, "II") == table_results([], "I") == NOTHING
+
+
+def test_rows_with_zeros_stand_below_the_same_without_in_every_table(tmp_path: Path) -> None:
+    put(tmp_path, made("I/none", top1=30.0))
+    put(tmp_path, made("V/tsm", top1=60.0))
+    for seed in (0, 1):
+        put(tmp_path, made("I/m2a", seed=seed, top1=44.0))
+        put(tmp_path, made("I/m2a", seed=seed, top1=48.0 + seed, changes=dict(ZEROS)))
+    put(tmp_path, made("I/m2a", top1=90.0, changes={"epochs": 3, **ZEROS}))
+    put(tmp_path, made("I/m2a", top1=91.0, weights=FILE, changes=dict(ZEROS)))
+    groups = read_groups(tmp_path)
+    for table, runs in (("I", "5 runs"), ("V", "5 runs, 4 of them for other tables")):
+        shown = table_results(groups, table)
+        (row,) = (line for line in shown.splitlines() if line.startswith("| m2a, zeros |"))
+        assert row == "| m2a, zeros | - | - | - | 1.000 | 48.5 ± 6.4 | 90.0 ± 0.0 | 24.2 ± 3.2 | 2 |"
+        assert "zeros: the last motion is zeros" in shown
+        assert f"m2a paper run {table}/m2a --data synthetic" in shown
+        assert "--mechanism-options.boundary zero --seeds 0 1\n```" in shown
+        assert f"{runs}, 0.1 to 0.1 minutes each" in shown
 
 
 def test_changes_stand_on_a_page_beside_the_same_without(tmp_path: Path) -> None:
@@ -154,7 +175,7 @@ def test_every_table_has_a_page_and_every_set_of_clips_a_column() -> None:
         assert len(headings) == len(set(map(anchor, headings)))
     for group in groups:
         assert f"(../../paper/results/{group.table})" in written
-        assert group.other_models or f"```bash\n{command_of(group)}\n```" in written
+        assert group.other_models or f"```bash\n{command_of(group)}\n" in written
     assert set(SCRIPT["PAPER"]) == set(TABLES)
     known = [column for columns in SCRIPT["CLAIMS"].values() for column in columns]
     assert {column.data for column in known} == {group.data.name for group in groups}

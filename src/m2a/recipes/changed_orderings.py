@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from m2a.mechanisms.create import options_of
 from m2a.recipes.groups import Group
-from m2a.recipes.orderings import CLAIM_HEAD, LEGEND, ORDERINGS, Ordering, claim_cells, here_of, ordering_content
+from m2a.recipes.orderings import (
+    CLAIM_HEAD,
+    LEGEND,
+    ORDERINGS,
+    Ordering,
+    claim_cells,
+    here_of,
+    ordering_content,
+    reversible,
+)
 from m2a.recipes.paired import Gain, Setting, paired_gain, setting_of
 from m2a.recipes.paper import MODEL_OPTIONS, brief
 from m2a.recipes.results import Result
 from m2a.recipes.rows import find_row, twins
-from m2a.recipes.tables import TextTable
+from m2a.recipes.tables import TextTable, is_blind
 
 BOTH = "both"
 UNEVEN = " †"
@@ -29,8 +38,8 @@ class Variant:
     """Those of the model, in a line."""
     setting: Setting
     """With the changes of training, which the rows that it is set beside have too."""
-    options: frozenset[str]
-    """Of the mechanism, that were changed."""
+    options: tuple[tuple[str, Any], ...]
+    """Of the mechanism, that were changed, and to what."""
 
     @property
     def changed(self) -> str:
@@ -46,7 +55,7 @@ def changed_orderings(groups: Sequence[Group]) -> dict[Variant, dict[Ordering, G
     for group in (group for group in groups if group.other_models):
         model = {option: value for option, value in group.changes.items() if option in MODEL_OPTIONS}
         unchanged = replace(group, changes={k: v for k, v in group.changes.items() if k not in MODEL_OPTIONS})
-        options = frozenset(model.get("mechanism_options", ()))
+        options = tuple(model.get("mechanism_options", {}).items())
         both = Variant(row=BOTH, changes=brief(model), setting=setting_of(unchanged), options=options)
         for ordering in ORDERINGS:
             if gain := paired_gain(group.of(ordering.upper), group.of(ordering.lower)):
@@ -69,12 +78,12 @@ def is_uneven(variant: Variant, ordering: Ordering) -> bool:
     if variant.row == BOTH:
         return False
     other = ordering.lower if ordering.upper in _same_model(variant.row) else ordering.upper
-    return bool(variant.options & options_of(find_row(other).mechanism))
+    return any(name in options_of(find_row(other).mechanism) for name, _ in variant.options)
 
 
 def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
     """None where no changed model was run beside another one."""
-    measured = changed_orderings(groups)
+    measured, with_reverses = changed_orderings(groups), reversible(groups)
     if not measured:
         return None
     return TextTable(
@@ -83,7 +92,8 @@ def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
         rows=tuple(
             (
                 *claim_cells(ordering),
-                here_of(ordering, gains[ordering]) + UNEVEN * is_uneven(variant, ordering),
+                here_of(ordering, gains[ordering], blind=_blind(variant, ordering, with_reverses))
+                + UNEVEN * is_uneven(variant, ordering),
                 variant.changed,
                 str(variant.setting),
             )
@@ -101,12 +111,22 @@ def changed_orderings_table(groups: Sequence[Group]) -> TextTable | None:
 
 def changed_orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """The same as plain values, as those of the orderings, with what was changed."""
+    with_reverses = reversible(groups)
     return [
-        ordering_content(ordering, variant.setting, gain)
+        ordering_content(ordering, variant.setting, gain, blind=_blind(variant, ordering, with_reverses))
         | {"changed": {"row": variant.row, "to": variant.changes, "uneven": is_uneven(variant, ordering)}}
         for variant, gains in changed_orderings(groups).items()
         for ordering, gain in gains.items()
     ]
+
+
+def _blind(variant: Variant, ordering: Ordering, with_reverses: Collection[Setting]) -> int:
+    """How many of the rows, with their options, cannot tell clips from their reverses where these come with them."""
+    if variant.setting not in with_reverses:
+        return 0
+    rows = (ordering.upper, ordering.lower)
+    changed = rows if variant.row == BOTH else _same_model(variant.row)
+    return sum(is_blind(find_row(row), dict(variant.options) if row in changed else {}) for row in rows)
 
 
 def _same_model(row: str) -> set[str]:

@@ -8,22 +8,31 @@ from typing import Any
 
 from m2a.recipes.changed_orderings import changed_orderings, is_uneven
 from m2a.recipes.groups import Group
-from m2a.recipes.orderings import CLAIM_HEAD, ORDERINGS, Ordering, Verdict, claim_cells, measured_orderings, verdict
-from m2a.recipes.paired import Gain, Setting, setting_of
+from m2a.recipes.orderings import (
+    BLIND,
+    CLAIM_HEAD,
+    ORDERINGS,
+    Ordering,
+    Verdict,
+    blind_rows,
+    claim_cells,
+    measured_orderings,
+    reversible,
+    verdict,
+)
+from m2a.recipes.paired import Gain, Setting
 from m2a.recipes.paper import brief
-from m2a.recipes.rows import find_row
-from m2a.recipes.tables import NONE, TextTable, is_blind
+from m2a.recipes.tables import NONE, TextTable
 
 ZEROS: Mapping[str, Any] = {"mechanism_options": {"boundary": "zero"}}
 """What the released code has and the paper's text has not."""
-BLIND = "‡"
-"""Marks gains over a row that cannot tell clips from their reverses, on clips that come with them."""
 _SHOWN: Mapping[Verdict, str] = {
     "holds": "**yes**",
     "reversed": "**reversed**",
     "open": "open",
     "above": "**above**",
     "below": "**below**",
+    "both blind": "both blind",
 }
 
 
@@ -52,12 +61,12 @@ def claims_table(groups: Sequence[Group], title: str, columns: Sequence[Column])
     """The orderings of which one was measured in one of these settings, with M2A as it is and with zeros: where one
     row of two takes them, that one; where both do, both."""
     plain, zeros = measured_orderings(groups), _with_zeros(groups)
-    reversible = [_has_ceiling(groups, column) for column in columns]
+    with_reverses = [any(map(column.holds, reversible(groups))) for column in columns]
     rows = []
     for ordering in ORDERINGS:
         cells = [
-            _cell(ordering, _in(column, plain), _in(column, zeros), _blind_rows(ordering) if ceiling else 0)
-            for column, ceiling in zip(columns, reversible, strict=True)
+            _cell(ordering, _in(column, plain), _in(column, zeros), blind_rows(ordering) if blinding else 0)
+            for column, blinding in zip(columns, with_reverses, strict=True)
         ]
         if any(cell != NONE for cell in cells):
             rows.append((*claim_cells(ordering), *cells))
@@ -79,15 +88,6 @@ def _in(column: Column, found: Mapping[Setting, Mapping[Ordering, Gain]]) -> Map
     }
 
 
-def _has_ceiling(groups: Sequence[Group], column: Column) -> bool:
-    """Whether its clips come with their reverses."""
-    return any(group.ceiling is not None for group in groups if column.holds(setting_of(group)))
-
-
-def _blind_rows(ordering: Ordering) -> int:
-    return sum(is_blind(find_row(row), {}) for row in (ordering.upper, ordering.lower))
-
-
 def _cell(ordering: Ordering, plain: Mapping[Ordering, Gain], zeros: Mapping[Ordering, Gain], blind: int) -> str:
     lines = [_line(ordering, plain[ordering], blind)] if ordering in plain else []
     lines += [f"*z* {_line(ordering, zeros[ordering], blind)}"] if ordering in zeros else []
@@ -96,5 +96,5 @@ def _cell(ordering: Ordering, plain: Mapping[Ordering, Gain], zeros: Mapping[Ord
 
 def _line(ordering: Ordering, gain: Gain, blind: int) -> str:
     """The difference; how many seeds, where it is not the three that all rows should have; and the verdict."""
-    found = "both blind" if blind == 2 else _SHOWN[verdict(ordering, gain)] + BLIND * blind
+    found = _SHOWN[verdict(ordering, gain, blind=blind)] + BLIND * (blind == 1)
     return f"{gain} (2 seeds) {found}" if len(gain.seeds) == 2 else f"{gain} {found}"

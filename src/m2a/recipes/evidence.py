@@ -8,23 +8,28 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from m2a.errors import DataError
 from m2a.recipes.ablations import ablations_table
 from m2a.recipes.changed_orderings import changed_orderings_table
+from m2a.recipes.claims import ZEROS
 from m2a.recipes.class_gains import class_gains
-from m2a.recipes.groups import Group, group_results
+from m2a.recipes.groups import Group, Measured, group_results
 from m2a.recipes.orderings import orderings_table
 from m2a.recipes.paired import setting_of
 from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
-from m2a.recipes.rows import ALL_TABLES, find_row
-from m2a.recipes.shared import read_results
+from m2a.recipes.rows import ALL_TABLES, PaperRow, find_row, twins
+from m2a.recipes.shared import read_results, share
 from m2a.recipes.tables import COMPARE, LEGEND, PAPERS, results_table
 
 NOTHING = "No result is committed yet.\n"
+_ZEROS_NOTE = (
+    "zeros: the last motion is zeros, as in the released code; the rows without it wrap around, as in the text."
+)
 
 
 def read_groups(folder: Path) -> list[Group]:
@@ -49,7 +54,7 @@ def table_results(groups: Sequence[Group], *tables: str) -> str:
         return NOTHING
     titles = [_title(group, name_table=len(tables) > 1) for group in shown]
     contents = "\n".join(f"- [{title}](#{anchor(title)})" for title in titles)
-    sections = [_section(group, title) for group, title in zip(shown, titles, strict=True)]
+    sections = [_section(group, _with_zeros(groups, group), title) for group, title in zip(shown, titles, strict=True)]
     return "\n".join([contents, "", " ".join((PAPERS, COMPARE, *LEGEND)), "", *sections])
 
 
@@ -133,15 +138,34 @@ def _either(values: Iterable[str]) -> str:
     return " or ".join(sorted(values))
 
 
-def _section(group: Group, title: str) -> str:
-    shown = results_table(group.table, group)
+def _with_zeros(groups: Sequence[Group], group: Group) -> Group | None:
+    """The same rows with the released code's zeros for the last motion, run for this table or as the same model for
+    another; None where none was."""
+    wanted = (group.scale, group.weights.group, group.data, {**group.changes, **ZEROS})
+    alike = [other for other in groups if (other.scale, other.weights.group, other.data, other.changes) == wanted]
+    alike.sort(key=lambda other: other.table != group.table)
+    rows: list[tuple[PaperRow, Measured | None]] = []
+    results: list[Result] = []
+    for row, _ in group.rows:
+        names = (row.name, *(twin.name for twin in twins(row)))
+        found = [(other, name) for other in alike for name in names if name in other.measured]
+        rows.append((row, found[0][0].measured[found[0][1]] if found else None))
+        results += [share(result, row) for other, name in found[:1] for result in other.of(name)]
+    return replace(group, changes=wanted[-1], rows=tuple(rows), results=tuple(results)) if results else None
+
+
+def _section(group: Group, zeros: Group | None, title: str) -> str:
+    both = [group] if zeros is None else [group, zeros]
+    shown = results_table(group.table, group, variants={} if zeros is None else {"zeros": zeros})
+    commands = "\n".join(map(command_of, both))
     parts = [
         f"## {title}",
         shown.title + ".",
         shown.grid(),
         *(note for note in shown.notes if note not in LEGEND and not note.startswith(PAPERS)),
-        f"```bash\n{command_of(group)}\n```",
-        _making(group.results),
+        *([] if zeros is None else [_ZEROS_NOTE]),
+        f"```bash\n{commands}\n```",
+        _making([result for one in both for result in one.results]),
     ]
     if gains := class_gains(group):
         rivals = ", ".join(one.rival for one in gains)

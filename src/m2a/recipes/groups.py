@@ -59,6 +59,11 @@ class Group:
         return any(option in self.changes for option in MODEL_OPTIONS)
 
     @property
+    def measured(self) -> dict[str, Measured]:
+        """The rows that were run, by name."""
+        return {row.name: found for row, found in self.rows if found}
+
+    @property
     def ceiling(self) -> float | None:
         """The top-1 that a model blind to the order of frames can expect at most; known of synthetic sets."""
         labels = (self.data.drawing or {}).get("labels")

@@ -9,11 +9,18 @@ from typing import Any, Literal
 from m2a.recipes.groups import Group
 from m2a.recipes.paired import Gain, Setting, paired_gain, setting_of
 from m2a.recipes.rows import find_row
-from m2a.recipes.tables import NONE, TextTable
+from m2a.recipes.tables import NONE, TextTable, is_blind
 
 TIE = 1.0
 """Points of top-1 that the paper's own rows must differ by for it to say which is above."""
-Verdict = Literal["holds", "reversed", "open", "above", "below"]
+Verdict = Literal["holds", "reversed", "open", "above", "below", "both blind"]
+BLIND = "‡"
+"""Marks gains over a row that cannot tell clips from their reverses, on clips that come with them."""
+BLIND_LEGEND = (
+    f"{BLIND}: one of the two rows cannot tell a clip from its reverse whatever it learns, and these clips come with "
+    "their reverses, so that it says that the other one sees order, and no more. both blind: neither can, and their "
+    "difference says nothing."
+)
 CLAIM_HEAD = ("table: rows", "paper")
 LEGEND = (
     "Top-1 of the first row less that of the second, in points: the mean over the seeds that both were run with, each "
@@ -69,9 +76,22 @@ attention beside others; M2A beside its rivals; and its attention behind their m
 beside M2A, TSM and both of them stacked, and beside itself without motion; and that beside averaging and M2A."""
 
 
-def verdict(ordering: Ordering, gain: Gain) -> Verdict:
+def blind_rows(ordering: Ordering) -> int:
+    """How many of the two rows cannot tell a clip from its reverse whatever they learn."""
+    return sum(is_blind(find_row(row), {}) for row in (ordering.upper, ordering.lower))
+
+
+def reversible(groups: Sequence[Group]) -> set[Setting]:
+    """Those whose clips come with their reverses."""
+    return {setting_of(group) for group in groups if group.ceiling is not None}
+
+
+def verdict(ordering: Ordering, gain: Gain, *, blind: int = 0) -> Verdict:
     """Where the interval leaves no doubt "holds" or "reversed", where it does "open". Where the paper's own rows are a
-    tie, or it lacks one, there is nothing to hold: "above" or "below" says where the upper row stands here."""
+    tie, or it lacks one, there is nothing to hold: "above" or "below" says where the upper row stands here. Of two rows
+    that are blind to what tells the clips apart nothing is said."""
+    if blind == 2:
+        return "both blind"
     if not gain.side:
         return "open"
     if ordering.tie or ordering.paper is None:
@@ -95,10 +115,14 @@ def measured_orderings(groups: Sequence[Group]) -> dict[Setting, dict[Ordering, 
 
 def orderings_table(groups: Sequence[Group]) -> TextTable:
     """Each claim, the paper's difference, and in a line for each setting that here with its verdict."""
-    measured = measured_orderings(groups)
+    measured, with_reverses = measured_orderings(groups), reversible(groups)
     rows = []
     for ordering in ORDERINGS:
-        here = [(here_of(ordering, gains[ordering]), str(on)) for on, gains in measured.items() if ordering in gains]
+        here = [
+            (here_of(ordering, gains[ordering], blind=blind_rows(ordering) if on in with_reverses else 0), str(on))
+            for on, gains in measured.items()
+            if ordering in gains
+        ]
         rows += [(*claim_cells(ordering), *cells) for cells in here or [("not run", NONE)]]
     return TextTable(
         title="The paper's orderings, and whether they hold",
@@ -110,21 +134,24 @@ def orderings_table(groups: Sequence[Group]) -> TextTable:
             "is in it, or there is one seed. Of twenty such intervals one misses by chance.",
             f"≈ stands where the paper's own rows are less than {TIE:.0f} point apart, - where it lacks one "
             "of them: nothing to hold there; above and below say where the first row is here.",
-        ),
+        )
+        + (BLIND_LEGEND,) * bool(with_reverses),
     )
 
 
 def orderings_content(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """The same as plain values, one for each ordering and setting that was measured."""
+    with_reverses = reversible(groups)
     return [
-        ordering_content(ordering, setting, gain) | {"changed": None}
+        ordering_content(ordering, setting, gain, blind=blind_rows(ordering) if setting in with_reverses else 0)
+        | {"changed": None}
         for setting, gains in measured_orderings(groups).items()
         for ordering, gain in gains.items()
     ]
 
 
-def ordering_content(ordering: Ordering, setting: Setting, gain: Gain) -> dict[str, Any]:
-    """One of them as plain values."""
+def ordering_content(ordering: Ordering, setting: Setting, gain: Gain, *, blind: int) -> dict[str, Any]:
+    """One of them as plain values. `blind` is how many of the rows cannot tell these clips from their reverses."""
     return {
         "upper": ordering.upper,
         "lower": ordering.lower,
@@ -135,7 +162,8 @@ def ordering_content(ordering: Ordering, setting: Setting, gain: Gain) -> dict[s
         "changes": setting.changes,
         "gain": asdict(gain.estimate),
         "seeds": list(gain.seeds),
-        "verdict": verdict(ordering, gain),
+        "blind": blind,
+        "verdict": verdict(ordering, gain, blind=blind),
     }
 
 
@@ -144,6 +172,6 @@ def claim_cells(ordering: Ordering) -> tuple[str, str]:
     return str(ordering), NONE if ordering.paper is None else f"{ordering.paper:+.1f}"
 
 
-def here_of(ordering: Ordering, gain: Gain) -> str:
-    """The difference and the verdict."""
-    return f"{gain}, {verdict(ordering, gain)}"
+def here_of(ordering: Ordering, gain: Gain, *, blind: int) -> str:
+    """The difference and the verdict. `blind` is how many of the rows cannot tell these clips from their reverses."""
+    return f"{gain}, {verdict(ordering, gain, blind=blind)}{BLIND * (blind == 1)}"

@@ -54,7 +54,7 @@ def find_shared(
         path = result_path(folder, twin, **settings)
         if path.is_file() and (among is None or path in among):
             result = read_result(path)
-            shared = _share(result, row)
+            shared = share(result, row)
             if (result.recipe, result.seed, shared.group) == (twin.name, settings["seed"], group):
                 return path, shared
     return None
@@ -86,11 +86,12 @@ def _read_shared(folder: Path, table: str) -> Iterator[SharedResult]:
     pairs = [(row, twin) for row in rows for twin in twins(row) if twin.table in stocked]
     results = {other: _read_folder(folder, other) for other in {twin.table for _, twin in pairs}}
     for row, twin in pairs:
-        yield from (_share(result, row) for result in results[twin.table] if result.recipe == twin.name)
+        yield from (share(result, row) for result in results[twin.table] if result.recipe == twin.name)
 
 
-def _share(result: Result, row: PaperRow) -> SharedResult:
-    labels = {"recipe": row.name, "table": row.table, "mechanism": row.mechanism, "origin": result.recipe}
+def share(result: Result, row: PaperRow) -> SharedResult:
+    """A result as one of `row`, which is the same model."""
+    labels = {"recipe": row.name, "table": row.table, "mechanism": row.mechanism, "origin": result.run_as}
     return SharedResult(**vars(result) | labels)
 
 

@@ -73,14 +73,21 @@ def seeds_named(seeds: Sequence[int]) -> str:
     return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 
-def results_table(table: str, group: Group | None) -> TextTable:
-    """The paper's rows, and what a group of results measured; without one, the paper's alone."""
+def results_table(table: str, group: Group | None, *, variants: Mapping[str, Group] | None = None) -> TextTable:
+    """The paper's rows, and what a group of results measured; without one, the paper's alone. Below a row, by what they
+    are called, the same with a change that another group has."""
     rows = group.rows if group else tuple((row, None) for row in find_table(table))
     network = rows[0][0].network
+    cells = []
+    for row, measured in rows:
+        cells.append((row.mechanism, *_paper(row), *_here(measured)))
+        for name, other in (variants or {}).items():
+            if found := other.measured.get(row.name):
+                cells.append((f"{row.mechanism}, {name}", *(NONE,) * 3, *_here(found)))
     return TextTable(
         title=f"Table {table}, {network}: " + (group.title if group else "no results yet"),
         head=_HEAD,
-        rows=tuple(_cells(row, measured) for row, measured in rows),
+        rows=tuple(cells),
         notes=_notes(group) if group else (f"To measure a row: m2a paper run {rows[0][0].name} --data DIR",),
     )
 
@@ -120,19 +127,11 @@ def row_content(row: PaperRow) -> dict[str, Any]:
     }
 
 
-def _cells(row: PaperRow, measured: Measured | None) -> tuple[str, ...]:
-    here = (
-        (
-            number(measured.macs / 1e9, 3),
-            str(measured.top1),
-            str(measured.top5),
-            str(measured.probes["shuffled"]),
-            str(measured.top1.n),
-        )
-        if measured
-        else (NONE,) * 5
-    )
-    return (row.mechanism, *_paper(row), *here)
+def _here(measured: Measured | None) -> tuple[str, ...]:
+    if measured is None:
+        return (NONE,) * 5
+    top1, shuffled = measured.top1, measured.probes["shuffled"]
+    return number(measured.macs / 1e9, 3), str(top1), str(measured.top5), str(shuffled), str(top1.n)
 
 
 def _paper(row: PaperRow) -> tuple[str, ...]:
