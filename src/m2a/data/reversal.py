@@ -2,7 +2,8 @@
 
 Which classes are each other's reversal is read from their names. The rules are few and careful: a class is reversed
 only when the reversed text is in the set too, and never when its action runs one way (throwing, pouring), is pretended,
-or when two classes would fit.
+or when two classes would fit. Who goes somewhere goes there backwards in the reversed clip: walking forward and walking
+backward are each other's reversal, walking in and walking out are not.
 """
 
 from __future__ import annotations
@@ -20,15 +21,8 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     ("loading", "unloading"),
     ("attaching", "detaching"),
     ("inserting", "removing"),
-    ("entering", "leaving"),
     ("lifting", "lowering"),
     ("raising", "lowering"),
-    ("up", "down"),
-    ("upwards", "downwards"),
-    ("upward", "downward"),
-    ("forward", "backward"),
-    ("forwards", "backwards"),
-    ("in", "out"),
     ("clockwise", "counterclockwise"),
     ("clockwise", "anticlockwise"),
     ("standing up", "sitting down"),
@@ -44,8 +38,29 @@ _PAIRS: tuple[tuple[str, str], ...] = (
     ("pushing hand away", "pulling hand in"),
     ("pushing two fingers away", "pulling two fingers in"),
 )
-_ONE_WAY = re.compile(r"throw|drop|fall|pour|spill|pok|hit|kick|collid|break|tear|bounc|pretend|trying|failing")
+_WAYS = (("up", "down"), ("upwards", "downwards"), ("upward", "downward"), ("in", "out"))
+_FACING = (("forward", "backward"), ("forwards", "backwards"))
+_ONE_WAY = re.compile(
+    r"throw|drop|fall|pour|spill|pok|hit|kick|collid|break|tear|bounc|pretend|trying|failing"
+    r"|\b(?:toss|hurl|fling|launch|shoot|cutting|letting)|diving\b"
+)
 _STILL = re.compile(r"point|look|show|hold|thumb")  # a direction in the label is that of a pose
+_GOES = re.compile(  # the verbs of one who goes somewhere, on foot, in the water or in a vehicle
+    r"""\b(?:walk|stroll|stepp|march|parad|limp|stagger|tiptoe|sneak|creep|crawl|wad|hik|wander
+    | runn|jogg|sprint|rac|rush|dash|hurry|chas|flee|escap | jump|hopp|leap|skipp|vault|gallop|trott
+    | climb|clamber|scrambl|rappell|abseil|ascend|descend
+    | swimm|paddl|row|canoe|kayak|sail|surf
+    | skat|(?:roller|ice)skat|rollerblad|ski|(?:skate|snow|long)?board|sledd|tobogann
+    | rid|driv|back|park|cycl|bicycl|bik|motorcycl|travel|travell|fly|glid
+    | go|com|enter|leav|exit|carry)ing\b""",
+    re.VERBOSE,
+)
+_SAYING = re.compile(  # the way in them is none, or that of the whole body
+    r"""\b(?:work|mak|hang|logg|sign|check|clock|punch|cash|opt|bail|book|fill|typ|writ|eat|din|sleep|stay|camp|liv|lock
+    | chill|freak|figur|giv|call|talk|act|dress|warm|cool|heat|calm|cheer|grow|speed|slow|sett|settl|clos|clean|wash|tun
+    | sitt|stand|ly|lay|wak|gett|bring)ing[ ](?:in|out|up|down)\b""",
+    re.VERBOSE,
+)
 _VERB = re.compile(r"\b\w+ing\b")
 _BY_A_HAND = re.compile(r"push|pull|drag|shov")  # the hand is on one side of the thing
 
@@ -89,13 +104,21 @@ def _reversals(label: str) -> Iterator[str]:
     if _ONE_WAY.search(label):
         return
     moves = bool(_VERB.search(label)) and not _STILL.search(label)
-    for one, other in _PAIRS:
+    goes = bool(_GOES.search(label))
+    for one, other in _pairs_for(label, goes=goes):
         if not moves and not _VERB.search(one) and one != "open":
             continue
         for before, after in ((one, other), (other, one)):
             yield from _replaced(label, before, after)
-    if moves and not _BY_A_HAND.search(label) and re.search(r"\b(left|right)\b", label):
+    if moves and not goes and not _BY_A_HAND.search(label) and re.search(r"\b(left|right)\b", label):
         yield re.sub(r"\b(left|right)\b", lambda side: "right" if side[0] == "left" else "left", label)
+
+
+def _pairs_for(label: str, *, goes: bool) -> tuple[tuple[str, str], ...]:
+    """The pairs to try on a label. Who `goes` somewhere faces the other way in the reversed clip, and no more."""
+    if goes:
+        return _FACING
+    return _PAIRS + _FACING if _SAYING.search(label) else _PAIRS + _FACING + _WAYS
 
 
 def _replaced(label: str, before: str, after: str) -> Iterator[str]:
