@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from m2a.errors import CheckpointError
 
@@ -39,6 +43,37 @@ class WholeCheckpoints(TorchCheckpointIO):
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the epoch with the best validation top-1; of several with the same, as small validation sets have them, the
+    one with the lowest validation loss, where Lightning keeps the first."""
+
+    def __init__(self, **options: Any):
+        super().__init__(monitor="val_top1", mode="max", **options)
+        self.lowest_loss = math.inf
+        """Of the epoch that is kept."""
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's own, under which checkpoints of earlier versions have it."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def check_monitor_top_k(self, trainer: L.Trainer, current: Tensor | None = None) -> bool:
+        loss = float(trainer.callback_metrics.get("val_loss", math.nan))
+        is_best = super().check_monitor_top_k(trainer, current)
+        if not is_best and current is not None and current == self.best_model_score:
+            is_best = loss < self.lowest_loss
+        if is_best:
+            self.lowest_loss = loss
+        return is_best
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"lowest_loss": self.lowest_loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.lowest_loss = state_dict.get("lowest_loss", -math.inf)  # which earlier versions did not note
 
 
 def drop_parts(folder: Path) -> None:

@@ -28,10 +28,11 @@ from m2a.data.slots import SlotPool
 from m2a.errors import ConfigError, DataError
 from m2a.models import VideoClassifier, create_model
 from m2a.models.layout import to_channels_last
+from m2a.training.alone import OneProcess, as_the_only_process
 from m2a.training.blindness import what_it_cannot_tell
 from m2a.training.caching import opened_cache
 from m2a.training.callbacks import EpochTable, StopWhenDiverged
-from m2a.training.checkpoints import WholeCheckpoints, read_checkpoint
+from m2a.training.checkpoints import BestCheckpoint, WholeCheckpoints, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.interruption import interruptible
 from m2a.training.lock import RunLock
@@ -91,7 +92,8 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips, image_weights=last is None)
     sets, side = _datasets(config, clips, model), model.preprocessing.smallest_side
-    with opened_cache(config, clips, side, console, shared_bytes=_shared_bytes(config, sets)) as cache, quiet():
+    shared = _shared_bytes(config, sets)
+    with opened_cache(config, clips, side, console, shared_bytes=shared) as cache, quiet(), as_the_only_process():
         task = ClassificationTask(model, config)
         trainer = _trainer(config, clips, console, lock)
         loaders = _loaders(config, sets, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
@@ -162,7 +164,10 @@ def _loaders(
     for one in sets:
         one.cache = cache
     train, validation = sets
-    return make_loader(train, shuffle=True, **shared), make_loader(validation, shuffle=False, **shared)
+    # a 3D network may have strided a single clip down to one value, of which a batch norm has no statistics
+    one_is_left = config.inflate and len(train) % config.batch_size == 1 and len(train) > 1
+    loader = make_loader(train, shuffle=True, drop_last=one_is_left, **shared)
+    return loader, make_loader(validation, shuffle=False, **shared)
 
 
 def _workers(config: TrainConfig) -> int:
@@ -182,7 +187,7 @@ def _trainer(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLoc
     folder = config.run_folder
     files: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     callbacks: list[L.Callback] = [
-        ModelCheckpoint(filename="best", monitor="val_top1", mode="max", **files),
+        BestCheckpoint(filename="best", **files),
         ModelCheckpoint(filename="last", **files),  # save_last would write it only when "best" is written
         GoingOn(config, clips, lock),
         StopWhenDiverged(config),
@@ -200,7 +205,7 @@ def _trainer(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLoc
         gradient_clip_val=config.clip_gradient or None,
         logger=TensorBoardLogger(folder, name="tensorboard", version=""),
         callbacks=callbacks,
-        plugins=[WholeCheckpoints()],
+        plugins=[WholeCheckpoints(), OneProcess()],
         enable_progress_bar=console.is_terminal,
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -14,10 +14,12 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from m2a.data.batch import BadClip, Batch
-from m2a.errors import DataError
+from m2a.errors import ConfigError, DataError
 from m2a.models import VideoClassifier, parameter_groups
 from m2a.models.optimizer import create_optimizer
 from m2a.training.config import TrainConfig
+
+_NO_STATISTICS = "Expected more than 1 value per channel when training"  # of torch's batch norms
 
 
 class ClassificationTask(L.LightningModule):
@@ -48,9 +50,27 @@ class ClassificationTask(L.LightningModule):
         if len(batch.labels) == 0:
             return None  # every clip of the batch was unreadable: no step
         clips, targets = self.mix(self.model.preprocessing.normalize(batch.clips), batch.labels)
-        loss = F.cross_entropy(self.model(clips), targets, label_smoothing=self.config.label_smoothing)
+        scores = self._scores(clips, batch)
+        if scores is None:
+            return None
+        loss = F.cross_entropy(scores, targets, label_smoothing=self.config.label_smoothing)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
         return loss * self._share(index)
+
+    def _scores(self, clips_BTCHW: Tensor, batch: Batch) -> Tensor | None:
+        """None where the others of a batch were unreadable and the network cannot be trained on a single clip."""
+        try:
+            return self.model(clips_BTCHW)
+        except ValueError as error:
+            if _NO_STATISTICS not in str(error):
+                raise
+            if batch.bad:
+                return None
+            raise ConfigError(
+                f"A batch norm of the network was given a single value a channel, of a batch of {len(batch.labels)} "
+                f"clip{'s' if len(batch.labels) > 1 else ''} of {self.config.num_frames} frames of {self.config.size} "
+                "pixels, and has no statistics of that. Use a larger --batch-size, --size or --num-frames."
+            ) from error
 
     def _share(self, index: int) -> float:
         """What the loss of a batch is multiplied by, so that the gradients of an epoch's last batches are averaged too
