@@ -89,6 +89,16 @@ def test_what_one_must_know_is_in_the_file(suffix: str, metadata: Callable[[Path
 
 
 @pytest.mark.usefixtures("as_users_run_it")
+def test_a_head_of_several_layers(tmp_path: Path) -> None:
+    model, x = classifier(), pixels(3)
+    model.head, model.labels = nn.Sequential(nn.Linear(24, 8), nn.ReLU(), nn.Linear(8, 4)), None
+    exported = export_model(model, tmp_path / "model.pt2")
+    assert exported.num_classes == 4
+    assert "float32 (any number, 4)" in torch_metadata(exported.file)
+    torch.testing.assert_close(run_torch(exported.file, x), model.predict_probabilities(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
 def test_a_fixed_number_of_clips(tmp_path: Path) -> None:
     file = export_model(classifier("m2a"), tmp_path / "model.onnx", batch_size=1).file
     assert onnxruntime.InferenceSession(file).get_inputs()[0].shape == [1, FRAMES, 3, SIZE, SIZE]

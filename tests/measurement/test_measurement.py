@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,32 @@ def test_compiled_models_and_other_precisions_have_the_same_count(dtype: torch.d
     insert(net, "m2a", num_frames=3, reduction=2)
     expected = count_macs(net, num_frames=3, size=32)
     assert count_macs(torch.compile(net.to(dtype)), num_frames=3, size=32) == expected
+
+
+def test_without_a_size_it_is_the_models_own() -> None:
+    options: dict[str, Any] = {"depth": 1, "embed_dim": 32, "num_heads": 2}
+    for backbone, of_backbone in (("resnet10t", SMALL), ("vit_tiny_patch16_224", options)):
+        model = create_model(backbone, num_classes=5, num_frames=4, size=32, backbone_options=of_backbone)
+        assert count_macs(model, num_frames=4) == count_macs(model, num_frames=4, size=32)
+    model.preprocessing = replace(model.preprocessing, size=48)
+    model.backbone.set_input_size(img_size=(48, 48))
+    assert count_macs(model, num_frames=4) == count_macs(model, num_frames=4, size=48)
+    images = timm.create_model("vit_tiny_patch16_224", img_size=(32, 48), **options)
+    square = timm.create_model("vit_tiny_patch16_224", img_size=32, **options)
+    assert count_macs(square) == count_macs(square, size=32) < count_macs(images)
+    plain = timm.create_model("resnet10t", **SMALL)  # which takes any
+    assert count_macs(plain, num_frames=1) == count_macs(plain, num_frames=1, size=224)
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, torch.optim.swa_utils.AveragedModel])
+def test_a_classifier_that_is_wrapped_is_refused(wrap: Any) -> None:
+    model = wrap(create_model("resnet10t", num_classes=5, num_frames=4, size=32, backbone_options=SMALL))
+    message = (
+        rf"count_macs takes a VideoClassifier, .*; got a {wrap.__name__}\. Give the model inside: .*model\.module\."
+    )
+    with pytest.raises(ConfigError, match=message):
+        count_macs(model, num_frames=4)
+    assert count_macs(torch.compile(model.module), num_frames=4) == count_macs(model.module, num_frames=4)
 
 
 @pytest.mark.usefixtures("as_users_run_it")

@@ -56,6 +56,21 @@ def test_the_head_starts_as_tsn_starts_it() -> None:
     assert float(model.head.bias.detach().abs().max()) == 0
 
 
+def test_how_many_classes_a_head_of_ones_own_has() -> None:
+    model = tiny()
+    model.head = nn.Linear(16, 7)
+    assert model.num_classes == 7
+    model.head = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+    with pytest.raises(
+        ConfigError, match=r"head is a Sequential, which does not say how many scores .* Set model\.labels"
+    ):
+        _ = model.num_classes
+    model.labels = ("a", "b", "c")
+    assert model.num_classes == 3
+    model.head.out_features = 4
+    assert model.num_classes == 4
+
+
 @pytest.mark.usefixtures("as_users_run_it")
 def test_clips_of_another_length_are_refused_until_it_is_set() -> None:
     model = tiny()

@@ -304,6 +304,58 @@ def test_scores_are_the_mean_over_the_frames_that_are_left(num_frames: int) -> N
     torch.testing.assert_close(model(x)[:1], model(x[:1]), rtol=0, atol=1e-5)
 
 
+def compiled(net: nn.Module) -> Any:
+    return torch.compile(net, backend="eager")
+
+
+class PassesOn(nn.Module):
+    """As DataParallel and DistributedDataParallel do."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module, self.calls = module, 0
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        return self.module(*args, **kwargs)
+
+
+class Images(nn.Module):
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Any:
+        return self.module(x)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("wraps", [compiled, nn.DataParallel, PassesOn, lambda net: compiled(PassesOn(net))])
+def test_what_is_wrapped_gives_the_frames_that_are_left_too(wraps: Callable[[nn.Module], nn.Module]) -> None:
+    model, x = tiny(inflate=True, num_frames=17, consensus="attention"), clips(17)
+    nn.init.normal_(model.consensus.weight)
+    frames, expected = model.frame_scores(x), model(x)
+    assert frames.shape == (2, 3, 5)
+    assert not torch.allclose(expected, frames.mean(1))
+    torch._dynamo.reset()
+    model.backbone = wraps(model.backbone)
+    torch.testing.assert_close(model.frame_scores(x), frames)
+    torch.testing.assert_close(model(x), expected)
+    if isinstance(model.backbone, PassesOn):
+        assert model.backbone.calls == 2
+    whole = torch.compile(model, backend="eager")
+    torch.testing.assert_close(whole(x), expected)
+
+
+@pytest.mark.parametrize("other", [Images, lambda net: image_network("deep stem, average shortcuts")])
+def test_a_backbone_that_no_more_gives_frames_is_refused(other: Callable[[nn.Module], nn.Module]) -> None:
+    model, x = tiny(inflate=True, num_frames=9, mechanism="none"), clips(9)
+    model.backbone = other(model.backbone)
+    message = r"was made around an inflated ResNet.* a (Images|ResNet) now.* compile the whole model .*model\.compile\("
+    with pytest.raises(ConfigError, match=message):
+        model(x)
+
+
 @pytest.mark.usefixtures("as_users_run_it")
 def test_the_clip_length_is_set_as_in_2d() -> None:
     model = tiny(inflate=True)

@@ -14,7 +14,9 @@ import own_networks
 import pytest
 import safetensors.torch
 import torch
-from tiny import clips, tiny
+from timm.layers.drop import DropPath
+from tiny import VISIBLE, clips, tiny
+from torch import nn
 from torch.nn.utils import prune
 
 from full_disk import files_of_at_most
@@ -22,6 +24,7 @@ from m2a.data import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError, WeightsUnavailableError
 from m2a.insertion import get_num_frames, insert, remove
 from m2a.models import ModelConfig, VideoClassifier, create_model, load, saving
+from m2a.models.consensus import AverageConsensus
 
 LABELS = ("Pushing something", "b", "c", "d", "é")
 
@@ -249,6 +252,181 @@ def test_what_could_not_be_loaded_is_not_saved(change: Callable[[VideoClassifier
     with pytest.raises(ConfigError, match=message):
         model.save_pretrained(folder)
     assert contents(folder) == before
+
+
+class Cosine(nn.Linear):
+    """A linear layer between directions, with the weights of a plain one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(nn.functional.normalize(x, dim=-1), self.weight, self.bias)
+
+
+class Strongest(AverageConsensus):
+    def forward(self, scores_BSK: torch.Tensor, features_BSF: torch.Tensor) -> torch.Tensor:
+        return scores_BSK.amax(1)
+
+
+class ActiveDropout(nn.Dropout):
+    """Drops in evaluation, too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(x, self.p, training=True)
+
+
+def with_a_cosine_head(model: VideoClassifier) -> None:
+    head = Cosine(model.head.in_features, 5)
+    head.load_state_dict(model.head.state_dict())
+    model.head = head
+
+
+def with_another_consensus(model: VideoClassifier) -> None:
+    model.consensus = Strongest()
+
+
+def with_another_dropout(model: VideoClassifier) -> None:
+    model.dropout = ActiveDropout()
+
+
+def pooled_by_the_largest(model: VideoClassifier) -> None:
+    model.backbone.reset_classifier(0, "max")
+
+
+def with_gelu(model: VideoClassifier) -> None:
+    for name, layer in list(model.backbone.named_modules()):
+        if isinstance(layer, nn.ReLU) and ".mechanism." not in name:
+            model.backbone.set_submodule(name, nn.GELU())
+
+
+def without_an_activation(model: VideoClassifier) -> None:
+    model.backbone.layer2[0].act1 = nn.Identity()
+
+
+def with_another_setting(model: VideoClassifier) -> None:
+    model.backbone.layer3[0].bn2.eps = 0.1
+
+
+def with_a_layer_more(model: VideoClassifier) -> None:
+    model.backbone.layer2.append(nn.Tanh())
+
+
+def with_a_compiled_activation(model: VideoClassifier) -> None:
+    model.backbone.act1 = torch.compile(model.backbone.act1, backend="eager")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_a_cosine_head, r"model\.head is a \S*test_saving\.Cosine, which m2a\.load would not build"),
+        (with_another_consensus, r"model\.consensus is a \S*test_saving\.Strongest, which m2a\.load would not build"),
+        (with_another_dropout, r"model\.dropout is a \S*test_saving\.ActiveDropout, .*\.Identity for none"),
+        (
+            pooled_by_the_largest,
+            r"would build another model: 'backbone\.global_pool' is a timm\.\S*Pool2d\(pool_type='max'\) here and a "
+            r"timm\.\S*Pool2d\(pool_type='avg'\) in what its config\.json builds",
+        ),
+        (
+            with_gelu,
+            r"another model: 'backbone\.conv1\.2' is a torch\.nn\S*\.GELU\(approximate='none'\) here and a "
+            r"torch\.nn\S*\.ReLU\(\) in what .* Undo that, or save model\.state_dict\(\)",
+        ),
+        (
+            without_an_activation,
+            r"'backbone\.layer2\.0\.act1' is missing, or an identity, here and a torch\S*\.ReLU\(\)",
+        ),
+        (with_another_setting, r"'backbone\.layer3\.0\.bn2' is a .*eps=0\.1.* here and a .*eps=1e-05.* in what"),
+        (with_a_layer_more, r"'backbone\.layer2\.1' is a torch\S*\.Tanh\(\) here and missing, or an identity, in what"),
+        (with_a_compiled_activation, r"'backbone\.act1' is a .*OptimizedModule.* Save it before it is compiled\."),
+    ],
+)
+@pytest.mark.parametrize("mechanism", ["none", "m2a"])
+def test_what_would_be_loaded_as_another_model_is_not_saved(
+    change: Callable[[VideoClassifier], None], message: str, mechanism: str, tmp_path: Path
+) -> None:
+    model, folder = saved(tmp_path, mechanism=mechanism)
+    before = contents(folder)
+    change(model)
+    with pytest.raises(ConfigError, match=message):
+        model.save_pretrained(folder)
+    assert contents(folder) == before
+
+
+def test_a_pooling_that_is_only_named_is_seen_too(tmp_path: Path) -> None:
+    options = {"depth": 1, "embed_dim": 32, "num_heads": 2}
+    model = tiny(backbone="vit_tiny_patch16_224", mechanism="none", backbone_options=options)
+    model.save_pretrained(tmp_path)
+    model.backbone.reset_classifier(0, "avg")
+    message = r"'backbone' is a .*VisionTransformer\(global_pool='avg'\) here and a .*\(global_pool='token'\) in what"
+    with pytest.raises(ConfigError, match=message):
+        model.save_pretrained(tmp_path)
+
+
+def trained_in_part(model: VideoClassifier) -> None:
+    model.train().backbone.layer1.requires_grad_(False)
+    model.backbone.bn1.eval()
+
+
+def with_other_rates(model: VideoClassifier) -> None:
+    for module in model.modules():
+        match module:
+            case nn.Dropout():
+                module.p = 0.25
+            case DropPath():
+                module.drop_prob = 0.3
+            case nn.BatchNorm2d():
+                module.momentum = 0.01
+            case nn.ReLU():
+                module.inplace = not module.inplace
+
+
+def without_dropout(model: VideoClassifier) -> None:
+    model.dropout = nn.Identity()
+    for name, layer in list(model.backbone.named_modules()):
+        if isinstance(layer, DropPath):
+            model.backbone.set_submodule(name, nn.Identity())
+
+
+def synchronised(model: VideoClassifier) -> None:
+    model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(model.backbone)
+
+
+def checkpointed(model: VideoClassifier) -> None:
+    model.backbone.set_grad_checkpointing()
+
+
+def pooled_as_before(model: VideoClassifier) -> None:
+    model.backbone.reset_classifier(0, "avg")
+
+
+def compiled_in_place(model: VideoClassifier) -> None:
+    model.compile(backend="eager")
+
+
+def in_half_precision(model: VideoClassifier) -> None:
+    model.bfloat16().float()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        trained_in_part,
+        with_other_rates,
+        without_dropout,
+        synchronised,
+        checkpointed,
+        pooled_as_before,
+        compiled_in_place,
+        in_half_precision,
+    ],
+)
+@pytest.mark.usefixtures("as_users_run_it")
+def test_what_changes_no_score_is_saved(change: Callable[[VideoClassifier], None], tmp_path: Path) -> None:
+    model, x = tiny(backbone_options=VISIBLE | {"drop_path_rate": 0.1}), clips()
+    change(model)
+    model.save_pretrained(tmp_path)
+    again = load(tmp_path)
+    assert torch.equal(again(x), model.eval()(x))
+    if change is without_dropout:
+        assert (again.config.dropout, again.dropout.p) == (0.0, 0.0)
 
 
 def test_a_full_disk_leaves_the_one_before(tmp_path: Path) -> None:

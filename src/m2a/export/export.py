@@ -93,11 +93,13 @@ def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int | 
     clips = [_noise((size, *shape)) for size in sizes]
     with evaluating(model):
         expected = [model.predict_probabilities(noise).cpu() for noise in clips]
+    num_classes = expected[0].shape[1]  # a head that was put there may not say
     program = _program(model, clips[0], any_batch=batch_size is None)
     file.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".m2a-export-", dir=file.parent) as folder:
         part = Path(folder) / file.name
-        form.write(program, part, _metadata(model, (batch_size, *shape)), any_batch=batch_size is None)
+        about = _metadata(model, (batch_size, *shape), num_classes)
+        form.write(program, part, about, any_batch=batch_size is None)
         largest, is_rounding = _differences(form, part, clips, expected, exact=_is_exact(model))
         if not is_rounding:
             raise ExportError(
@@ -109,7 +111,7 @@ def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int | 
         file=file,
         size=file.stat().st_size,
         clips=(batch_size, *shape),
-        num_classes=model.num_classes,
+        num_classes=num_classes,
         checked_with=form.runner,
         max_difference=largest,
     )
@@ -147,7 +149,7 @@ def _noise(shape: Sequence[int]) -> Tensor:
     return torch.randint(0, 256, tuple(shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def _metadata(model: VideoClassifier, shape: Sequence[int | None]) -> dict[str, Any]:
+def _metadata(model: VideoClassifier, shape: Sequence[int | None], num_classes: int) -> dict[str, Any]:
     """What one must know to use the file. The normalisation is not in it: it is in the network."""
     batch = "any number" if shape[0] is None else str(shape[0])
     kind = f"uint8 ({', '.join([batch, *map(str, shape[1:])])})"
@@ -155,7 +157,7 @@ def _metadata(model: VideoClassifier, shape: Sequence[int | None]) -> dict[str, 
     how = model.preprocessing
     return {
         "about": f"Written by m2a. {INPUT}: {kind}{colours}, 0 to 255, batch x time x channel x height x width, not "
-        f"normalised. {OUTPUT}: float32 ({batch}, {model.num_classes}).",
+        f"normalised. {OUTPUT}: float32 ({batch}, {num_classes}).",
         "library": f"m2a {version('m2a')}",
         "model": _made_of(model),
         "class_names": list(model.labels) if model.labels is not None else None,

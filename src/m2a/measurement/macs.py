@@ -13,11 +13,12 @@ from m2a.insertion import set_num_frames
 from m2a.insertion.insert import get_num_frames
 from m2a.insertion.trace import empty_copy, image_channels
 from m2a.models import VideoClassifier, is_inflated
+from m2a.models.backbones import fixed_size
 from m2a.models.device import kind_of_input
-from m2a.models.groups import uncompiled
+from m2a.models.groups import classifier_in, uncompiled
 
 
-def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int:
+def count_macs(model: nn.Module, *, num_frames: int = 8, size: int | None = None) -> int:
     """Multiply-adds of the convolutions and matrix products of one clip of `num_frames` frames, `size` pixels square.
 
     Counted on a copy without data (torch's meta device): fast, and the model is left alone. Normalisation, activations
@@ -26,24 +27,38 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int = 224) -> int
     Args:
         model: a `VideoClassifier`, an image network that takes folded frames (T, 3, size, size), or one that
             `m2a.inflate` made 3D, which takes (1, 3, T, size, size); also as `torch.compile` gives it.
+        size: by default a `VideoClassifier`'s own, the one that an image network is built for, or 224.
 
-    Raises ConfigError for num_frames or size that is no whole number or less than 1, and for a num_frames that the
-    model's mechanisms do not take (`m2a.set_num_frames`).
+    Raises ConfigError for num_frames or size that is no whole number or less than 1, for a num_frames that the model's
+    mechanisms do not take (`m2a.set_num_frames`), and for what wraps a `VideoClassifier`.
     """
     _check_count("num_frames", num_frames)
-    _check_count("size", size)
-    ghost = empty_copy(uncompiled(model)).requires_grad_(False)
+    if size is not None:
+        _check_count("size", size)
+    inside = uncompiled(model)
+    if any(isinstance(module, VideoClassifier) for module in inside.modules()):
+        inside = classifier_in(model, "count_macs")
+    height, width = _size_of(inside) if size is None else (size, size)
+    ghost = empty_copy(inside).requires_grad_(False)
     if isinstance(ghost, VideoClassifier):
         ghost.num_frames = num_frames
-        shape: tuple[int, ...] = (1, num_frames, len(ghost.preprocessing.mean), size, size)
+        shape: tuple[int, ...] = (1, num_frames, len(ghost.preprocessing.mean), height, width)
     else:
         if get_num_frames(ghost) is not None:
             set_num_frames(ghost, num_frames)
         channels = image_channels(ghost)
-        shape = (1, channels, num_frames, size, size) if is_inflated(ghost) else (num_frames, channels, size, size)
+        clip, frames = (1, channels, num_frames, height, width), (num_frames, channels, height, width)
+        shape = clip if is_inflated(ghost) else frames
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         ghost(torch.empty(shape, device="meta", dtype=kind_of_input(ghost)[1]))
     return counter.get_total_flops() // 2
+
+
+def _size_of(model: nn.Module) -> tuple[int, ...]:
+    """Height and width of the images that a model takes, 224 where it does not say."""
+    if isinstance(model, VideoClassifier):
+        return model.preprocessing.size, model.preprocessing.size
+    return fixed_size(model) or (224, 224)
 
 
 def _check_count(name: str, value: object) -> None:

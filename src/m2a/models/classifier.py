@@ -29,7 +29,7 @@ from m2a.models.config import ModelConfig, check_whole
 from m2a.models.consensus import Consensus, create_consensus
 from m2a.models.device import kind_of_input
 from m2a.models.frame_features import pooled, without_classifier
-from m2a.models.inflation import is_inflated
+from m2a.models.inflation import gives_frames, is_inflated
 from m2a.models.modes import evaluating
 
 _HUB_TAGS = ["m2a", "video-classification", "action-recognition"]
@@ -87,6 +87,8 @@ class VideoClassifier(
             dropout is not in 0 to 1, the consensus is unknown, or the backbone gives no row of features for each image.
     """
 
+    _inflated = False  # of models that were pickled before it was noted
+
     def __init__(
         self,
         backbone: nn.Module,
@@ -120,6 +122,7 @@ class VideoClassifier(
         self.labels = names
         output = without_classifier(backbone)
         self.backbone: Any = backbone
+        self._inflated = is_inflated(backbone)  # a wrapper that is put around it later does not say so
         self._takes_clips = output.takes_clips
         self._channels_last = output.channels_last
         sites = site_frames(backbone)
@@ -159,7 +162,17 @@ class VideoClassifier(
 
     @property
     def num_classes(self) -> int:
-        return self.head.out_features
+        """K, which the linear layer has. Of another `head` without `out_features` it is the number of labels; raises
+        ConfigError where there are none."""
+        found = getattr(self.head, "out_features", None)
+        if isinstance(found, int):
+            return found
+        if self.labels is None:
+            raise ConfigError(
+                f"model.head is a {type(self.head).__name__}, which does not say how many scores it gives. Set "
+                "model.labels to the names of the classes, or model.head.out_features to their number."
+            )
+        return len(self.labels)
 
     def forward(self, clips_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B K"]:
         """Scores (before softmax) of normalised clips. Raises ClipShapeError for another rank or length."""
@@ -178,8 +191,9 @@ class VideoClassifier(
     def frame_features(self, clips_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B S F"]:
         """The backbone's features of every frame, of the same S frames as `frame_scores`."""
         self._check(clips_BTCHW)
-        if is_inflated(self.backbone):
-            return self.backbone.frame_features(clips_BTCHW.transpose(1, 2))
+        if self._inflated or is_inflated(self.backbone):
+            self._check_frames()
+            return self.backbone(clips_BTCHW.transpose(1, 2), frames=True)
         if self._takes_clips:
             clips_BCTHW = clips_BTCHW.transpose(1, 2)
             return self._pooled(self.backbone(clips_BCTHW), clips_BCTHW.shape[0]).unsqueeze(1)
@@ -219,6 +233,16 @@ class VideoClassifier(
                 f"This model takes clips of {self.num_frames} frames, but mechanisms in its backbone were inserted for "
                 f"{sorted(others)[0]}, and would cut or mix clips. Set model.num_frames = {self.num_frames} (or the "
                 "number that you want), which sets it at every site."
+            )
+
+    @_while_compiling
+    def _check_frames(self) -> None:
+        """Raises ConfigError where the features of frames of an inflated backbone cannot be had any more."""
+        if not gives_frames(self.backbone):
+            raise ConfigError(
+                "This model was made around an inflated ResNet, and takes the features of every frame. Its backbone is "
+                f"a {type(self.backbone).__name__} now, which does not give them. Wrap or compile the whole model "
+                "instead (model.compile()); around another network make a VideoClassifier of its own."
             )
 
     @torch.no_grad()

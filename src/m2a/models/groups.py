@@ -74,7 +74,8 @@ def classifier_in(model: nn.Module, taker: str) -> VideoClassifier:
     if not isinstance(inside, VideoClassifier):
         raise ConfigError(
             f"{taker} takes a VideoClassifier, as m2a.create_model makes it, or a compiled one; got a "
-            f"{type(model).__name__}. Give the model inside: of DataParallel or DistributedDataParallel, model.module."
+            f"{type(model).__name__}. Give the model inside: of DataParallel or DistributedDataParallel, and of "
+            "AveragedModel, model.module."
         )
     return inside
 

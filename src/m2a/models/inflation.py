@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from inspect import signature
 from typing import Any
 
 import torch
@@ -76,8 +77,22 @@ def is_inflated(network: nn.Module) -> bool:
     return isinstance(network, InflatedResNet)
 
 
+def gives_frames(network: nn.Module) -> bool:
+    """Whether `network`, called with `frames=True`, gives an inflated network's `frame_features`: that network itself,
+    or what passes calls on to it, as torch.compile, DataParallel and the like do."""
+    if is_inflated(network):
+        return True
+    inside = getattr(network, "_orig_mod", getattr(network, "module", None))
+    keywords = any(given.kind is given.VAR_KEYWORD for given in signature(network.forward).parameters.values())
+    return keywords and isinstance(inside, nn.Module) and gives_frames(inside)
+
+
 class InflatedResNet(ResNet):
     """timm's ResNet with 3D layers: `(B, C, T, H, W) -> (B, F)`, or `(B, num_classes)`. `inflate` makes it."""
+
+    def forward(self, x_BCTHW: Tensor, *, frames: bool = False) -> Tensor:
+        """As timm's; with `frames` it gives `frame_features`, also through what wraps the network and calls it."""
+        return self.frame_features(x_BCTHW) if frames else super().forward(x_BCTHW)
 
     def frame_features(self, x_BCTHW: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B S F"]:
         """Pooled features of each of the S frames that are left; the classifier is left out."""

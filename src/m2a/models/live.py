@@ -14,7 +14,7 @@ from torch import nn
 from m2a.errors import ConfigError
 from m2a.insertion.insert import insertions
 from m2a.models.config import ModelConfig
-from m2a.models.consensus import AttentionConsensus
+from m2a.models.consensus import AttentionConsensus, AverageConsensus, Consensus
 
 if TYPE_CHECKING:
     from m2a.models.classifier import VideoClassifier
@@ -32,22 +32,45 @@ def live_config(model: VideoClassifier) -> ModelConfig:
         model.config,
         num_classes=_num_classes(model),
         num_frames=model.num_frames,
-        dropout=model.dropout.p,
-        consensus="attention" if isinstance(model.consensus, AttentionConsensus) else "avg",
+        dropout=_dropout(model),
+        consensus=_consensus(model),
         freeze_backbone=model.backbone_frozen,
         **_of_sites(model.backbone),
     )
 
 
-def _num_classes(model: VideoClassifier) -> int:
-    head: nn.Module = model.head  # which anyone may have put there
-    if not isinstance(head, nn.Linear) or head.bias is None:
-        kind = f"{type(head).__module__}.{type(head).__qualname__}"  # torch has several called Linear
-        if isinstance(head, nn.Linear):
-            kind += " without a bias"
+def _dropout(model: VideoClassifier) -> float:
+    dropout: nn.Module = model.dropout  # which anyone may have put there, as the two below
+    if type(dropout) is nn.Identity:
+        return 0.0
+    if type(dropout) is not nn.Dropout:
         raise ConfigError(
-            f"model.head is a {kind}, which m2a.load would not build: it makes a torch.nn.Linear with a bias. Put such "
-            "a layer there, or save model.state_dict() and build the model yourself."
+            f"model.dropout is a {kind_of(dropout)}, which m2a.load would not build: it makes a torch.nn.Dropout. Put "
+            "one there, or a torch.nn.Identity for none, or save model.state_dict() and build the model yourself."
+        )
+    return dropout.p
+
+
+def _consensus(model: VideoClassifier) -> Consensus:
+    consensus: nn.Module = model.consensus
+    if type(consensus) is AttentionConsensus:
+        return "attention"
+    if type(consensus) is not AverageConsensus:
+        raise ConfigError(
+            f"model.consensus is a {kind_of(consensus)}, which m2a.load would not build: it makes those of "
+            'm2a.create_model(consensus="avg") and consensus="attention". Put such a one there, or save '
+            "model.state_dict() and build the model yourself."
+        )
+    return "avg"
+
+
+def _num_classes(model: VideoClassifier) -> int:
+    head: nn.Module = model.head
+    if type(head) is not nn.Linear or head.bias is None:
+        without = " without a bias" if type(head) is nn.Linear else ""
+        raise ConfigError(
+            f"model.head is a {kind_of(head)}{without}, which m2a.load would not build: it makes a torch.nn.Linear "
+            "with a bias. Put such a layer there, or save model.state_dict() and build the model yourself."
         )
     if model.labels is not None and len(model.labels) != head.out_features:
         raise ConfigError(
@@ -56,6 +79,11 @@ def _num_classes(model: VideoClassifier) -> int:
             "None."
         )
     return head.out_features
+
+
+def kind_of(module: nn.Module) -> str:
+    """The type of a module with where it is from: torch has several called Linear."""
+    return f"{type(module).__module__}.{type(module).__qualname__}"
 
 
 def _of_sites(backbone: nn.Module) -> dict[str, Any]:

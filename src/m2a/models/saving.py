@@ -22,6 +22,7 @@ from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, M2AError, NotFoundError, WeightsUnavailableError
 from m2a.models import adapters
 from m2a.models.config import ModelConfig
+from m2a.models.layers import layers_of
 from m2a.models.live import live_config
 from m2a.models.restoring import as_it_was_on_error
 from m2a.models.weights import load_whole, read_state_dict
@@ -59,21 +60,22 @@ def check_savable(model: VideoClassifier) -> None:
 
 
 def outline_of(model: VideoClassifier) -> tuple[Any, ...]:
-    """What `load` goes by, and the names and shapes of the weights that it would find."""
+    """What `load` goes by, the names and shapes of the weights that it would find, and the backbone's layers."""
     shapes = tuple((key, tuple(value.shape)) for key, value in model.state_dict().items())
-    return live_config(model), model.preprocessing.size, shapes
+    config = live_config(model)
+    layers = () if config.own_backbone else layers_of(model.backbone)
+    return config, model.preprocessing.size, shapes, layers
 
 
 def check_rebuilt(model: VideoClassifier) -> None:
-    """Raises ConfigError where the config of a model builds another one, as far as names and shapes of its weights
-    tell: one whose layers were replaced, compiled, pruned or resized."""
+    """Raises ConfigError where the config of a model builds another one, as far as names and shapes of its weights and
+    the layers of its backbone tell: one whose layers were replaced, compiled, pruned, resized or set otherwise."""
     from m2a.models.create import build
 
-    config, _, shapes = outline = outline_of(model)
+    config, _, shapes, layers = outline = outline_of(model)
     if config.own_backbone or outline == model.as_built:  # the first of which its author builds
         return
-    ours = dict(shapes)
-    hint = " Save it before it is compiled." if any("_orig_mod" in key for key in ours) else ""
+    hint = " Save it before it is compiled." if any("_orig_mod" in name for name, _ in (*shapes, *layers)) else ""
     how: dict[str, Any] = {"size": model.preprocessing.size, "labels": None, "preprocessing": model.preprocessing}
     try:
         with torch.device("meta"):
@@ -84,15 +86,32 @@ def check_rebuilt(model: VideoClassifier) -> None:
         raise ConfigError(f"m2a.load could not build this model from its config.json: {error}{hint}") from error
     except Exception:  # some networks are built with numbers that they compute, which the meta device has not
         built = build(config, **how)
-    theirs = {key: tuple(value.shape) for key, value in built.state_dict().items()}
-    if ours != theirs:
-        name = next(key for key in (*ours, *theirs) if ours.get(key) != theirs.get(key))
-        here, there = (f"of shape {shapes[name]}" if name in shapes else "missing" for shapes in (ours, theirs))
+    _, _, shapes_built, layers_built = outline_of(built)
+    if found := _first_difference(shapes, shapes_built):
+        name, *both = found
+        here, there = ("missing" if shape is None else f"of shape {shape}" for shape in both)
         raise ConfigError(
             f"m2a.load could not read this model: {name!r} is {here} here and {there} in what its config.json builds. "
             "Layers were replaced, pruned or resized since m2a.create_model, which config.json cannot say. Undo that "
             f"(prune.remove, model.preprocessing), or save model.state_dict() and build the model yourself.{hint}"
         )
+    if found := _first_difference(layers, layers_built):
+        name, *both = found
+        here, there = ("missing, or an identity," if layer is None else f"a {layer}" for layer in both)
+        raise ConfigError(
+            f"m2a.load would build another model: {name!r} is {here} here and {there} in what its config.json builds. "
+            "Layers were replaced or set otherwise since m2a.create_model, which config.json cannot say. Undo that, or "
+            f"save model.state_dict() and build the model yourself.{hint}"
+        )
+
+
+def _first_difference(
+    ours: Iterable[tuple[str, Any]], theirs: Iterable[tuple[str, Any]]
+) -> tuple[str, Any, Any] | None:
+    """The first name under which two outlines have different things, and those; None for what one has not."""
+    here, there = dict(ours), dict(theirs)
+    names = (name for name in (*here, *there) if here.get(name) != there.get(name))
+    return next(((name, here.get(name), there.get(name)) for name in names), None)
 
 
 def tensors_of(state: Mapping[str, Tensor]) -> bytes:
