@@ -10,6 +10,7 @@ from toy_nets import TOYS, PlainNet, VolumeNet
 
 from m2a.errors import ClipShapeError, ConfigError, NotInsertedError
 from m2a.insertion import find_sites, get_num_frames, insert, remove, set_num_frames
+from m2a.insertion.insert import insertions
 
 
 def on_meta(name: str) -> nn.Module:
@@ -73,7 +74,9 @@ def test_names_are_taken_in_the_models_order_and_once() -> None:
 def test_names_may_come_one_by_one() -> None:
     net = TOYS["resnet18"].build()
     wanted = (name for name, _ in net.named_modules() if name.endswith("conv2"))
-    assert len(insert(net, "m2a", where=wanted).sites) > 1
+    sites = insert(net, "m2a", where=wanted).sites
+    assert len(sites) > 1
+    assert [kept.where for kept in insertions(net).values()] == [tuple(sites)] * len(sites)
 
 
 def test_image_checkpoints_still_load() -> None:

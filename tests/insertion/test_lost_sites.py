@@ -10,6 +10,7 @@ import timm
 import torch
 import torchvision
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import m2a
 from m2a.errors import ConfigError, NotInsertedError
@@ -92,3 +93,82 @@ def test_models_pickled_before_biases_were_noted() -> None:
         for hook in layer._forward_hooks.values():
             vars(hook.__self__).pop("had_bias", None)
     assert pickle.loads(pickle.dumps(net))(clips()).shape == (1, 5)
+
+
+class Again(nn.Module):
+    """A wrapper that keeps nothing of a block for the backward pass."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(self.block, x, use_reentrant=False)
+
+
+class Adapted(nn.Module):
+    """A layer with a branch beside it, as adapters put it there."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.base_layer = layer
+        self.beside = nn.Conv2d(
+            layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, bias=False
+        )
+        nn.init.zeros_(self.beside.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.base_layer(x) + self.beside(x)
+
+
+def wrap(net: nn.Module, what: str) -> None:
+    for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
+        if what != "adapters":
+            stage[0] = Again(stage[0])
+        if what != "checkpoints":
+            block = stage[0] if what == "adapters" else stage[0].block
+            block.conv1 = Adapted(block.conv1)
+
+
+@pytest.mark.parametrize("what", ["checkpoints", "adapters", "both"])
+def test_wrappers_that_were_put_around_it_afterwards(what: str) -> None:
+    model = m2a.create_model("resnet10t", num_classes=5, num_frames=T, size=32).eval()
+    expected = model(clips())
+    wrap(model.backbone, what)
+    assert lost_sites(model.backbone) == []
+    torch.testing.assert_close(model(clips()), expected)
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(model)))
+    torch.testing.assert_close(copied(clips()), expected)
+    m2a.set_num_frames(copied, 2)
+    assert copied(clips()[:, :2]).shape == (1, 5)
+    m2a.remove(model.backbone)
+    assert not [name for name, _ in model.named_modules() if name.endswith(".mechanism")]
+
+
+def test_one_that_is_lost_among_wrapped_ones_is_told() -> None:
+    model = m2a.create_model("resnet10t", num_classes=5, num_frames=T, size=32).eval()
+    wrap(model.backbone, "both")
+    model.backbone.layer2[0].block.conv1.base_layer = nn.Conv2d(64, 128, 3, stride=2, padding=1)
+    assert lost_sites(model.backbone) == ["layer2.0.conv1"]
+    with pytest.raises(ConfigError, match=r"1 sites \('layer2\.0\.conv1', \.\.\.\) are without their mechanisms"):
+        model(clips())
+
+
+def test_one_that_was_fused_inside_a_wrapper_is_told() -> None:
+    net = torchvision.models.resnet18(num_classes=5).eval()
+    m2a.insert(net, "m2a", num_frames=T, position="after")
+    net.layer1[0] = Again(net.layer1[0])
+    torch.ao.quantization.fuse_modules(net, [["layer1.0.block.conv1", "layer1.0.block.bn1"]], inplace=True)
+    assert lost_sites(net) == ["layer1.0.conv1"]
+
+
+def test_two_parts_of_a_network_have_sites_of_the_same_names() -> None:
+    """That of one is no stand-in for a lost one of the other."""
+    net = nn.Sequential(*(timm.create_model("resnet10t", num_classes=0, global_pool="") for _ in range(2)))
+    net[1].conv1[0] = nn.Conv2d(512, 24, 3, stride=2, padding=1, bias=False)
+    for part in net:
+        m2a.insert(part, "m2a", num_frames=T, where=r"layer\d\.0\.conv1")
+    wrap(net[0], "checkpoints")
+    assert lost_sites(net) == []
+    net[1].layer3[0].conv1 = nn.Conv2d(128, 256, 3, stride=2, padding=1, bias=False)
+    assert lost_sites(net) == ["1.layer3.0.conv1"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import timm
 import torch
@@ -136,16 +139,86 @@ def test_maps_with_the_channels_last() -> None:
     torch.testing.assert_close(norm(x), expected * norm.weight + norm.bias)
 
 
-def test_images_of_another_size_but_the_same_shape() -> None:
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("m2a", r"9 tokens came to 'blocks\.0\.norm1'; they make no map of the shape 2 x 3"),
+        ("m2a:patch4", r"A map of 3 x 3 came out of 'patch_embed', where it had the shape 2 x 3 when the mechanism"),
+    ],
+)
+def test_images_of_another_size_but_the_same_shape(spec: str, message: str) -> None:
     net = timm.create_model(
         "vit_tiny_patch16_224", img_size=(32, 48), embed_dim=12, depth=4, num_heads=3, dynamic_img_size=True
     ).eval()
-    insert(net, "m2a:patch4", num_frames=3, reduction=2)
+    insert(net, spec, num_frames=3, reduction=2)
     assert net(torch.randn(3, 3, 64, 96)).shape == (3, 1000)
-    with pytest.raises(
-        ClipShapeError, match=r"9 tokens came to 'blocks\.0\.norm1'; they make no map of the shape 2 x 3"
-    ):
+    with pytest.raises(ClipShapeError, match=message):
         net(torch.randn(3, 3, 48, 48))
+
+
+def small_vit(**options: object) -> torch.nn.Module:
+    return timm.create_model("vit_tiny_patch16_224", img_size=64, embed_dim=12, depth=2, num_heads=3, **options).eval()
+
+
+@pytest.mark.parametrize("spec", ["m2a:patch4", "tea", "m2a"])
+def test_as_many_tokens_of_a_map_of_another_shape(spec: str) -> None:
+    """4 x 4 were inserted, 2 x 8 come: only a mechanism that asks what is beside a token cares."""
+    net, x = small_vit(), torch.randn(6, 3, 32, 128)
+    insert(net, spec, num_frames=3, reduction=2)
+    net.set_input_size(img_size=(32, 128))
+    if spec == "m2a":
+        assert net(x).shape == (6, 1000)
+        return
+    with pytest.raises(ClipShapeError, match=r"2 x 8 came out of 'patch_embed\.proj', .* shape 4 x 4 .*insert then"):
+        net(x)
+    with pytest.raises(ClipShapeError, match="2 x 8 came out of"):
+        net.forward_features(x)
+    remove(net)
+    plain, state = net(x), net.state_dict()
+    insert(net, spec, num_frames=3, reduction=2)  # as the message says
+    assert not torch.equal(net(x), plain)
+    remove(net)
+    assert list(net.state_dict()) == list(state)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_images_of_another_shape_in_a_network_that_takes_any() -> None:
+    net = small_vit(dynamic_img_size=True)
+    insert(net, "m2a:patch4", num_frames=3, reduction=2)
+    square, wide = torch.randn(6, 3, 128, 128), torch.randn(6, 3, 64, 256)
+    expected = net(square)
+    torch._dynamo.reset()
+    copies = [
+        pickle.loads(pickle.dumps(copy.deepcopy(net))),
+        torch.compile(copy.deepcopy(net), backend="eager", fullgraph=True),
+        torch.export.export(net, (square,)).module(),
+    ]
+    for other in copies:
+        torch.testing.assert_close(other(square), expected)
+    for other in (net, copies[0], torch.compile(net, backend="eager")):
+        with torch.no_grad(), pytest.raises(ClipShapeError, match="A map of 4 x 16 came out of 'patch_embed'"):
+            other(wide)
+
+
+class Cut(torch.nn.Module):
+    """Patches that are cut out of the image and never a map."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.unfold(x, 4, stride=4).mT
+
+
+def test_tokens_that_come_from_no_map() -> None:
+    net = torch.nn.Sequential(Cut(), torch.nn.Linear(48, 16), torch.nn.Linear(16, 16))
+    insert(net, "tea", num_frames=3, reduction=2, where=["2"])
+    side = find_sites(remove(net), ["2"]).sites[0].origin
+    assert (side.module, side.position, side.size, side.grid) == ("0", "before", (224, 224), (56, 56))
+    insert(net, "tea", num_frames=3, reduction=2, where=["2"])
+    assert net(torch.randn(3, 3, 28, 28)).shape == (3, 49, 16)
+    with pytest.raises(ClipShapeError, match=r"A map of 16 x 64 came into '0', where it had the shape 224 x 224"):
+        net(torch.randn(3, 3, 16, 64))
+    remove(net)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
 
 
 def test_grids() -> None:

@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torchvision.models import resnet18
+from torchvision.models.feature_extraction import create_feature_extractor
 from toy_nets import TOYS, PlainNet
 
 from m2a.errors import InsertionError, WrappedModelError
 from m2a.insertion import get_num_frames, insert, remove, set_num_frames
+from m2a.insertion.sites import Position
 from m2a.models import VideoClassifier
 
 
@@ -140,6 +144,29 @@ def test_a_graph_of_torch_fx() -> None:
     graph = torch.fx.symbolic_trace(net)
     assert insert(graph, "m2a", num_frames=3, reduction=3).sites == ["body.0"]
     assert graph(torch.randn(6, 3, 7, 5)).shape == (6, 5)
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_features_that_torch_fx_takes_out(position: Position) -> None:
+    """From a network whose sites are layers of torch's own, which are no part of the graph, and from another."""
+    x = torch.randn(6, 3, 32, 32)
+    net = resnet18().eval()
+    insert(net, "m2a", num_frames=3, position=position)
+    seen: list[torch.Tensor] = []
+    net.layer3.register_forward_hook(lambda _, __, out: seen.append(out))
+    net(x)
+    torch.testing.assert_close(create_feature_extractor(net, ["layer3"])(x)["layer3"], seen[0])
+    vit = timm.create_model("vit_tiny_patch16_224", img_size=32, embed_dim=12, depth=4, num_heads=3).eval()
+    plain = create_feature_extractor(vit, ["blocks.3"])
+    insert(vit, "m2a", num_frames=3, reduction=2, position=position)
+    for extract in (torch.fx.symbolic_trace, lambda net: create_feature_extractor(net, ["blocks.3"])):
+        with pytest.raises(
+            WrappedModelError,
+            match=r"torch\.fx, .* cannot follow the mechanism at 'blocks\.0\.norm1'\. Take features by forward hooks",
+        ):
+            extract(vit)
+    assert insert(plain, "m2a", num_frames=3, reduction=2, position=position).sites  # as the message says
+    assert plain(x)["blocks.3"].shape == (6, 5, 12)
 
 
 class Adapted(nn.Module):

@@ -100,6 +100,19 @@ def test_every_weight_and_the_input_have_a_gradient(spec: str) -> None:
 
 
 @every_spec
+def test_many_backward_passes_at_once(spec: str) -> None:
+    """As `torch.autograd.functional.jacobian(vectorize=True)` asks for them."""
+    mechanism, x = build(spec).double(), clip(1, 3, 17, 7, 5).double().requires_grad_()
+    leaves = [x, *mechanism.parameters()]
+    out = mechanism(x)
+    given = torch.randn(2, *out.shape, dtype=out.dtype)
+    together = torch.autograd.grad(out, leaves, given, is_grads_batched=True, retain_graph=True)
+    singly = [torch.autograd.grad(out, leaves, one, retain_graph=True) for one in given]
+    for got, *apart in zip(together, *singly, strict=True):
+        torch.testing.assert_close(got, torch.stack(apart))
+
+
+@every_spec
 def test_clips_of_a_batch_do_not_see_each_other(spec: str) -> None:
     mechanism, x = build(spec), clip()
     other = x.clone()

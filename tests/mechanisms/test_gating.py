@@ -67,6 +67,27 @@ def test_numerically_also_the_second_derivative(monkeypatch: pytest.MonkeyPatch)
     assert torch.autograd.gradgradcheck(run, given)
 
 
+@pytest.mark.parametrize("frozen", ["nothing", "x", "y", "weight"])
+@pytest.mark.parametrize(("centre", "span"), [(0.0, 1.0), (0.5, 4.0)])
+@pytest.mark.parametrize("again", [False, True])
+def test_many_gradients_at_once(frozen: str, centre: float, span: float, again: bool) -> None:
+    """`is_grads_batched` and `vmap` over the backward pass, against one pass after the other."""
+    x, y, expand = inputs()
+    assert expand.bias is not None
+    leaves = {"x": x, "y": y, "weight": expand.weight, "bias": expand.bias}
+    live = [leaf.requires_grad_(name != frozen) for name, leaf in leaves.items() if name != frozen]
+    if frozen != "nothing":
+        leaves[frozen].requires_grad_(False)
+    out = gate(x, y, expand, centre=centre, span=span)
+    given = torch.randn(3, *out.shape, dtype=out.dtype)
+    singly = [torch.autograd.grad(out, live, one, retain_graph=True) for one in given]
+    batched = torch.autograd.grad(out, live, given, is_grads_batched=True, retain_graph=True, create_graph=again)
+    mapped = torch.vmap(lambda one: torch.autograd.grad(out, live, one, retain_graph=True, create_graph=again))(given)
+    for *parts, one, other in zip(*singly, batched, mapped, strict=True):
+        torch.testing.assert_close(one, torch.stack(parts))
+        torch.testing.assert_close(other, torch.stack(parts))
+
+
 @pytest.mark.parametrize("frozen", ["x", "y", "weight", "all but x"])
 def test_what_needs_no_gradient_gets_none(frozen: str) -> None:
     x, y, expand = inputs()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from m2a.insertion.layout import Axes, Layout, grid_of
+from m2a.insertion.layout import Axes, Layout, Origin, grid_of
 from m2a.insertion.trace import Step, Trace
 
 _CHANNELS_FIRST = frozenset(
@@ -32,6 +33,8 @@ class Features:
     """Height and width of the maps."""
     row_by_row: bool
     """Whether what is beside a place in the map is beside it in the image."""
+    origin: Origin | None = None
+    """Of tokens, where their map can be seen, if anywhere."""
 
 
 def features_at(record: Trace, module: str, position: str) -> Features:
@@ -53,7 +56,7 @@ def features_at(record: Trace, module: str, position: str) -> Features:
         return _maps(record, step, "NHWC" if last else "NCHW", num_frames=None)
     if not last:
         raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, tokens behind channels")
-    return _tokens(record, shape)
+    return _tokens(record, step)
 
 
 def has_images_shape(record: Trace, size: tuple[int, int]) -> bool:
@@ -87,16 +90,41 @@ def _made_by_neighbours(made: Step, size: tuple[int, int]) -> bool:
     return False
 
 
-def _tokens(record: Trace, shape: tuple[int, ...]) -> Features:
-    length, channels = shape[1:]
+def _tokens(record: Trace, step: Step) -> Features:
+    length, channels = step.shape[1:]
     if length < 2:
-        raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, a single token")
+        raise NoFeaturesError(f"what goes through it is {_spelled(step.shape, record.batch)}, a single token")
     for prefix in range(_MOST_PREFIX_TOKENS + 1):
         grid = grid_of(length - prefix, record.image) if length > prefix else None
         if grid is not None:
             layout = Layout(axes="NLC", prefix=prefix, grid=grid)
-            return Features(channels=channels, layout=layout, num_frames=None, size=grid, row_by_row=True)
+            return Features(
+                channels=channels,
+                layout=layout,
+                num_frames=None,
+                size=grid,
+                row_by_row=True,
+                origin=_origin(record, step, grid),
+            )
     raise NoFeaturesError(f"its {length} tokens make no map of the image's shape")
+
+
+def _origin(record: Trace, tokens: Step, grid: tuple[int, int]) -> Origin | None:
+    """The nearest map that the tokens come from: out of a module, else the image where it goes into one."""
+    made = {record.passages[name].made: name for name in reversed(list(record.passages))}  # the outermost of several
+    waiting, seen = deque([tokens]), {tokens}
+    while waiting:
+        step = waiting.popleft()
+        axis = next((axis for axis in (2, 1) if len(step.shape) == 4 and step.shape[axis : axis + 2] == grid), None)
+        if axis is not None and step in made:
+            return Origin(module=made[step], position="after", height_axis=axis, size=grid, grid=grid)
+        new = [source for source in step.sources if source not in seen]
+        seen.update(new)
+        waiting += new
+    given = [name for name, passage in record.passages.items() if passage.given is record.steps[0]]
+    if not given:
+        return None
+    return Origin(module=given[-1], position="before", height_axis=-2, size=record.image, grid=grid)
 
 
 def _channels_last(record: Trace, module: str, given: Step, shape: tuple[int, ...]) -> bool:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
+from torch.fx import Proxy
 
-from m2a.errors import NotInsertedError
+from m2a.errors import NotInsertedError, WrappedModelError
 from m2a.insertion.again import can_be_repeated, keeping_no, random_state
-from m2a.insertion.layout import Layout
+from m2a.insertion.layout import Layout, Origin
 from m2a.insertion.sites import Position
 from m2a.insertion.trace import argument
 from m2a.mechanisms.identity import Init
@@ -69,6 +70,7 @@ class SiteHook:
         mechanism, frames = self._mechanism(layer), self.frames.value
         if kwargs is None:  # torch moved the hook, as it does to a fused copy of the layer, which has its own
             raise self._replaced(layer, "and its mechanism would be applied twice")
+        self._check_not_traced(*args, *kwargs.values())
         features = argument(args, kwargs)
         random = random_state(features) if can_be_repeated(mechanism, features) else None
         result = self._apply(layer, features)
@@ -91,6 +93,7 @@ class SiteHook:
     def after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         if self.is_fused(layer):
             raise self._replaced(layer, "and its mechanism would be applied behind the batch norm too")
+        self._check_not_traced(output)
         if isinstance(output, Tensor):
             return self._apply(layer, output)
         changed = (self._apply(layer, output[0]), *output[1:])
@@ -123,6 +126,15 @@ class SiteHook:
             raise self._replaced(layer, "without its mechanism")
         return mechanism
 
+    def _check_not_traced(self, *values: Any) -> None:
+        """Raises WrappedModelError where `torch.fx` follows the network symbolically: it has no tensor for us."""
+        if any(isinstance(value, Proxy) for value in values):
+            raise WrappedModelError(
+                "torch.fx, which create_feature_extractor and symbolic_trace use, cannot follow the mechanism at "
+                f"{self.name!r}. Take features by forward hooks or timm's forward_intermediates, or extract them from "
+                "the plain network and call m2a.insert on the extractor, whose default sites may be others."
+            )
+
     def _replaced(self, layer: nn.Module, so: str) -> NotInsertedError:
         return NotInsertedError(
             f"The layer at {self.name!r} was replaced by a {type(layer).__name__}, {so}. Fuse and quantise a network "
@@ -136,3 +148,27 @@ class SiteHook:
             return self.layout.features(mechanism(clips_BTCHW), x)
         # that pass was given others, by `torch.func.functional_call`
         return self.layout.features(functional_call(mechanism, dict(weights), (clips_BTCHW,)), x)
+
+
+@dataclass
+class ShapeHook:
+    """Looks at the map that tokens are made of, for mechanisms that must know what is beside each token: their number
+    alone does not tell 4 x 4 from 2 x 8."""
+
+    origin: Origin
+
+    def before(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._check(argument(args, kwargs))
+
+    def after(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._check(output[0] if isinstance(output, tuple | list) else output)
+
+    def register(self, layer: nn.Module) -> None:
+        if self.origin.position == "before":
+            layer.register_forward_pre_hook(self.before, with_kwargs=True)
+        else:
+            layer.register_forward_hook(self.after)
+
+    def _check(self, x: Any) -> None:
+        if isinstance(x, Tensor) and not torch._C._is_tracing():  # `torch.jit.trace`, which has tensors for sizes
+            self.origin.check(x.shape)

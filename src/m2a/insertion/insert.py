@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError, SiteTypeError
-from m2a.insertion.fold import FrameCount, Inserted, SiteHook
+from m2a.insertion.fold import FrameCount, Inserted, ShapeHook, SiteHook
 from m2a.insertion.report import InsertionReport
 from m2a.insertion.sites import Found, Position, find_sites, keeps_tokens_out_of_order
 from m2a.insertion.wrapped import check_outside_adapters, check_plain
@@ -73,6 +73,7 @@ def insert(
     """
     parse_spec(spec)
     _check_given(model, num_frames, position)
+    where = list(where) if isinstance(where, Iterator) else where
     found = find_sites(model, where, position, num_frames=num_frames)
     _check_names(found)
     if where is None:
@@ -80,18 +81,7 @@ def insert(
     if sees_neighbours(spec):
         _check_order(model, found, spec)
     before = sum(p.numel() for p in model.parameters())
-    with torch.random.fork_rng(devices=[]):  # building on the CPU: other devices' states are not touched
-        mechanisms = [
-            create_mechanism(
-                spec,
-                channels=site.channels,
-                num_frames=site.num_frames,
-                reduction=reduction,
-                init=init,
-                **options,
-            )
-            for site in found.sites
-        ]
+    mechanisms = _made(found, spec, reduction=reduction, init=init, **options)
     frames = FrameCount(num_frames)
     inserted = Inserted(
         spec=spec,
@@ -108,6 +98,8 @@ def insert(
         has_bias = getattr(site.layer, "bias", None) is not None
         hook = SiteHook(name=site.name, layout=site.layout, frames=frames, inserted=inserted, had_bias=has_bias)
         hook.register(site.layer, position)
+    if sees_neighbours(spec):
+        _watch_maps(model, found)
     setattr(model, _SITES, inserted.sites)
     return InsertionReport(
         mechanism=str(parse_spec(spec)),
@@ -170,6 +162,22 @@ def _check_order(model: nn.Module, found: Found, spec: str) -> None:
     )
 
 
+def _made(found: Found, spec: str, **options: Any) -> list[nn.Module]:
+    """A mechanism for each site, out of a copy of the global random state."""
+    with torch.random.fork_rng(devices=[]):  # building on the CPU: other devices' states are not touched
+        return [
+            create_mechanism(spec, channels=site.channels, num_frames=site.num_frames, **options)
+            for site in found.sites
+        ]
+
+
+def _watch_maps(model: nn.Module, found: Found) -> None:
+    """Has images refused whose tokens make a map of other proportions than now."""
+    origins = {(site.origin.module, site.origin.position): site.origin for site in found.sites if site.origin}
+    for origin in origins.values():
+        ShapeHook(origin).register(model.get_submodule(origin.module))
+
+
 def remove(model: nn.Module) -> nn.Module:
     """Takes every mechanism out of `model` again, in place, and returns it as it was before `insert`.
 
@@ -185,9 +193,9 @@ def remove(model: nn.Module) -> nn.Module:
     for layer in (*lost, *carriers):  # SyncBatchNorm takes the children of the layer that it replaces
         if hasattr(layer, MECHANISM):
             delattr(layer, MECHANISM)
-    for layer in carriers:
+    for layer in model.modules():
         for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
-            for key in [key for key, hook in hooks.items() if _site_hook(hook)]:
+            for key in [key for key, hook in hooks.items() if isinstance(_owner(hook), SiteHook | ShapeHook)]:
                 del hooks[key]
                 layer._forward_pre_hooks_with_kwargs.pop(key, None)
                 layer._forward_hooks_always_called.pop(key, None)
@@ -241,20 +249,39 @@ def mechanisms_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
 def lost_sites(model: nn.Module) -> list[str]:
     """Names of sites whose layer was replaced since `insert`, by fusing it, say, and so is without its mechanism, or
     has it in another place (`SiteHook.is_fused`). Those of blocks that are gone as a whole, or are identities now, are
-    not among them."""
+    not among them, nor those whose layer has its mechanism still, but another name, in a wrapper that was put around
+    it."""
     return [name for name, _ in _lost(model)]
 
 
 def _lost(model: nn.Module) -> Iterator[tuple[str, nn.Module | None]]:
     for prefix, holder in model.named_modules():
-        for name in vars(holder).get(_SITES, ()):
-            layer, around = _submodule(holder, name), name
-            while layer is None and _submodule(holder, around) is None:
-                around = around.rpartition(".")[0]
-            pruned = layer is None and (not around or isinstance(holder.get_submodule(around), _HOLDERS))
-            hooks = [] if layer is None else list(_site_hooks(layer))
-            if not pruned and (layer is None or not hooks or any(hook.is_fused(layer) for hook in hooks)):
+        layers = {name: _submodule(holder, name) for name in vars(holder).get(_SITES, ())}
+        elsewhere = {name for name, layer in layers.items() if layer is None or not any(_site_hooks(layer))}
+        moved = _carriers_by_site(holder) if elsewhere else {}
+        for name, layer in layers.items():
+            carrier = moved.get(name) if name in elsewhere else layer
+            if carrier is None:
+                lost = layer is not None or not _is_pruned(holder, name)
+            else:
+                lost = any(hook.is_fused(carrier) for hook in _site_hooks(carrier))
+            if lost:
                 yield f"{prefix}.{name}".lstrip("."), layer
+
+
+def _carriers_by_site(holder: nn.Module) -> dict[str, nn.Module]:
+    """The layers that carry a mechanism, by the names that their sites had when `holder` was given to `insert`."""
+    return {
+        hook.name: layer for _, layer in _carriers(holder) if hasattr(layer, MECHANISM) for hook in _site_hooks(layer)
+    }
+
+
+def _is_pruned(holder: nn.Module, name: str) -> bool:
+    """Whether a block was taken out as a whole, of those around the layer that was called so."""
+    around = name
+    while _submodule(holder, around) is None:
+        around = around.rpartition(".")[0]
+    return not around or isinstance(holder.get_submodule(around), _HOLDERS)
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module | None:
@@ -277,12 +304,12 @@ def _carriers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def _site_hooks(layer: nn.Module) -> Iterator[SiteHook]:
     hooks = itertools.chain(layer._forward_pre_hooks.values(), layer._forward_hooks.values())
-    return (owner for hook in hooks if (owner := _site_hook(hook)))
+    return (owner for hook in hooks if isinstance(owner := _owner(hook), SiteHook))
 
 
-def _site_hook(hook: Any) -> SiteHook | None:
-    owner = getattr(hook, "__self__", None)
-    return owner if isinstance(owner, SiteHook) else None
+def _owner(hook: Any) -> Any:
+    """Whose method a hook is."""
+    return getattr(hook, "__self__", None)
 
 
 def _match(mechanism: nn.Module, layer: nn.Module, model: nn.Module) -> None:

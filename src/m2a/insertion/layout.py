@@ -5,6 +5,7 @@ Shapes: N = B * T folded frames, L tokens of a frame, p of which come before its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +73,34 @@ class Layout:
                 "the mechanism was inserted. Give images of that shape, larger or smaller."
             )
         return scaled
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where the map can be seen that tokens are made of, which do not tell its height and width themselves."""
+
+    module: str
+    position: Literal["before", "after"]
+    """Whether it goes into the module or comes out of it."""
+    height_axis: int
+    """The axis of its height; the one behind is its width."""
+    size: tuple[int, int]
+    """Its height and width as inserted; the image's where no map is made in between."""
+    grid: tuple[int, int]
+    """Of the tokens, as inserted."""
+
+    def check(self, shape: Sequence[int]) -> None:
+        """Raises ClipShapeError where a map of this shape gives tokens of another shape than inserted."""
+        height, width = shape[self.height_axis], shape[self.height_axis + 1]
+        rows, columns = height * self.grid[0] // self.size[0], width * self.grid[1] // self.size[1]
+        if rows * self.grid[1] != columns * self.grid[0]:
+            way = "into" if self.position == "before" else "out of"
+            raise ClipShapeError(
+                f"A map of {height} x {width} came {way} {self.module!r}, where it had the shape "
+                f"{self.size[0]} x {self.size[1]} when the mechanism was inserted, which looks at what is beside each "
+                "token. Give images of that shape, larger or smaller, or set the network for images of this shape "
+                "first and call m2a.insert then."
+            )
 
 
 def grid_of(tokens: int, shape: tuple[int, int]) -> tuple[int, int] | None:

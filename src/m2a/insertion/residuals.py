@@ -1,6 +1,6 @@
 """Residual branches, found in what a network does rather than in what its classes are called.
 
-A branch ends where its result is added to what it came from:
+A branch ends where its result is added to what it came from, or subtracted, or mixed with it:
 
     fork -> first layer -> ... -> join = branch + skip
 
@@ -24,6 +24,8 @@ _LAYERS = frozenset(
     }
 )  # fmt: skip
 _NORMS = frozenset(layer for layer in _LAYERS if "norm" in layer)
+_MIXERS = _LAYERS - _NORMS
+_JOINS = frozenset({"add", "sub", "rsub", "addcmul", "lerp"})  # by which a branch meets its skip
 _ENOUGH = 4  # blocks, one a stage, for a network to be a residual one
 ATTENTION = frozenset({"bmm", "baddbmm", "_softmax", "_safe_softmax"})
 """Operations that tell that a network has attention."""
@@ -36,7 +38,8 @@ class Block:
     name: str
     """Of its module, the innermost with a number in its name; where the sum is in none, of the first layer."""
     layers: tuple[str, ...]
-    """First layers of its branches: of those that mix space, and then of the others."""
+    """First layers of its branches: of those that mix space, and then of the others. None where every layer is a
+    function called by the module that adds the skip: a mechanism in front of that module would change the skip too."""
 
     @property
     def stage(self) -> str:
@@ -47,7 +50,7 @@ class Block:
 @dataclass(frozen=True, kw_only=True)
 class _Branch:
     block: str
-    first: Step  # the layer nearest to the fork: a convolution, a norm or a matrix product
+    layer: str | None  # module of the layer nearest to the fork, a convolution, a norm or a matrix product
     mixes_space: bool  # whether it has an attention or a convolution larger than 1 x 1
     join: Step
     between: set[Step]
@@ -58,9 +61,8 @@ def find_blocks(trace: Trace) -> list[Block]:
     concatenated to what came into them (DenseNet), or every convolution larger than 1 x 1 (VGG). Layers that see the
     image itself are left out."""
     found: list[Block] = []
-    for operation in ("add", "cat"):
-        branches = [branch for branch in _branches(trace, operation) if branch.first.module in trace.passages]
-        branches = [branch for branch in branches if not _sees_image(branch.first.module, trace)]
+    for dense in (False, True):
+        branches = [branch for branch in _branches(trace, dense=dense) if _has_a_place(branch, trace)]
         found = max(found, _blocks(branches), key=len)
         if len(found) >= _ENOUGH:
             return found
@@ -69,29 +71,74 @@ def find_blocks(trace: Trace) -> list[Block]:
     return found or [Block(name=name, layers=(name,)) for name in seen if not _sees_image(name, trace)]
 
 
+def has_tokens_first(trace: Trace) -> bool:
+    """Whether sums are of tokens (L, N, C), whose first axis is not the batch: those are no branches here."""
+    sums = (step.shape for step in trace.steps if step.operation in _JOINS and len(step.sources) > 1)
+    return any(len(shape) == 3 and shape[0] != trace.batch == shape[1] for shape in sums)
+
+
+def _has_a_place(branch: _Branch, trace: Trace) -> bool:
+    """Whether it is in a block that can be told of, at least, and not the network itself, or the image's own."""
+    if branch.layer is None:
+        return branch.block != ""
+    return branch.layer in trace.passages and not _sees_image(branch.layer, trace)
+
+
 def _sees_image(layer: str, trace: Trace) -> bool:
     return trace.passages[layer].given is trace.steps[0]
 
 
-def _branches(trace: Trace, operation: str) -> list[_Branch]:
+def _branches(trace: Trace, *, dense: bool) -> list[_Branch]:
     dominators = _dominators(trace.steps)
-    dense = operation == "cat"  # what was concatenated before is concatenated again: each adds its own layers
-    branches = []
+    joins = {"cat"} if dense else _JOINS  # what was concatenated before is so again: each adds its own layers
+    found: list[tuple[Step, set[Step], list[Step]]] = []
+    held = {""}
     for join in trace.steps:
-        if join.operation != operation or len(join.sources) < 2 or len(join.shape) < 3 or join.shape[0] != trace.batch:
+        if join.operation not in joins or len(join.sources) < 2 or len(join.shape) < 3 or join.shape[0] != trace.batch:
             continue
         fork = dominators[join]
         if fork is None:
             continue
         between = _between(fork, join)
-        first = _first_layer(fork, join, dominators, stop="cat" if dense else "")
-        if first is None:  # several ways side by side
-            first = _first_side_by_side(trace, fork, between)
-        if first is not None:
-            mixes = any(step.kernel > 1 or step.operation in ATTENTION for step in between)
-            block = _numbered(join.module) or first.module
-            branches.append(_Branch(block=block, first=first, mixes_space=mixes, join=join, between=between))
+        layers = _layers(fork, join, dominators, stop="cat" if dense else "")
+        if not layers:  # several ways side by side
+            layers = _side_by_side(trace, fork, between)
+        if layers:
+            found.append((join, between, layers))
+            held.update(step.module for step in layers if _holds(step.module, fork, join, trace))
+    branches = [_branch(*parts, held) for parts in found]
     return branches if dense else _innermost(branches)
+
+
+def _branch(join: Step, between: set[Step], layers: list[Step], held: set[str]) -> _Branch:
+    layer = next((step.module for step in layers if step.module not in held), None)
+    return _Branch(
+        block=_numbered(join.module) or layers[0].module or layer or "",
+        layer=layer,
+        mixes_space=any(step.kernel > 1 or step.operation in ATTENTION for step in between),
+        join=join,
+        between=between,
+    )
+
+
+def _holds(module: str, fork: Step, join: Step, trace: Trace) -> bool:
+    """Whether the skip is inside the module, too, as where a block calls `F.layer_norm` itself: the join is, and so is
+    the fork, which is what the module is given or comes from that without a layer but norms."""
+    if module != join.module and not join.module.startswith(f"{module}."):
+        return False
+    passage = trace.passages.get(module)
+    if passage is None:
+        return True
+    waiting, seen = [fork], {fork}
+    while waiting:
+        step = waiting.pop()
+        if step is passage.given:
+            return True
+        if step.operation not in _MIXERS:
+            new = [source for source in step.sources if source not in seen]
+            seen.update(new)
+            waiting += new
+    return False
 
 
 def _dominators(steps: Sequence[Step]) -> dict[Step, Step | None]:
@@ -130,10 +177,10 @@ def _between(fork: Step, join: Step) -> set[Step]:
     return found
 
 
-def _first_layer(fork: Step, join: Step, above: dict[Step, Step | None], stop: str) -> Step | None:
-    """The layer nearest to the fork, or to an operation `stop`, on the way to the join that mixes space and has most
-    layers."""
-    best: tuple[tuple[bool, int], Step] | None = None
+def _layers(fork: Step, join: Step, above: dict[Step, Step | None], stop: str) -> list[Step]:
+    """The layers from the fork, or from an operation `stop`, on the way to the join that mixes space and has most of
+    them."""
+    best: tuple[tuple[bool, int], list[Step]] | None = None
     forks_again = False  # whether a way has convolutions, and all of them side by side
     for source in reversed(join.sources):  # the last that was concatenated is the newest
         layers = []
@@ -145,22 +192,25 @@ def _first_layer(fork: Step, join: Step, above: dict[Step, Step | None], stop: s
         if layers:
             rank = (any(layer.kernel > 1 for layer in layers), len(layers))
             if best is None or rank > best[0]:
-                best = (rank, layers[-1])
+                best = (rank, layers[::-1])
         elif source is not fork:
             forks_again |= any(inner.operation == "convolution" for inner in _between(fork, source))
-    if best and forks_again and best[1].operation in _NORMS and fork in best[1].sources and not best[0][0]:
-        return None  # that norm is the skip: RepVGG adds it to two convolutions side by side
-    return best and best[1]
+    if best is None:
+        return []
+    (has_space, _), found = best
+    if forks_again and found[0].operation in _NORMS and fork in found[0].sources and not has_space:
+        return []  # that norm is the skip: RepVGG adds it to two convolutions side by side
+    return found
 
 
-def _first_side_by_side(trace: Trace, fork: Step, between: set[Step]) -> Step | None:
-    """The first layer; where a norm stands by itself beside convolutions, the first of these, if there is one that
-    mixes space, and that the fork itself goes into."""
+def _side_by_side(trace: Trace, fork: Step, between: set[Step]) -> list[Step]:
+    """The layers; where a norm stands by itself beside convolutions, those that the fork itself goes into, the first
+    that mixes space in front."""
     layers = [step for step in trace.steps if step in between and step.operation in _LAYERS]
     nearest = [step for step in layers if fork in step.sources]
     if any(step.operation in _NORMS for step in nearest):
         layers = sorted(nearest, key=lambda step: (step.kernel == 1, step.operation in _NORMS))
-    return next(iter(layers), None)
+    return layers
 
 
 def _innermost(branches: list[_Branch]) -> list[_Branch]:
@@ -181,7 +231,8 @@ def _blocks(branches: list[_Branch]) -> list[Block]:
     blocks = []
     for name, members in by_name.items():
         members = sorted(members, key=lambda branch: not branch.mixes_space)
-        blocks.append(Block(name=name, layers=tuple(dict.fromkeys(branch.first.module for branch in members))))
+        layers = dict.fromkeys(branch.layer for branch in members if branch.layer is not None)
+        blocks.append(Block(name=name, layers=tuple(layers)))
     return blocks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -15,8 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from m2a.errors import ConfigError, NoSitesError, SiteTypeError
 from m2a.insertion.features import Features, NoFeaturesError, features_at
-from m2a.insertion.layout import Axes, Layout
-from m2a.insertion.residuals import ATTENTION, find_blocks
+from m2a.insertion.layout import Axes, Layout, Origin
+from m2a.insertion.residuals import ATTENTION, find_blocks, has_tokens_first
 from m2a.insertion.trace import Trace, UntraceableError, trace
 
 Position = Literal["before", "after"]
@@ -24,6 +24,10 @@ Position = Literal["before", "after"]
 LONG_STAGE = 23
 """A network with so many sites in a stage (ResNet-101) takes every second one of each stage, as TSM and M2A were
 released."""
+_HELD = (
+    "it adds the skip itself and has no layer in its branch that is a module of its own, so that a mechanism in front "
+    "of it would change the skip too"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,8 @@ class Site:
     """Frames of a clip that are left there: fewer where a 3D network strides time."""
     row_by_row: bool = True
     """Whether what is beside a place there is beside it in the image, as far as is known."""
+    origin: Origin | None = None
+    """Of tokens, where their map can be seen, if anywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +57,8 @@ class Found:
 def find_sites(
     model: nn.Module, where: str | Sequence[str] | None = None, position: Position = "before", *, num_frames: int = 8
 ) -> Found:
-    """The sites of `model`: the first layer of each residual branch, or those that `where` names.
+    """The sites of `model`: the first layer of each residual branch, or those that `where` names. Of a branch whose
+    block calls its first layer as a function, such as `F.layer_norm`, it is the next that is a module of its own.
 
     A copy of the model without data is run once; the model itself is neither run nor changed.
 
@@ -119,7 +126,7 @@ def _by_default(model: nn.Module, record: Trace, at: Callable[[str], Features], 
     skipped: dict[str, str] = {}
     sites: list[tuple[str, Site]] = []  # with the stage
     for block in find_blocks(record):
-        reasons: dict[str, str] = {}
+        reasons = {} if block.layers else {block.name: _HELD}
         for name in block.layers:
             try:
                 features = at(name)
@@ -132,7 +139,7 @@ def _by_default(model: nn.Module, record: Trace, at: Callable[[str], Features], 
             skipped |= dict([next(iter(reasons.items()))])
     sites = _thinned(sites, skipped)
     if not sites:
-        raise NoSitesError(_nothing_found(model, skipped))
+        raise NoSitesError(_nothing_found(model, skipped, record))
     return Found(sites=tuple(sorted((site for _, site in sites), key=lambda site: order[site.name])), skipped=skipped)
 
 
@@ -160,6 +167,7 @@ def _site(name: str, layer: nn.Module, features: Features, num_frames: int) -> S
         layout=features.layout,
         num_frames=features.num_frames or num_frames,
         row_by_row=features.row_by_row,
+        origin=features.origin,
     )
 
 
@@ -190,12 +198,17 @@ def _site_by_type(name: str, layer: nn.Module, position: Position, num_frames: i
     return Site(name=name, layer=layer, channels=channels, layout=Layout(axes=axes), num_frames=num_frames)
 
 
-def _nothing_found(model: nn.Module, skipped: dict[str, str]) -> str:
+def _nothing_found(model: nn.Module, skipped: dict[str, str], record: Trace) -> str:
     if skipped:
         name, reason = next(iter(skipped.items()))
         return (
             f"Every one of the {len(skipped)} places found in {type(model).__name__} was left out ({name}: {reason}). "
             "Name layers yourself with where=."
+        )
+    if has_tokens_first(record):
+        return (
+            f"{type(model).__name__} has no residual branch whose features have the batch in front: its tokens come "
+            "first, (L, N, C); build it with batch_first=True, or name layers in front of that yourself with where=."
         )
     convs = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)]
     example = f" Its convolutions are {_some(convs)}; for instance where=[{convs[-1]!r}]." if convs else ""
@@ -223,6 +236,7 @@ def _matching(model: nn.Module, pattern: str) -> list[str]:
 
 
 def _listed(model: nn.Module, wanted: Sequence[str]) -> list[str]:
+    wanted = list(wanted) if isinstance(wanted, Iterator) else wanted
     if not isinstance(wanted, Iterable) or not all(isinstance(name, str) for name in wanted):
         raise ConfigError(f"where must be a regular expression, or a list of module names; got {wanted!r}.")
     names, wanted = [name for name, _ in model.named_modules() if name], list(wanted)

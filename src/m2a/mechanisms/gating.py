@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+_functorch: Any = torch._C._functorch  # the stubs know some of its functions
 _TILE = 4 * 2**20  # bytes of the gate that are made at once on a CPU, which its caches hold
 
 
@@ -55,7 +56,7 @@ def is_traced() -> bool:
     autograd functions like ours."""
     if torch.compiler.is_compiling() or torch._C._is_tracing() or get_proxy_mode() is not None:
         return True
-    return torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+    return _functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0
 
 
 def _is_watched(expand: nn.Conv2d) -> bool:
@@ -112,6 +113,8 @@ class _Gating(torch.autograd.Function):
         x, y, weight, bias = ctx.saved_tensors
         if torch.is_grad_enabled():  # derivatives of derivatives are asked for
             return _by_autograd(ctx, g)
+        if _is_batched(g):
+            return _of_many(ctx, g)
         need_x, need_y, need_weight, need_bias, *_ = ctx.needs_input_grad
         dx, dy = (torch.empty_like(t) if need else None for t, need in ((x, need_x), (y, need_y)))
         dweight, dbias = (  # sums over tiles, which bfloat16 would round one after the other
@@ -142,6 +145,30 @@ class _Gating(torch.autograd.Function):
             None if whole is None else whole.to(t.dtype) for whole, t in ((dweight, weight), (dbias, bias))
         )
         return dx, dy, dweight, dbias, None, None
+
+
+def _is_batched(g: Tensor) -> bool:
+    """Whether it stands for several, under `vmap`. Compilers of backward passes do not know the question."""
+    if torch.compiler.is_compiling():
+        return False
+    return _functorch.is_legacy_batchedtensor(g) or _functorch.is_batchedtensor(g)
+
+
+def _of_many(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    """The derivatives for several gradients at once, `is_grads_batched`, which no tensor of ours can be written with in
+    place."""
+    x, y, weight, bias = ctx.saved_tensors
+    need_x, *needs, _, _ = ctx.needs_input_grad
+    with torch.autocast(x.device.type, enabled=False):
+        s = _sigmoid(y, weight, bias)
+        found: tuple[Tensor | None, ...] = (None, None, None)
+        if any(needs):
+            dlogits = torch.ops.aten.sigmoid_backward((ctx.span * g * x).to(s.dtype), s)
+            found = torch.ops.aten.convolution_backward(
+                dlogits, y, weight, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, needs
+            )
+        dx = torch.addcmul(g, g, (s - ctx.centre).to(x.dtype), value=ctx.span) if need_x else None
+    return dx, *(part if need else None for part, need in zip(found, needs, strict=True)), None, None
 
 
 def _by_autograd(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
