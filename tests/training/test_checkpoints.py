@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from m2a.data import ClipSet, read_clips
 from m2a.data.synthetic import synthesize
 from m2a.errors import CheckpointError
 from m2a.training import fit
-from m2a.training.checkpoints import WholeCheckpoints, read_checkpoint
+from m2a.training.checkpoints import BestCheckpoint, WholeCheckpoints, read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +92,22 @@ def test_going_on_from_a_checkpoint_that_cannot_be_read(clips: ClipSet, run: Pat
     with pytest.raises(CheckpointError, match=r"it is no checkpoint of a run: it has no state_dict and no epoch\."):
         fit(config, clips, console=silent())
     assert last(run)["epoch"] == 0
+
+
+def test_of_epochs_with_the_same_top1_the_one_with_the_lower_loss_is_best(tmp_path: Path) -> None:
+    def trainer(loss: float) -> Any:
+        metrics = {"val_loss": torch.tensor(loss)}
+        return SimpleNamespace(callback_metrics=metrics, strategy=SimpleNamespace(reduce_boolean_decision=bool))
+
+    best, kept = BestCheckpoint(dirpath=tmp_path, filename="best"), []
+    epochs = [(0.5, 2.0), (0.5, 3.0), (0.5, 1.5), (0.4, 0.1), (0.5, 1.7), (0.6, 4.0), (0.6, float("nan"))]
+    for epoch, (top1, loss) in enumerate(epochs):
+        if best.check_monitor_top_k(trainer(loss), torch.tensor(top1)):
+            kept.append(epoch)
+            best.best_k_models = {"best": torch.tensor(top1)}
+            best.kth_best_model_path, best.best_model_score = "best", torch.tensor(top1)
+    assert kept == [0, 2, 5]
+    again = BestCheckpoint(dirpath=tmp_path, filename="best")
+    again.load_state_dict(best.state_dict())
+    assert again.lowest_loss == 4.0
+    assert best.state_key.startswith("ModelCheckpoint{")  # as checkpoints of earlier versions have it

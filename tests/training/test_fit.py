@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.utilities import rank_zero
 from rich.console import Console
 from tiny_runs import assert_same_end, image_weights, killed_in, last, metrics, options, silent
 
@@ -710,3 +711,30 @@ def test_gradients_are_clipped_in_every_precision(
         fit(config.with_changes(epochs=1), clips, console=silent())
         assert len(norms) == 2
         assert max(norms) == pytest.approx(0.125, rel=1e-3) if limit else max(norms) > 0.25
+
+
+def test_a_3d_network_is_not_given_a_last_batch_of_one_clip(clips: ClipSet, tmp_path: Path) -> None:
+    train = clips.split("train")
+    odd = replace(clips, splits={**clips.splits, "train": train[: len(train) - (len(train) - 1) % 3]})
+    strided = {"inflate": True, "num_frames": 5, "batch_size": 3}
+    assert len(odd.split("train")) % 3 == 1
+    fit(options(odd, tmp_path / "run", epochs=1, **strided), odd, console=silent())
+    with pytest.raises(ConfigError, match=r"a batch of 1 clip of 5 frames of 32 pixels, and has no statistics of that"):
+        fit(options(odd, tmp_path / "alone", epochs=1, **(strided | {"batch_size": 1})), odd, console=silent())
+
+
+def test_a_run_is_one_process_whatever_a_scheduler_says(
+    clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "SLURM_NTASKS": "4",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_JOB_ID": "12",
+        "LOCAL_RANK": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    writer: Any = rank_zero.rank_zero_only
+    monkeypatch.setattr(writer, "rank", 1, raising=False)
+    fit(options(clips, tmp_path / "run", epochs=1), clips, console=silent())
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    assert writer.rank == 1

@@ -21,7 +21,7 @@ def compare(
     """Compare runs clip by clip, each with the first: which classes gain and lose, and whether it is more than chance.
 
     The runs must have been evaluated on clips that they have in common. A picture shows every class's difference in
-    top-1 with its interval.
+    top-1 with its interval. Where the data set says which clips are of one recording, whole recordings are drawn.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ def _print(result: Comparison) -> None:
 
     (overall,) = result.overall
     CONSOLE.rule(f"{overall['run']} against {result.baseline}")
-    told = [words.verdict(result, overall), words.tally(result.classes), words.left_out(result)]
-    told.append(words.unlike(result, overall["run"]))
+    told = [words.verdict(result, overall), words.tally(result.classes)]
+    told += [words.few_recordings(result.classes), words.left_out(result), words.unlike(result, overall["run"])]
     CONSOLE.print("\n".join(filter(None, told)).translate({ord("`"): None, ord("*"): None}), highlight=False)
     _print_differences("class", "label", result.classes)
     if len(result.kinds) > 1:
@@ -78,7 +78,8 @@ def _print_differences(title: str, key: str, rows: list[dict[str, Any]]) -> None
     from m2a.reporting.comparison import words
     from m2a.reporting.text import signed
 
-    table = Table(title, "clips", "top-1, %", "difference", "95% interval")
+    grouped = rows[0]["groups"] is not None
+    table = Table(title, "clips", *["recordings"] * grouped, "top-1, %", "difference", "95% interval")
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "right", True
     long = len(rows) > 2 * _ENDS + 4
@@ -89,7 +90,8 @@ def _print_differences(title: str, key: str, rows: list[dict[str, Any]]) -> None
         for row in part:
             shares = f"{row['top1_baseline']:.0f} -> {row['top1']:.0f}"
             span = words.span(row, digits=0)
-            table.add_row(row[key], str(row["clips"]), shares, signed(row["difference"]), span)
+            counts = [str(row["clips"]), *[str(row["groups"])] * grouped]
+            table.add_row(row[key], *counts, shares, signed(row["difference"]), span)
     print_table(table)
 
 

@@ -17,7 +17,7 @@ def evaluate(
     *,
     data: Path | None = None,
     format: DataFormat = "auto",  # noqa: A002 - the word users look for
-    split: str = "validation",
+    split: str | None = None,
     split_number: int = 1,
     out: Path | None = None,
     image_weights: Path | None = None,
@@ -26,7 +26,7 @@ def evaluate(
     device: str | None = None,
     num_clips: int = 1,
     num_crops: int = 1,
-    bf16: bool = False,
+    bf16: bool | None = None,
     probes: bool = False,
     skip_list: Path | None = None,
     skip_bad: bool = False,
@@ -46,7 +46,8 @@ def evaluate(
     format:
         Layout of --data; auto tells by what is there.
     split:
-        Which split of it: train, validation or test.
+        Which split of it: train, validation, test, or all of them. By default validation; of --data that has no
+        validation split, all.
     split_number:
         Which official split of --data, of sets that have several (UCF101 and HMDB51 have 3).
     out:
@@ -64,7 +65,7 @@ def evaluate(
     num_crops:
         Crops of each sample, spread over the longer side; 3 sees all of it.
     bf16:
-        Compute in bfloat16.
+        Compute in bfloat16; by default where the run did.
     probes:
         Also predict each clip with its frames shuffled, reversed, and replaced by the middle one, to see how much of
         the accuracy is motion.

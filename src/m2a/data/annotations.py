@@ -163,6 +163,7 @@ def read_clips(
     validation_fraction: float = 0.2,
     missing: str = "error",
     split: int = 1,
+    to_train: bool = True,
 ) -> ClipSet:
     """The labelled clips under `root`, a folder or a list of clips.
 
@@ -170,6 +171,7 @@ def read_clips(
     `validation_fraction` of each class is held out where there is no validation split; `ClipSet.notes` says so.
     `missing` is what to do about clips that a list names and the disk lacks: `error`, or `skip` them with a note.
     `split` chooses among several official splits, as UCF101 and HMDB51 have them.
+    `to_train=False` is for a set that is only to be measured on: nothing is held out, and one class will do.
 
     Raises `NotFoundError` where a folder or list is missing, and `DataError` where what is there cannot be used.
     """
@@ -185,7 +187,8 @@ def read_clips(
     ucf_hmdb.validate_split(layout.name, split)
     if split != 1 and not layout.numbered:
         raise ConfigError(f"split={split}: a {layout.name} set has no numbered splits; leave split out")
-    return layout.read(root, ReadOptions(validation_fraction=validation_fraction, missing=missing, split=split))
+    options = ReadOptions(validation_fraction=validation_fraction, missing=missing, split=split, to_train=to_train)
+    return layout.read(root, options)
 
 
 def _detect(root: Path) -> Format:

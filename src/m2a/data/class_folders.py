@@ -47,13 +47,13 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
         found = {"train": _read_classes(root, root, notes)}
     if not found.get("train"):
         raise DataError(f"{root} has no training clip; its splits are: {', '.join(found) or 'none'}")
-    if not found.get("validation"):
+    if not found.get("validation") and options.to_train:
         found = {**found, **held_out(found["train"], options, notes)}
     if warning := straddling(found):
         notes.append(warning)
     labels = sorted({clip.label for clip in found["train"]})
     refuse_untrained(root, found)
-    if len(labels) < 2:
+    if len(labels) < 2 and options.to_train:
         raise DataError(f"{root} has {len(labels)} class ({first_few(labels)}); at least 2 are needed")
     order = [name for name in ("train", "validation", "test") if found.get(name)]
     splits = {name: tuple(found[name]) for name in order}

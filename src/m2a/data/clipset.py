@@ -48,9 +48,11 @@ class ClipSet:
     """What a user should be told about how the set was read."""
 
     def split(self, name: str) -> tuple[ClipFile, ...]:
-        """The clips of one split; a `DataError` names the splits there are."""
+        """The clips of one split, or of `all` of them; a `DataError` names the splits there are."""
+        if name == "all":
+            return tuple(clip for members in self.splits.values() for clip in members)
         if name not in self.splits:
-            raise DataError(f"{self.root} has no {name!r} split; choose one of: {', '.join(self.splits)}")
+            raise DataError(f"{self.root} has no {name!r} split; choose one of: {', '.join(self.splits)}, all")
         return self.splits[name]
 
 

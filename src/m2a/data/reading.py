@@ -21,6 +21,9 @@ class ReadOptions:
     missing: str = "error"
     split: int = 1
     """Which of several official splits."""
+    to_train: bool = True
+    """Whether the set must do for training: two classes, and a validation split, which is held out where there is
+    none."""
 
 
 @dataclass(kw_only=True)
@@ -63,7 +66,7 @@ class Reading:
         """The clips as a set; a validation split is held out where there is none."""
         if not self.splits.get("train"):
             raise DataError(f"{self.root} has no training clip; its splits are: {', '.join(self.splits) or 'none'}")
-        if not self.splits.get("validation"):
+        if not self.splits.get("validation") and self.options.to_train:
             self.splits = {**self.splits, **held_out(self.splits["train"], self.options, self.notes)}
         if warning := straddling(self.splits):
             self.notes.append(warning)
@@ -71,7 +74,7 @@ class Reading:
         unused = [label for label in labels if label not in used]
         if unused:
             self.notes.append(f"{len(unused)} of {len(labels)} labels have no training clip: {first_few(unused, 3)}")
-        if len(labels) < 2:
+        if len(labels) < 2 and self.options.to_train:
             raise DataError(f"{self.root} has {len(labels)} class ({first_few(list(labels))}); at least 2 are needed")
         order = [name for name in ("train", "validation", "test") if self.splits.get(name)]
         return ClipSet(

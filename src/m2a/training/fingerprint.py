@@ -45,6 +45,10 @@ class Fingerprint:
         learnt = self.validation.keys() & (before.train.keys() - before.validation.keys())
         return [clip for mark, clip in self.validation.items() if mark in learnt and clip is not None]
 
+    def learnt_from(self, clips: Iterable[ClipFile]) -> list[ClipFile]:
+        """Those of `clips` that are trained on."""
+        return [clip for clip in clips if _mark(clip) in self.train]
+
     def validates_alike(self, before: Fingerprint) -> bool:
         return self.validation.keys() == before.validation.keys()
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
-from m2a.data.clipset import ClipSet
+from m2a.data.clipset import ClipFile, ClipSet
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
 from m2a.models.optimizer import choose_way_again, forget_way
 from m2a.training.checkpoints import PART, drop_parts, read_checkpoint
@@ -241,6 +241,19 @@ def _check_sides(clips: ClipSet, saved: Mapping[str, Any], last: Path, console: 
     if not now.validates_alike(before):
         told = f"{last} was validated on other clips than now: which epoch is the best is told anew from here on"
         console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def trained_on(folder: Path, clips: Sequence[ClipFile]) -> list[ClipFile]:
+    """Those of `clips`, of the run's own data, that the run in `folder` was trained on, by its last checkpoint; none
+    where that is gone, damaged or of an earlier version."""
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        return []
+    try:
+        before = Fingerprint.read(read_checkpoint(last).get(_DATA, {}))
+    except CheckpointError:
+        return []
+    return [] if before is None else before.learnt_from(clips)
 
 
 def _steps(config: TrainConfig, num_clips: int) -> int:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from m2a.data.annotations import read_clips
 from m2a.data.class_folders import refuse_inside
-from m2a.data.clipset import ClipSet, first_few
+from m2a.data.clipset import ClipFile, ClipSet, first_few
 from m2a.data.skip_list import LeftOut, leave_out
 from m2a.data.subset import first_of_each_class
 from m2a.errors import ConfigError, DataError, NotFoundError
@@ -31,7 +31,7 @@ from m2a.reporting.owned import check_probes_kept, check_replaceable, check_resu
 from m2a.training.config import TrainConfig
 from m2a.training.fitting import default_workers, fit
 from m2a.training.lock import RunLock
-from m2a.training.resuming import SKIP_LIST, as_the_run_was, resume_command
+from m2a.training.resuming import SKIP_LIST, as_the_run_was, resume_command, trained_on
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
 
@@ -150,6 +150,7 @@ def evaluate_model(
         "size": model.preprocessing.size,
         "data": str(clips.root),
         "split": split,
+        "precision": "bf16" if options.get("bf16") else "32",
         **(about or {}),
         "macs": macs,
         "parameters": parameters,
@@ -196,19 +197,22 @@ def evaluate_run(
     path: str | Path,
     *,
     data: str | Path | None = None,
-    split: str = "validation",
+    split: str | None = None,
     out: str | Path | None = None,
     image_weights: str | Path | None = None,
     format: str = "auto",  # noqa: A002 - the word users look for
     split_number: int = 1,
     skip_list: str | Path | None = None,
+    bf16: bool | None = None,
     console: Console | None = None,
     **options: Any,
 ) -> RunResult:
     """Evaluates a run's folder, a saved model, or a file that one was exported to. A run knows its data; a model alone
-    needs `data`. Results go to `out`, by default the run's folder for its own data, validation split and skip list.
-    `format` and `split_number` say how `data` is read (`m2a.data.read_clips`), `image_weights` is for an adapter.
-    `skip_list` names clips to leave out, by default for a run's own data those that the run left out.
+    needs `data`. Results go to `out`, by default the run's folder for its own data, validation split, skip list and
+    precision. `split` is "train", "validation", "test" or "all"; by default the validation split, of `data` that has
+    none all clips. `format` and `split_number` say how `data` is read (`m2a.data.read_clips`), `image_weights` is for
+    an adapter. `skip_list` names clips to leave out, by default for a run's own data those that the run left out.
+    `bf16` computes in bfloat16, by default where the run's own evaluation did.
 
     Raises NotFoundError and ConfigError when the model or the data cannot be told, and ConfigError where `out` holds
     other results, probes that would be lost, or files that are not ours in their place, or lies among class folders.
@@ -219,7 +223,18 @@ def evaluate_run(
     if run is not None and not (path / "model").is_dir():
         raise NotFoundError(f"{path} holds a run without a model; it did not finish. {resume_command(path)}")
     views = f"{options.get('num_clips', 1)} x {options.get('num_crops', 1)}"
+    trained_in_bf16 = run is not None and run.precision == "bf16-mixed"
+    bf16 = trained_in_bf16 if bf16 is None else bf16
+    clips = None
+    if data is not None and split is None:
+        learnt_from = _is_data_of(path, data)  # where the run held validation clips out itself, if it did
+        clips = read_set(data, format, "error", console, split=split_number, to_train=learnt_from)
+        split = "validation" if "validation" in clips.splits else "all"
+        if split == "all":
+            console.print("  no validation split: all of them are measured on")
+    split = split or "validation"
     own = run is not None and data is None and split == "validation" and views == "1 x 1" and skip_list is None
+    own = own and bf16 == trained_in_bf16
     about: dict[str, Any] = {"model": str(path.resolve() if path.exists() else path)}  # or a name on the hub
     if data is not None:
         about["read"] = {"path": str(Path(data).resolve()), "format": format, "split": split_number}
@@ -231,7 +246,7 @@ def evaluate_run(
         check_replaceable(path)
     if own or out is not None:
         check_probes_kept(path if out is None else Path(out), options.get("probes", False))
-    how = {"image_weights": image_weights, "device": options.get("device"), "bf16": options.get("bf16", False)}
+    how: dict[str, Any] = {"image_weights": image_weights, "device": options.get("device"), "bf16": bf16}
     model = load_predictor(path / "model" if run is not None else path, **how)
     if data is None and run is None:
         raise ConfigError(f"{path} is a model without a run, which does not know its data. Name it with --data.")
@@ -245,14 +260,51 @@ def evaluate_run(
         assert run is not None
         clips = read_set(run.data, run.format, run.missing, console, split=run.split)
         skip_list = _skip_list_of(path, run) if skip_list is None else skip_list
-    else:
+    elif clips is None:
         clips = read_set(data, format, "error", console, split=split_number)
     refuse_inside(clips, out, "name another with --out")
     clips, left_out = without_listed(clips, skip_list, console)
     if data is None and run is not None:
         clips = limited(clips, run, console)
-    left = left_out.get(split, ())
+    if (data is None or _is_data_of(path, data)) and split not in ("train", "all"):
+        _refuse_learnt(_run_of(path), clips.split(split), own=own, console=console)
+    left = [one for name, members in left_out.items() if split in (name, "all") for one in members]
+    options["bf16"] = bf16
     return evaluate_model(model, clips, split, out, left_out=left, about=about, console=console, **options)
+
+
+def _run_of(path: Path) -> Path:
+    """The folder of the run that a run's folder, or the model in it, is of."""
+    return path if (path / "config.yaml").is_file() else path.parent
+
+
+def _is_data_of(path: Path, data: str | Path) -> bool:
+    """Whether a run, or the run that a model is of, was trained on this data."""
+    config = _run_of(path) / "config.yaml"
+    if not config.is_file():
+        return False
+    try:
+        return TrainConfig.load(config).data.resolve() == Path(data).resolve()
+    except ConfigError:  # another program's file beside the model
+        return False
+
+
+def _refuse_learnt(folder: Path, clips: Sequence[ClipFile], *, own: bool, console: Console) -> None:
+    """Says where the run was trained on clips that it is measured on, since lists were changed; raises DataError where
+    its own results would be replaced by such."""
+    learnt = trained_on(folder, clips)
+    if not learnt:
+        return
+    told = (
+        f"The run in {folder} was trained on {len(learnt):,} of the {len(clips):,} clips that it is measured on, the "
+        f"first of them {learnt[0].path}: it knows their answers."
+    )
+    if own:
+        raise DataError(
+            f"{told} Its data was split otherwise then, and its own results are not replaced by these. Restore the "
+            "lists, or name a folder for the results with --out."
+        )
+    console.print(Text(told, "yellow"), soft_wrap=True)
 
 
 def _skip_list_of(folder: Path, run: TrainConfig) -> Path | None:
@@ -261,9 +313,11 @@ def _skip_list_of(folder: Path, run: TrainConfig) -> Path | None:
     return copy if run.skip_list is not None and copy.is_file() else run.skip_list
 
 
-def read_set(root: str | Path, format_: str, missing: str, console: Console, *, split: int = 1) -> ClipSet:
+def read_set(
+    root: str | Path, format_: str, missing: str, console: Console, *, split: int = 1, to_train: bool = True
+) -> ClipSet:
     """`read_clips`, and a line about what was found."""
-    clips = read_clips(root, format=format_, missing=missing, split=split)
+    clips = read_clips(root, format=format_, missing=missing, split=split, to_train=to_train)
     counts = ", ".join(f"{len(members):,} {name}" for name, members in clips.splits.items())
     console.print(Text(f"{clips.root}: {clips.format}, {len(clips.labels)} classes, {counts} clips"))
     for note in clips.notes:

@@ -1,0 +1,90 @@
+"""What a run is measured on: its own clips, all of a set that has no splits, and none that it was trained on unsaid."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_runs import options, silent
+
+from m2a.errors import ConfigError, DataError
+from m2a.workflows.run import evaluate_run, train
+
+
+def write_set(root: Path, names: dict[str, int]) -> Path:
+    """Folders of frames, so many in each class."""
+    for label, count in names.items():
+        for number in range(count):
+            folder = root / label / f"{number}"
+            folder.mkdir(parents=True)
+            for frame in range(5):
+                pixels = np.random.default_rng([number, frame]).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{frame}.jpg")
+    return root
+
+
+def split(root: Path, validation: set[int]) -> None:
+    with (root / "split.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "split"])
+        for folder in sorted(root.glob("*/*")):
+            side = "validation" if int(folder.name) in validation else "train"
+            rows.writerow([folder.relative_to(root).as_posix(), folder.parent.name, side])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluating")
+    data = write_set(folder / "clips", {"open": 7, "close": 5})
+    split(data, {0, 1})
+    train(options(data, folder / "run", epochs=1), console=silent())
+    return folder / "run"
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def test_a_set_without_splits_is_measured_on_whole(run: Path, tmp_path: Path) -> None:
+    other = write_set(tmp_path / "other", {"open": 3, "close": 2})
+    evaluate_run(run, data=other, out=tmp_path / "out", workers=0, console=silent())
+    assert (measured(tmp_path / "out")["num_clips"], measured(tmp_path / "out")["split"]) == (5, "all")
+    one = write_set(tmp_path / "one", {"close": 1})
+    evaluate_run(run / "model", data=one, out=tmp_path / "alone", workers=0, console=silent())
+    assert measured(tmp_path / "alone")["num_clips"] == 1
+    evaluate_run(run, data=other, split="validation", out=tmp_path / "held", workers=0, console=silent())
+    assert measured(tmp_path / "held")["num_clips"] < 5
+
+
+def test_the_runs_own_data_by_its_name_is_measured_on_as_the_run_did(run: Path, tmp_path: Path) -> None:
+    evaluate_run(run / "model", data=run.parent / "clips", out=tmp_path / "out", workers=0, console=silent())
+    assert (measured(tmp_path / "out")["num_clips"], measured(tmp_path / "out")["split"]) == (4, "validation")
+    evaluate_run(run, split="all", out=tmp_path / "all", workers=0, console=silent())
+    assert measured(tmp_path / "all")["num_clips"] == 12
+
+
+def test_clips_that_it_was_trained_on_do_not_replace_its_results(run: Path, tmp_path: Path) -> None:
+    before = (run / "evaluation.json").read_bytes()
+    split(run.parent / "clips", {1, 2})
+    try:
+        with pytest.raises(DataError, match=r"was trained on 2 of the 4 clips that it is measured on.*--out"):
+            evaluate_run(run, workers=0, console=silent())
+        console = silent()
+        evaluate_run(run, out=tmp_path / "out", split="validation", num_crops=2, workers=0, console=console)
+        assert "was trained on 2 of the 4 clips that it is measured on" in console.file.getvalue()
+    finally:
+        split(run.parent / "clips", {0, 1})
+    assert (run / "evaluation.json").read_bytes() == before
+
+
+def test_the_precision_is_said_and_another_does_not_replace_the_runs_own(run: Path, tmp_path: Path) -> None:
+    assert measured(run)["precision"] == "32"
+    with pytest.raises(ConfigError, match=r"Name a folder for the results with --out"):
+        evaluate_run(run, bf16=True, workers=0, console=silent())
+    evaluate_run(run, bf16=True, out=tmp_path / "out", workers=0, console=silent())
+    assert measured(tmp_path / "out")["precision"] == "bf16"
