@@ -54,6 +54,21 @@ def test_compare(m2a: Command, trained: Path, other: Path, tmp_path: Path, monke
     assert (tmp_path / "comparison.png").read_bytes() == b"a holiday picture"
 
 
+def test_compare_where_clips_are_of_one_recording(m2a: Command, own: Path, other: Path, tmp_path: Path) -> None:
+    path = own / "evaluation.json"
+    clips = [row.clip for row in Run.load(own).predictions]
+    groups = dict.fromkeys(clips[:3], "one") | dict.fromkeys(clips[3:], "two")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"groups": groups}), encoding="utf-8")
+    outcome = m2a("compare", other, own, "--out", tmp_path / "c.png", "--resamples", 100)
+    assert outcome.code == 0, outcome.err
+    told = " ".join(outcome.out.split())
+    assert "On the same 6 clips of 2 recordings m2a names" in told
+    assert "whole recordings are drawn" in told
+    assert "classes the clips are of fewer than 10 recordings" in told
+    plain = json.loads(m2a("compare", other, own, "--json", "--resamples", 100).out)
+    assert plain["num_groups"] == plain["overall"][0]["groups"] == 2
+
+
 def test_probes(m2a: Command, own: Path, video_set: Path) -> None:
     outcome = m2a("evaluate", own, "--probes", "--workers", 0, "--device", "cpu")
     assert outcome.code == 0, outcome.err

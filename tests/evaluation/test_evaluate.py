@@ -150,6 +150,34 @@ def test_predictions_are_a_table(tmp_path: Path) -> None:
         ]
 
 
+def test_groups_are_kept_where_clips_share_one() -> None:
+    """A clip without a group is alone; parts of one file are of one recording, whatever else they are called."""
+    found = evaluation([[0.9, 0.1]] * 5, [0, 0, 1, 1, 1])
+    first, second, third, fourth, fifth = found.clips
+    assert found.groups() == {}
+    assert "groups" not in found.summary()
+    alone = replace(found, clips=(replace(first, group="a"), replace(second, group="b"), third, fourth, fifth))
+    assert alone.groups() == {}
+    shared = replace(found, clips=(replace(first, group="a"), replace(second, group="a"), third, fourth, fifth))
+    assert shared.summary()["groups"] == {"0": "a", "1": "a"}
+    path = Path("long.mp4")
+    parts = [replace(clip, path=path, window=(start, 8)) for clip, start in ((third, 0), (fourth, 8))]
+    windows = replace(found, clips=(first, replace(second, group="b"), *parts, fifth))
+    assert windows.groups() == {"1": "b", "2": "long.mp4", "3": "long.mp4"}
+
+
+def test_a_class_may_be_called_group() -> None:
+    """Groups are not in the table, whose columns are named after classes."""
+    clips = tuple(ClipFile(id=name, path=Path(name), label="group", group="a") for name in ("0", "1"))
+    found = replace(evaluation([[0.9, 0.1], [0.2, 0.8]], [0, 0]), labels=("group", "groups"), clips=clips)
+    assert found.summary()["groups"] == {"0": "a", "1": "a"}
+    assert found.predictions_csv().decode().splitlines() == [
+        "clip,label,prediction,group,groups",
+        "0,group,group,0.90000,0.10000",
+        "1,group,groups,0.20000,0.80000",
+    ]
+
+
 def test_predictions_hold_names_that_are_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     found = evaluation([[0.9, 0.1], [0.25, 0.75]], [0, 0])

@@ -130,7 +130,7 @@ def test_runs_that_were_measured_differently_say_so(runs: list[Path], tmp_path: 
 
 def test_a_tally_in_words() -> None:
     points = (9.0, 1.0, 0.0, -1.0, -9.0)
-    rows = [{"difference": d, "low": d - 2.0, "high": d + 2.0, "p_value": 1e-3} for d in points]
+    rows = [{"difference": d, "low": d - 2.0, "high": d + 2.0, "p_value": 1e-3, "groups": None} for d in points]
     assert words.tally(rows) == "2 of 5 classes gain (1 with an interval above zero), 2 lose (1 below), 1 stays."
     assert words.tally(rows[:1]) == "1 of 1 class gains (1 with an interval above zero), none loses."
     assert words.tally(rows[2:4]) == "0 of 2 classes gain (0 with an interval above zero), 1 loses (0 below), 1 stays."

@@ -68,6 +68,13 @@ class Evaluation:
             for label, total, hits in zip(self.labels, totals, right, strict=True)
         ]
 
+    def groups(self) -> dict[str, str]:
+        """By clip id, the group of each clip that has one: what clips of one recording have in common. Parts of a
+        longer recording that have none are grouped by its file. Empty where no two of the clips share a group."""
+        known = {clip.id: clip.group or (str(clip.path) if clip.window is not None else "") for clip in self.clips}
+        found = {clip: group for clip, group in known.items() if group}
+        return found if len(set(found.values())) < len(found) else {}
+
     def probe_summary(self) -> dict[str, Any] | None:
         """Plain values of the probes: `rows` with top-1, top-5 and an interval, `reversals` (how often a reversed clip
         is called its label's partner in time), and a `reading` in a sentence. None when they were not asked for."""
@@ -76,8 +83,9 @@ class Evaluation:
         return summarize(self.probabilities, self.probes, self.targets, self.labels, self._accuracy)
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for `evaluation.json`; `probes` only where they were asked for."""
-        probes = self.probe_summary()
+        """Plain values for `evaluation.json`; `groups` only where there are any, `probes` only where they were
+        asked for."""
+        groups, probes = self.groups(), self.probe_summary()
         return {
             "num_clips": len(self.clips),
             "views": f"{self.views[0]} x {self.views[1]}",
@@ -87,6 +95,7 @@ class Evaluation:
             "labels": list(self.labels),
             "per_class": self.per_class(),
             "confusion": self.confusion.tolist(),
+            **({"groups": groups} if groups else {}),
             **({"probes": probes} if probes else {}),
         }
 

@@ -89,6 +89,9 @@ class Run:
     confusion: tuple[tuple[int, ...], ...]
     """Clips by truth (rows) and prediction (columns), both in the order of `labels`."""
     skipped: tuple[tuple[str, str], ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """By clip, its group, which clips of one recording have in common; empty where the data set has none, and in
+    evaluations of earlier versions."""
     probes: tuple[Probe, ...] = ()
     readings: tuple[str, ...] = ()
     """What the probes come to, in sentences."""
@@ -166,6 +169,7 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "confusion": tuple(tuple(map(int, row)) for row in raw["confusion"]),
         "skipped": tuple((str(clip["path"]), str(clip.get("reason", ""))) for clip in raw.get("skipped") or ()),
+        "groups": {str(clip): str(group) for clip, group in (raw.get("groups") or {}).items()},
         **_probes(raw.get("probes") or {}),
         "hardware": str(hardware),
         "versions": {str(key): str(value) for key, value in (raw.get("versions") or {}).items()},

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from m2a.errors import ConfigError, DataError
+from m2a.reporting.comparison.grouping import Groups, groups_of
 from m2a.reporting.comparison.kinds import KINDS, kind_of
-from m2a.reporting.comparison.paired import Agreement, row_of
+from m2a.reporting.comparison.paired import Agreement, Hits, row_of
 from m2a.reporting.entries import Entry, entries
 from m2a.reporting.runs import ClipPrediction, Run
 
@@ -24,7 +25,8 @@ Row = dict[str, Any]
 class Comparison:
     """Runs against the first of them, on the clips that all of them saw. Each table is a list of rows, and each row a
     dict (`pandas.DataFrame(comparison.classes)`). Shares are in percent, differences in percentage points; `low` and
-    `high` are the paired bootstrap's 95% interval of a difference."""
+    `high` are the paired bootstrap's 95% interval of a difference. Where several clips are of one recording, whole
+    recordings are drawn, and rows have the number of these as `groups`."""
 
     baseline: str
     """The name of the first run."""
@@ -33,11 +35,16 @@ class Comparison:
     them were left out, as others lack them. Clips of two runs are the same where their names are."""
     num_clips: int
     """The clips that are compared."""
+    num_groups: int | None = None
+    """The recordings, or whatever a group is in the data, that these clips are of, where the data set says so and two
+    clips or more are of one; else None, and single clips are drawn."""
     overall: list[Row]
-    """Of each later run: top1_baseline, top1, difference, low, high; the clips that `both`, `only_run`,
-    `only_baseline` and `neither` named; and `p_value` of McNemar's exact test."""
+    """Of each later run: clips, groups, top1_baseline, top1, difference, low, high; `p_value` of McNemar's exact test,
+    or where there are groups of an exact sign-flip test over them, which is the same for groups of one clip each; and
+    the clips that `both`, `only_run`, `only_baseline` and `neither` named."""
     classes: list[Row]
-    """Of each later run and label: kind, clips, top1_baseline, top1, difference, low, high; largest gain first."""
+    """Of each later run and label: kind, clips, groups, top1_baseline, top1, difference, low, high, p_value; largest
+    gain first."""
     kinds: list[Row]
     """The same of each kind of label: camera motion, object motion, interaction, static, other. `classes` is a
     count."""
@@ -97,9 +104,10 @@ def compare_entries(shown: Sequence[Entry], *, resamples: int = 10_000, seed: in
     _check_labels(runs, tables, clips)
     truth = np.array([tables[0][clip].label for clip in clips])
     hits = [np.array([table[clip].prediction == table[clip].label for clip in clips]) for table in tables]
+    groups = groups_of(runs, clips)
     found: dict[str, list[Row]] = {name: [] for name in _TABLES}
     for entry, table, own in list(zip(shown, tables, hits, strict=True))[1:]:
-        made = _tables(truth, hits[0], own, np.random.default_rng(seed), resamples)
+        made = _tables(truth, hits[0], own, groups, np.random.default_rng(seed), resamples)
         made["confusions"] = _moved([tables[0][clip] for clip in clips], [table[clip] for clip in clips])
         for name, rows in made.items():
             found[name] += [{"run": entry.name, **row} for row in rows]
@@ -120,6 +128,7 @@ def compare_entries(shown: Sequence[Entry], *, resamples: int = 10_000, seed: in
             for entry, table in zip(shown, tables, strict=True)
         ],
         num_clips=len(clips),
+        num_groups=None if groups is None else len(set(groups.tolist())),
         **found,
         resamples=resamples,
         seed=seed,
@@ -127,22 +136,24 @@ def compare_entries(shown: Sequence[Entry], *, resamples: int = 10_000, seed: in
 
 
 def _tables(
-    truth: NDArray[Any], baseline: NDArray[Any], own: NDArray[Any], rng: np.random.Generator, resamples: int
+    truth: NDArray[Any],
+    baseline: Hits,
+    own: Hits,
+    groups: Groups | None,
+    rng: np.random.Generator,
+    resamples: int,
 ) -> dict[str, list[Row]]:
-    counts = Agreement.of(baseline, own)
-    overall = row_of(baseline, own, rng, resamples) | asdict(counts) | {"p_value": counts.p_value()}
+    def of(chosen: Hits) -> Row:
+        return row_of(baseline[chosen], own[chosen], rng, resamples, None if groups is None else groups[chosen])
+
+    overall = row_of(baseline, own, rng, resamples, groups) | asdict(Agreement.of(baseline, own))
     kinds = {label: kind_of(label) for label in sorted(set(truth.tolist()))}
-    classes = [
-        {"label": label, "kind": kind} | row_of(baseline[truth == label], own[truth == label], rng, resamples)
-        for label, kind in kinds.items()
-    ]
+    classes = [{"label": label, "kind": kind} | of(truth == label) for label, kind in kinds.items()]
     of_kind = []
     for kind in KINDS:
         members = [label for label, its in kinds.items() if its == kind]
         if members:
-            chosen = np.isin(truth, members)
-            row = row_of(baseline[chosen], own[chosen], rng, resamples)
-            of_kind.append({"kind": kind, "classes": len(members)} | row)
+            of_kind.append({"kind": kind, "classes": len(members)} | of(np.isin(truth, members)))
     classes.sort(key=lambda row: (-row["difference"], -row["top1"], row["label"]))
     return {"overall": [overall], "classes": classes, "kinds": of_kind}
 

@@ -42,6 +42,10 @@ class Section:
     baseline: str
     verdict: str
     tally: str
+    few: str
+    """In how many classes the intervals are too narrow."""
+    drawn: str
+    """What the bootstrap draws: clips or recordings."""
     parts: list[tuple[str, list[Bar]]]
     """All classes, or the ends, each with a heading."""
     profile: Markup
@@ -73,6 +77,8 @@ def _section(entry: Entry, comparison: Comparison) -> Section:
         baseline=comparison.baseline,
         verdict=words.verdict(comparison, comparison.overall[0]),
         tally=words.tally(comparison.classes),
+        few=words.few_recordings(comparison.classes),
+        drawn=words.drawn(comparison),
         parts=[(heading, _bars([rows[label] for label in labels], "label", chosen)) for heading, labels in named],
         profile=_profile(comparison.classes) if len(named) > 1 else Markup(""),
         kinds=_bars([{**row, "kind": f"{row['kind']} ({counted[row['kind']]})"} for row in kinds], "kind", kinds),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from m2a.reporting.comparison.compare import Comparison
-from m2a.reporting.comparison.words import span, tally
+from m2a.reporting.comparison.words import clips_of, drawn, span, tally
 from m2a.reporting.owned import check_ours
 from m2a.reporting.pictures import FONT, save_png
 from m2a.reporting.text import count, signed
@@ -110,7 +110,7 @@ def _write_head(sheet: _Sheet, comparison: Comparison, run: str, x: float) -> No
     rows = [row for row in comparison.classes if row["run"] == run]
     sheet.text(x, 0.2, f"What {run} gains over {comparison.baseline}", fontsize=12.5, weight="bold", va="top")
     gain, interval = (
-        f"{signed(overall['difference'])} points of top-1 over all {count(overall['clips'], 'clip')}",
+        f"{signed(overall['difference'])} points of top-1 over all {clips_of(overall)}",
         span(overall),
     )
     if len(comparison.overall) > 1:
@@ -138,7 +138,8 @@ def _write_names(sheet: _Sheet, parts: Sequence[tuple[str, Sequence[str]]], comp
         _EDGE,
         sheet.figure.get_figheight() - _EDGE,
         f"Bars: top-1 of the run less that of {comparison.baseline}, in percentage points; at the right both, in "
-        f"percent.\nWhiskers{' and grey' * many}: 95% interval, paired bootstrap over the clips of a class.",
+        f"percent.\nWhiskers{' and grey' * many}: 95% interval, paired bootstrap over the {drawn(comparison)} of a "
+        "class.",
         fontsize=8.5,
         color=_FAINT,
         linespacing=1.4,

@@ -7,16 +7,20 @@ from typing import Any
 from m2a.reporting.comparison.compare import Comparison
 from m2a.reporting.text import count, percent, signed
 
+FEW = 10
+"""With fewer recordings than these the interval by percentiles is too narrow."""
+
 
 def verdict(comparison: Comparison, row: dict[str, Any]) -> str:
     """Of one later run: both accuracies, their difference with its interval, and whether chance explains it."""
     run, baseline = row["run"], comparison.baseline
-    on = f"the same {count(row['clips'], 'clip')}"
+    on = f"the same {clips_of(row)}"
     if len(_measured_on(_runs(comparison, run))) > 1:
-        on = f"{count(row['clips'], 'clip')} of the same names"
+        on = f"{clips_of(row)}, of the same names," if comparison.num_groups else f"{clips_of(row)} of the same names"
     first = (
         f"On {on} `{run}` names {percent(row['top1'])} and `{baseline}` "
-        f"{percent(row['top1_baseline'])}: **{signed(row['difference'])} points**, 95% interval {span(row)}."
+        f"{percent(row['top1_baseline'])}: **{signed(row['difference'])} points**, 95% interval {span(row)}"
+        f"{'; whole recordings are drawn' if comparison.num_groups else ''}."
     )
     split = (
         f"{count(row['only_run'], 'clip')} only `{run}` names, {row['only_baseline']:,} only `{baseline}`, "
@@ -24,9 +28,46 @@ def verdict(comparison: Comparison, row: dict[str, Any]) -> str:
     )
     if not row["only_run"] + row["only_baseline"]:
         return f"{first} No clip tells the two apart."
-    test = f"Were the two equally good, a split as uneven would come up with probability {chance(row['p_value'])}"
+    return " ".join(filter(None, (first, split, _test(row), _of_few(row))))
+
+
+def _test(row: dict[str, Any]) -> str:
+    seen, name = "a split as uneven", "McNemar's exact test"
+    if row["groups"]:
+        seen, name = "a difference as large", "an exact sign-flip test of whole recordings"
+    test = f"Were the two equally good, {seen} would come up with probability {chance(row['p_value'])} ({name})"
     told = "these clips do not tell which is better" if row["p_value"] > 0.05 else "more than chance"
-    return f"{first} {split} {test} (McNemar's exact test): {told}."
+    return f"{test}: {told}."
+
+
+def clips_of(row: dict[str, Any]) -> str:
+    """`200 clips`, or `200 clips of 10 recordings`."""
+    clips = count(row["clips"], "clip")
+    return f"{clips} of {count(row['groups'], 'recording')}" if row["groups"] else clips
+
+
+def drawn(comparison: Comparison) -> str:
+    """What the bootstrap draws."""
+    return "recordings" if comparison.num_groups else "clips"
+
+
+def _of_few(row: dict[str, Any]) -> str:
+    if not row["groups"] or row["groups"] >= FEW:
+        return ""
+    told = f"These are clips of {count(row['groups'], 'recording')} only: drawn from fewer than {FEW}"
+    return f"{told}, the interval comes out too narrow."
+
+
+def few_recordings(rows: list[dict[str, Any]]) -> str:
+    """In how many classes the clips are of so few recordings that the intervals are too narrow; empty where in none."""
+    few = [row["groups"] for row in rows if row["groups"] and row["groups"] < FEW]
+    if not few:
+        return ""
+    so_few = f"{min(few)} to {max(few)}" if min(few) < max(few) else f"{few[0]}"
+    return (
+        f"In {len(few)} of {count(len(rows), 'class', 'classes')} the clips are of fewer than {FEW} recordings "
+        f"({so_few}): their intervals come out too narrow."
+    )
 
 
 def span(row: dict[str, Any], digits: int = 1) -> str:
@@ -75,7 +116,8 @@ def _measured_on(runs: list[dict[str, Any]]) -> set[tuple[str, str]]:
 
 def tally(rows: list[dict[str, Any]]) -> str:
     """How many classes gain and lose, and how many of them by more than their interval; and how many of these have so
-    few clips that McNemar's test does not rule out chance, as the interval of two clips that both change sides does."""
+    few clips, or recordings, that the test does not rule out chance, as the interval of two clips that both change
+    sides does."""
     up = [row for row in rows if row["difference"] > 0]
     down = [row for row in rows if row["difference"] < 0]
     sure_up, sure_down = [row for row in up if row["low"] > 0], [row for row in down if row["high"] < 0]
@@ -92,7 +134,8 @@ def tally(rows: list[dict[str, Any]]) -> str:
 
 def _doubt(sure: list[dict[str, Any]]) -> str:
     few = sum(row["p_value"] > 0.05 for row in sure)
-    return f", {few} of them of too few clips to rule out chance" if few else ""
+    what = "recordings" if any(row["groups"] for row in sure) else "clips"
+    return f", {few} of them of too few {what} to rule out chance" if few else ""
 
 
 def _verb(verb: str, number: int) -> str:
