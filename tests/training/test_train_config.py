@@ -15,7 +15,7 @@ from m2a.errors import ConfigError, NotFoundError
 from m2a.mechanisms import identity
 from m2a.models import consensus
 from m2a.training import config as options
-from m2a.training.config import RECIPES, TrainConfig, read_options
+from m2a.training.config import RECIPES, TrainConfig, read_options, without_effect
 
 DATA = Path("somewhere/somethings")
 
@@ -212,3 +212,21 @@ def test_files_that_hold_no_options(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=message):
             read_options(path)
+
+
+def test_options_that_change_nothing_are_named() -> None:
+    config = TrainConfig(data=Path("clips"), optimizer="adamw", schedule="one-cycle", momentum=0.5, milestones=(3,))
+    assert without_effect(config) == [
+        "milestones has no effect with schedule=one-cycle",
+        "momentum has no effect with optimizer=adamw",
+    ]
+    assert without_effect(TrainConfig(data=Path("clips"), schedule="constant", warmup=0.1)) == [
+        "warmup has no effect with schedule=constant"
+    ]
+    assert without_effect(TrainConfig(data=Path("clips"))) == []
+    (short,) = without_effect(TrainConfig(data=Path("clips"), epochs=20))
+    assert short.startswith(
+        "the learning rate is never lowered: of its milestones (20) none comes before the end of 20"
+    )
+    with pytest.raises(ConfigError, match=r"stride is for sampling=dense, and sampling is segments"):
+        TrainConfig(data=Path("clips"), stride=3)

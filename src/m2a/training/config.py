@@ -279,6 +279,23 @@ def _as_declared(name: str, value: Any, kind: Any) -> Any:
     raise ConfigError(f"{name} must be {_KINDS[origin]}; got {value!r}.{quoted}")
 
 
+def without_effect(config: TrainConfig) -> list[str]:
+    """Options that were set and change nothing with others as they are, a sentence each."""
+    unused = {"warmup": config.schedule != "one-cycle", "milestones": config.schedule != "step"}
+    unused["momentum"] = config.optimizer != "sgd"
+    defaults = {one.name: one.default for one in fields(TrainConfig)}
+    asked = [name for name, is_unused in unused.items() if is_unused and getattr(config, name) != defaults[name]]
+    of = {"momentum": "optimizer"}
+    told = [f"{name} has no effect with {(o := of.get(name, 'schedule'))}={getattr(config, o)}" for name in asked]
+    if config.schedule == "step" and all(milestone >= config.epochs for milestone in config.milestones):
+        listed = ", ".join(map(str, config.milestones)) or "none"
+        told.append(
+            f"the learning rate is never lowered: of its milestones ({listed}) none comes before the end of "
+            f"{config.epochs} epochs; set --milestones"
+        )
+    return told
+
+
 def _keyword(key: Any, name: str) -> str:
     """The name of a keyword argument, which has no dashes, as flags have. Raises ConfigError for what is no name."""
     if not isinstance(key, str):
@@ -340,6 +357,11 @@ def _validate(config: TrainConfig) -> None:
             raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")
     if config.out is not None and any("\udc80" <= letter <= "\udcff" for letter in str(config.out)):
         raise ConfigError(f"out must be UTF-8, which TensorBoard's curves need; got {config.out}. Name another folder.")
+    if config.stride != 1 and config.sampling != "dense":
+        raise ConfigError(
+            f"stride is for sampling=dense, and sampling is {config.sampling}, which spreads frames over the whole "
+            "clip. Use both, or neither."
+        )
     if config.cache_folder is not None and config.cache != "disk":
         raise ConfigError(f"cache_folder is for cache=disk, and cache is {config.cache}. Use both, or neither.")
     if config.schedule == "step" and [0, *config.milestones] != sorted({0, *config.milestones}):

@@ -33,7 +33,7 @@ from m2a.training.blindness import what_it_cannot_tell
 from m2a.training.caching import opened_cache
 from m2a.training.callbacks import EpochTable, StopWhenDiverged
 from m2a.training.checkpoints import BestCheckpoint, WholeCheckpoints, read_checkpoint
-from m2a.training.config import TrainConfig
+from m2a.training.config import TrainConfig, without_effect
 from m2a.training.interruption import interruptible
 from m2a.training.lock import RunLock
 from m2a.training.resuming import GoingOn, as_the_run_was, starting_point
@@ -87,6 +87,8 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
         console.print(Text(describe_flips(clips.labels)))
     if config.reverse:
         console.print(Text(describe_reversals(clips.labels)))
+    for told in without_effect(config):
+        console.print(Text(told, "yellow"), soft_wrap=True)
     if blind := what_it_cannot_tell(config, clips.labels):
         console.print(Text(blind, "yellow"))
     L.seed_everything(config.seed, workers=False, verbose=False)

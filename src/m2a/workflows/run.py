@@ -225,14 +225,8 @@ def evaluate_run(
     views = f"{options.get('num_clips', 1)} x {options.get('num_crops', 1)}"
     trained_in_bf16 = run is not None and run.precision == "bf16-mixed"
     bf16 = trained_in_bf16 if bf16 is None else bf16
-    clips = None
-    if data is not None and split is None:
-        learnt_from = _is_data_of(path, data)  # where the run held validation clips out itself, if it did
-        clips = read_set(data, format, "error", console, split=split_number, to_train=learnt_from)
-        split = "validation" if "validation" in clips.splits else "all"
-        if split == "all":
-            console.print("  no validation split: all of them are measured on")
-    split = split or "validation"
+    named = None if data is None else _named(path, data, split, format, split_number, console)
+    split = split or ("all" if named is not None and "validation" not in named.splits else "validation")
     own = run is not None and data is None and split == "validation" and views == "1 x 1" and skip_list is None
     own = own and bf16 == trained_in_bf16
     about: dict[str, Any] = {"model": str(path.resolve() if path.exists() else path)}  # or a name on the hub
@@ -240,12 +234,13 @@ def evaluate_run(
         about["read"] = {"path": str(Path(data).resolve()), "format": format, "split": split_number}
     if skip_list is not None:
         about["skip_list"] = str(Path(skip_list))
-    if out is not None and not (own and Path(out).resolve() == path.resolve()):
-        check_results(Path(out), of={"split": split, "views": views, "read": None, "skip_list": None, **about})
-    if own and (out is None or Path(out).resolve() == path.resolve()):
+    place = path if out is None else Path(out)
+    if own and place.resolve() == path.resolve():
         check_replaceable(path)
+    elif out is not None:
+        check_results(place, of={"split": split, "views": views, "read": None, "skip_list": None, **about})
     if own or out is not None:
-        check_probes_kept(path if out is None else Path(out), options.get("probes", False))
+        check_probes_kept(place, options.get("probes", False))
     how: dict[str, Any] = {"image_weights": image_weights, "device": options.get("device"), "bf16": bf16}
     model = load_predictor(path / "model" if run is not None else path, **how)
     if data is None and run is None:
@@ -255,22 +250,31 @@ def evaluate_run(
     if out is None and not own:
         why = ", so that the run's own are not overwritten" if run is not None else ""
         raise ConfigError(f"Name a folder for the results with --out{why}.")
-    out = path if out is None else Path(out)
-    if data is None:
-        assert run is not None
-        clips = read_set(run.data, run.format, run.missing, console, split=run.split)
+    if run is not None and named is None:
         skip_list = _skip_list_of(path, run) if skip_list is None else skip_list
-    elif clips is None:
-        clips = read_set(data, format, "error", console, split=split_number)
-    refuse_inside(clips, out, "name another with --out")
-    clips, left_out = without_listed(clips, skip_list, console)
+        named = read_set(run.data, run.format, run.missing, console, split=run.split)
+    assert named is not None
+    refuse_inside(named, place, "name another with --out")
+    clips, left_out = without_listed(named, skip_list, console)
     if data is None and run is not None:
         clips = limited(clips, run, console)
     if (data is None or _is_data_of(path, data)) and split not in ("train", "all"):
         _refuse_learnt(_run_of(path), clips.split(split), own=own, console=console)
     left = [one for name, members in left_out.items() if split in (name, "all") for one in members]
     options["bf16"] = bf16
-    return evaluate_model(model, clips, split, out, left_out=left, about=about, console=console, **options)
+    return evaluate_model(model, clips, split, place, left_out=left, about=about, console=console, **options)
+
+
+def _named(
+    path: Path, data: str | Path, split: str | None, format_: str, split_number: int, console: Console
+) -> ClipSet:
+    """The set that is named with `data`. Where no split of it is asked for, and the run was not trained on it, nothing
+    is held out of it."""
+    whole = split in (None, "all") and not _is_data_of(path, data)
+    clips = read_set(data, format_, "error", console, split=split_number, to_train=not whole)
+    if whole and "validation" not in clips.splits:
+        console.print("  no validation split: all of them are measured on")
+    return clips
 
 
 def _run_of(path: Path) -> Path:
