@@ -287,7 +287,11 @@ def without_effect(config: TrainConfig) -> list[str]:
     asked = [name for name, is_unused in unused.items() if is_unused and getattr(config, name) != defaults[name]]
     of = {"momentum": "optimizer"}
     told = [f"{name} has no effect with {(o := of.get(name, 'schedule'))}={getattr(config, o)}" for name in asked]
-    if config.schedule == "step" and all(milestone >= config.epochs for milestone in config.milestones):
+    if (
+        config.schedule == "step"
+        and config.epochs > 1
+        and all(milestone >= config.epochs for milestone in config.milestones)
+    ):
         listed = ", ".join(map(str, config.milestones)) or "none"
         told.append(
             f"the learning rate is never lowered: of its milestones ({listed}) none comes before the end of "
