@@ -96,7 +96,7 @@ def measure_costs(rows: Sequence[PaperRow]) -> list[RowCost]:
                     num_classes=NUM_CLASSES,
                     inflate=row.network.inflate,
                 )
-            counted[key] = (count_macs(model), count_parameters(model))
+            counted[key] = (count_macs(model, size=224), count_parameters(model))
     return [
         RowCost(row=row, macs=macs, parameters=n) for row in rows for macs, n in [counted[row.network, row.mechanism]]
     ]
