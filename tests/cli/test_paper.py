@@ -337,7 +337,7 @@ def test_macs(m2a: Command) -> None:
 
 
 def test_a_row_that_is_off_ends_with_1(m2a: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("m2a.recipes.costs.count_macs", lambda model: 2_400_500_000)
+    monkeypatch.setattr("m2a.recipes.costs.count_macs", lambda model, size: 2_400_500_000)
     outcome = m2a("paper", "macs", "II")
     error(outcome, "Off the released code by more than 0.1%: II/none, II/m2a-attention, II/m2a-motion, II/m2a")
     assert "+0.12" in outcome.out
