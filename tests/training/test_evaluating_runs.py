@@ -75,7 +75,7 @@ def test_clips_that_it_was_trained_on_do_not_replace_its_results(run: Path, tmp_
         with pytest.raises(DataError, match=r"was trained on 2 of the 4 clips that it is measured on.*--out"):
             evaluate_run(run, workers=0, console=silent())
         console = silent()
-        evaluate_run(run, out=tmp_path / "out", split="validation", num_crops=2, workers=0, console=console)
+        evaluate_run(run, out=tmp_path / "out", workers=0, console=console)
         assert "was trained on 2 of the 4 clips that it is measured on" in console.file.getvalue()
     finally:
         split(run.parent / "clips", {0, 1})

@@ -32,6 +32,12 @@ class ClipFile:
     window: tuple[int, int] | None = None
     """Of a clip that is part of a longer recording: its first frame, from 0, and its number of frames."""
 
+    @property
+    def recording(self) -> str:
+        """What it shares with other clips of one recording: its group, of a part of a longer one without a group the
+        file; empty where neither is known."""
+        return self.group or (str(self.path) if self.window is not None else "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSet:

@@ -69,10 +69,8 @@ class Evaluation:
         ]
 
     def groups(self) -> dict[str, str]:
-        """By clip id, the group of each clip that has one: what clips of one recording have in common. Parts of a
-        longer recording that have none are grouped by its file. Empty where no two of the clips share a group."""
-        known = {clip.id: clip.group or (str(clip.path) if clip.window is not None else "") for clip in self.clips}
-        found = {clip: group for clip, group in known.items() if group}
+        """By clip id, the `ClipFile.recording` of each clip that has one. Empty where no two of the clips share one."""
+        found = {clip.id: clip.recording for clip in self.clips if clip.recording}
         return found if len(set(found.values())) < len(found) else {}
 
     def probe_summary(self) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from m2a.recipes.orderings import (
     LEGEND,
     ORDERINGS,
     Ordering,
+    blind_rows,
     claim_cells,
     here_of,
     ordering_content,
@@ -22,7 +23,7 @@ from m2a.recipes.paired import Gain, Setting, paired_gain, setting_of
 from m2a.recipes.paper import MODEL_OPTIONS, brief
 from m2a.recipes.results import Result
 from m2a.recipes.rows import find_row, twins
-from m2a.recipes.tables import TextTable, is_blind
+from m2a.recipes.tables import TextTable
 
 BOTH = "both"
 UNEVEN = " †"
@@ -124,9 +125,9 @@ def _blind(variant: Variant, ordering: Ordering, with_reverses: Collection[Setti
     """How many of the rows, with their options, cannot tell clips from their reverses where these come with them."""
     if variant.setting not in with_reverses:
         return 0
-    rows = (ordering.upper, ordering.lower)
-    changed = rows if variant.row == BOTH else _same_model(variant.row)
-    return sum(is_blind(find_row(row), dict(variant.options) if row in changed else {}) for row in rows)
+    changed = (ordering.upper, ordering.lower) if variant.row == BOTH else _same_model(variant.row)
+    options = dict(variant.options)
+    return blind_rows(ordering, dict.fromkeys(changed, options))
 
 
 def _same_model(row: str) -> set[str]:

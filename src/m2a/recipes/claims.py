@@ -61,7 +61,8 @@ def claims_table(groups: Sequence[Group], title: str, columns: Sequence[Column])
     """The orderings of which one was measured in one of these settings, with M2A as it is and with zeros: where one
     row of two takes them, that one; where both do, both."""
     plain, zeros = measured_orderings(groups), _with_zeros(groups)
-    with_reverses = [any(map(column.holds, reversible(groups))) for column in columns]
+    settings = reversible(groups)
+    with_reverses = [any(map(column.holds, settings)) for column in columns]
     rows = []
     for ordering in ORDERINGS:
         cells = [

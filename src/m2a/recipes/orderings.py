@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -76,9 +76,11 @@ attention beside others; M2A beside its rivals; and its attention behind their m
 beside M2A, TSM and both of them stacked, and beside itself without motion; and that beside averaging and M2A."""
 
 
-def blind_rows(ordering: Ordering) -> int:
-    """How many of the two rows cannot tell a clip from its reverse whatever they learn."""
-    return sum(is_blind(find_row(row), {}) for row in (ordering.upper, ordering.lower))
+def blind_rows(ordering: Ordering, options: Mapping[str, Mapping[str, Any]] | None = None) -> int:
+    """How many of the two rows cannot tell a clip from its reverse whatever they learn; with what was changed in their
+    mechanisms, by row."""
+    changed = options or {}
+    return sum(is_blind(find_row(row), changed.get(row, {})) for row in (ordering.upper, ordering.lower))
 
 
 def reversible(groups: Sequence[Group]) -> set[Setting]:

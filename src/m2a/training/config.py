@@ -281,12 +281,13 @@ def _as_declared(name: str, value: Any, kind: Any) -> Any:
 
 def without_effect(config: TrainConfig) -> list[str]:
     """Options that were set and change nothing with others as they are, a sentence each."""
-    unused = {"warmup": config.schedule != "one-cycle", "milestones": config.schedule != "step"}
-    unused["momentum"] = config.optimizer != "sgd"
+    of = {"warmup": ("schedule", "one-cycle"), "milestones": ("schedule", "step"), "momentum": ("optimizer", "sgd")}
     defaults = {one.name: one.default for one in fields(TrainConfig)}
-    asked = [name for name, is_unused in unused.items() if is_unused and getattr(config, name) != defaults[name]]
-    of = {"momentum": "optimizer"}
-    told = [f"{name} has no effect with {(o := of.get(name, 'schedule'))}={getattr(config, o)}" for name in asked]
+    told = [
+        f"{name} has no effect with {by}={getattr(config, by)}"
+        for name, (by, needed) in of.items()
+        if getattr(config, by) != needed and getattr(config, name) != defaults[name]
+    ]
     if (
         config.schedule == "step"
         and config.epochs > 1

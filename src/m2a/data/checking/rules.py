@@ -105,9 +105,8 @@ def group_findings(clips: ClipSet) -> Iterator[Finding]:
     groups: dict[str, dict[str, list[ClipFile]]] = defaultdict(lambda: defaultdict(list))
     for split, members in clips.splits.items():
         for clip in members:
-            group = clip.group or (str(clip.path) if clip.window is not None else "")
-            if group:
-                groups[group][split].append(clip)
+            if clip.recording:
+                groups[clip.recording][split].append(clip)
     for group, splits in groups.items():
         if len(splits) > 1:
             shown = ", ".join(f"{len(members)} in {split}" for split, members in splits.items())
