@@ -259,8 +259,7 @@ def evaluate_run(
     if data is None and run is not None:
         clips = limited(clips, run, console)
     if (data is None or _is_data_of(path, data)) and split not in ("train", "all"):
-        replacing = place.resolve() == path.resolve()
-        _refuse_learnt(_run_of(path), clips.split(split), replacing=replacing, console=console)
+        _refuse_learnt(_run_of(path), clips.split(split), place, console)
     left = [one for name, members in left_out.items() if split in (name, "all") for one in members]
     options["bf16"] = bf16
     return evaluate_model(model, clips, split, place, left_out=left, about=about, console=console, **options)
@@ -294,7 +293,7 @@ def _is_data_of(path: Path, data: str | Path) -> bool:
         return False
 
 
-def _refuse_learnt(folder: Path, clips: Sequence[ClipFile], *, replacing: bool, console: Console) -> None:
+def _refuse_learnt(folder: Path, clips: Sequence[ClipFile], place: Path, console: Console) -> None:
     """Says where the run was trained on clips that it is measured on, since lists were changed; raises DataError where
     its own results would be replaced by such."""
     learnt = trained_on(folder, clips)
@@ -304,7 +303,7 @@ def _refuse_learnt(folder: Path, clips: Sequence[ClipFile], *, replacing: bool, 
         f"The run in {folder} was trained on {len(learnt):,} of the {len(clips):,} clips that it is measured on, the "
         f"first of them {learnt[0].path}: it knows their answers."
     )
-    if replacing:
+    if place.resolve() == folder.resolve():
         raise DataError(
             f"{told} Its data was split otherwise then, and its own results are not replaced by these. Restore the "
             "lists, or name a folder for the results with --out."
