@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import time
@@ -37,6 +38,7 @@ from .shards import find_in_shard
 Pixels = UInt8[np.ndarray, "H W 3"]
 VERSION = 2  # of what is in the files; part of their names
 MEMORY = Path("/dev/shm")
+_HEADER = re.compile(rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \((\d+), (\d+), (\d+), (3)\), \} *\n")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MARGIN = 256 * 10**6  # bytes of the disk that are left free, or a twentieth of a small one
 _PART = ".part"
@@ -262,12 +264,23 @@ def _write(
 
 
 def _load(file: Path) -> UInt8[np.ndarray, "N H W 3"] | None:
-    """The frames in a file; None where there is none, or it is not whole."""
+    """The frames in a file; None where there is none, or it is not whole.
+
+    `numpy.load` is not called: it has Python's parser read the header, which in Python 3.11 fails at times when two
+    threads do so at once (SystemError: AST constructor recursion depth mismatch).
+    """
     try:
-        frames: Any = np.load(file, mmap_mode="r", allow_pickle=False)
-        whole = frames.ndim == 4 and frames.dtype == np.uint8 and frames.shape[-1] == 3
-        return frames if whole and file.stat().st_size == frames.offset + frames.nbytes else None
-    except (OSError, ValueError, EOFError):
+        with file.open("rb") as held:
+            if np.lib.format.read_magic(held) != (1, 0):
+                return None
+            header = _HEADER.fullmatch(held.read(int.from_bytes(held.read(2), "little")))
+            if header is None:
+                return None
+            shape, offset = tuple(map(int, header.groups())), held.tell()
+            if os.fstat(held.fileno()).st_size != offset + math.prod(shape):
+                return None
+            return np.memmap(held, np.uint8, "r", offset, shape)
+    except (OSError, ValueError):
         return None
 
 
