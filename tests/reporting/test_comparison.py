@@ -128,6 +128,18 @@ def test_runs_that_were_measured_differently_say_so(runs: list[Path], tmp_path: 
     )
 
 
+def test_runs_in_other_precisions_say_so(runs: list[Path], compared: Comparison) -> None:
+    assert [row["precision"] for row in compared.runs] == ["", ""]  # evaluations of earlier versions
+    for folder, precision, told in zip(
+        runs, ("32", "bf16"), ("", "`none` in float32, `m2a` in bfloat16."), strict=True
+    ):
+        path = folder / "evaluation.json"
+        content = json.loads(path.read_text(encoding="utf-8")) | {"precision": precision}
+        path.write_text(json.dumps(content), encoding="utf-8")
+        assert words.unlike(m2a.compare(runs), "m2a").endswith(told)
+        assert bool(words.unlike(m2a.compare(runs), "m2a")) == bool(told)
+
+
 def test_a_tally_in_words() -> None:
     points = (9.0, 1.0, 0.0, -1.0, -9.0)
     rows = [{"difference": d, "low": d - 2.0, "high": d + 2.0, "p_value": 1e-3, "groups": None} for d in points]

@@ -79,6 +79,8 @@ class Run:
     split: str = "validation"
     views: str = ""
     """Of each clip, in time and in space, such as "1 x 1"."""
+    precision: str = ""
+    """What it was computed in, "32" or "bf16"; empty in evaluations of earlier versions."""
     num_clips: int
     top1: float | None
     top5: float | None = None
@@ -160,6 +162,7 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
         "read_as": _read_as(raw.get("read") or {}),
         "split": str(raw.get("split") or "validation"),
         "views": str(raw.get("views") or ""),
+        "precision": str(raw.get("precision") or ""),
         "num_clips": int(raw["num_clips"]),
         **{key: _number(raw.get(key)) for key in ("top1", "top5", "macs", "parameters")},
         "labels": tuple(map(str, raw["labels"])),

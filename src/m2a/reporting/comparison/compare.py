@@ -31,8 +31,9 @@ class Comparison:
     baseline: str
     """The name of the first run."""
     runs: list[Row]
-    """Every run: name, folder, mechanism, backbone; data, split and views it was measured on; clips, and how many of
-    them were left out, as others lack them. Clips of two runs are the same where their names are."""
+    """Every run: name, folder, mechanism, backbone; data, split and views it was measured on, in which precision;
+    clips, and how many of them were left out, as others lack them. Clips of two runs are the same where their names
+    are."""
     num_clips: int
     """The clips that are compared."""
     num_groups: int | None = None
@@ -122,6 +123,7 @@ def compare_entries(shown: Sequence[Entry], *, resamples: int = 10_000, seed: in
                 "data": entry.run.data,
                 "split": entry.run.split,
                 "views": entry.run.views,
+                "precision": entry.run.precision,
                 "clips": len(table),
                 "left_out": len(table) - len(clips),
             }

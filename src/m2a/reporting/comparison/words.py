@@ -7,6 +7,7 @@ from typing import Any
 from m2a.reporting.comparison.compare import Comparison
 from m2a.reporting.text import count, percent, signed
 
+_PRECISIONS = {"32": "float32", "bf16": "bfloat16"}
 FEW = 10
 """With fewer recordings than these the interval by percentiles is too narrow."""
 
@@ -90,8 +91,8 @@ def left_out(comparison: Comparison) -> str:
 
 
 def unlike(comparison: Comparison, run: str) -> str:
-    """In what a later run was measured differently from the first, on which data or with how many views; empty where it
-    was not."""
+    """In what a later run was measured differently from the first, on which data, with how many views or in which
+    precision; empty where it was not."""
     notes, runs = [], _runs(comparison, run)
     if len(_measured_on(runs)) > 1:
         told = ", ".join(f"`{row['name']}` on {row['split']} of {row['data']}" for row in runs)
@@ -102,6 +103,9 @@ def unlike(comparison: Comparison, run: str) -> str:
     if len({row["views"] for row in runs if row["views"]}) > 1:
         told = ", ".join(f"`{row['name']}` with {row['views']}" for row in runs)
         notes.append(f"The runs saw other views of each clip (in time x in space): {told}.")
+    if len({row["precision"] for row in runs if row["precision"]}) > 1:
+        told = ", ".join(f"`{row['name']}` in {_PRECISIONS.get(row['precision'], row['precision'])}" for row in runs)
+        notes.append(f"They were computed in other precisions, which moves a few clips: {told}.")
     return " ".join(notes)
 
 
