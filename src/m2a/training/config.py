@@ -154,7 +154,7 @@ class TrainConfig:
     """Where the model computes: auto, cpu, gpu (cuda or mps, whichever there is), cuda, mps. Of several GPUs the first,
     which CUDA_VISIBLE_DEVICES chooses."""
     precision: Precision = "32"
-    """Arithmetic: 32, bf16-mixed or 16-mixed."""
+    """Arithmetic: 32, bf16-mixed, or on a GPU 16-mixed."""
     compile: bool = False
     """Compile the model with torch.compile."""
     channels_last: bool = True

@@ -72,7 +72,7 @@ def fit(
 
 
 def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -> FitResult:
-    _check_device(config.device)
+    _check_device(config.device, config.precision)
     if config.resume:
         lock.take(config.run_folder)
     config = as_the_run_was(config, console)
@@ -234,12 +234,14 @@ def default_workers() -> int:
     return max(1, min(8, cores - 1))
 
 
-def _check_device(device: str) -> None:
+def _check_device(device: str, precision: str) -> None:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if not {"gpu": cuda or mps, "cuda": cuda, "mps": mps}.get(device, True):
         raise ConfigError(
             f"device={device} was asked for and torch sees none. Use --device cpu, or check torch.cuda.is_available()."
         )
+    if precision == "16-mixed" and (device == "cpu" or not (cuda or mps)):
+        raise ConfigError("precision=16-mixed takes a GPU, and this is a processor. Use --precision bf16-mixed, or 32.")
 
 
 @contextmanager
