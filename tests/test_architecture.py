@@ -21,21 +21,22 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Who may import whom. A name stands for the folder or file below m2a and all in it.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "ending": {"errors"},
     "mechanisms": {"errors"},
     "insertion": {"errors", "mechanisms"},
     "models": {"errors", "mechanisms", "insertion", "data.preprocessing"},
-    "training": {"errors", "mechanisms", "insertion", "models", "data"},
+    "training": {"ending", "errors", "mechanisms", "insertion", "models", "data"},
     "evaluation": {"errors", "mechanisms", "insertion", "models", "data", "export"},
-    "measurement": {"errors", "mechanisms", "insertion", "models", "data"},
+    "measurement": {"ending", "errors", "mechanisms", "insertion", "models", "data"},
     "export": {"errors", "models", "data.preprocessing"},
     "explanation": {"errors", "mechanisms", "insertion", "models", "data", "evaluation"},
-    "data": {"errors"},
+    "data": {"ending", "errors"},
     "reporting": {"errors"},
     "interop": {"errors", "mechanisms", "insertion", "models"},
     "recipes": {"data", "errors", "insertion", "measurement", "mechanisms", "models", "training.config"},
     "workflows": {
-        "data", "errors", "evaluation", "explanation", "export", "insertion", "interop", "measurement", "mechanisms",
-        "models", "recipes", "reporting", "training",
+        "data", "ending", "errors", "evaluation", "explanation", "export", "insertion", "interop", "measurement",
+        "mechanisms", "models", "recipes", "reporting", "training",
     },
     "app": {
         "data", "errors", "evaluation", "explanation", "insertion", "interop", "measurement", "mechanisms", "models",

@@ -91,7 +91,7 @@ class DivergedError(M2AError, ArithmeticError):
 
 
 class Terminated(SystemExit):
-    """Training was asked to end by SIGTERM. Says how to go on; where nobody catches it the exit code is 143."""
+    """Asked to end by SIGTERM. Training says how to go on; where nobody catches it the exit code is 143."""
 
     def __init__(self, message: str = ""):
         super().__init__(message)

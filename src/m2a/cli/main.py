@@ -13,6 +13,7 @@ from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Para
 from rich.console import Console
 from rich.text import Text
 
+from m2a.ending import terminated_in_order
 from m2a.errors import M2AError, Terminated
 
 
@@ -54,7 +55,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line. Exits with 1 and one message for an `M2AError` or a path that the system refuses, with 2
-    for words that it does not know, with 130 when interrupted, with 143 when asked to end during training."""
+    for words that it does not know, with 130 when interrupted, with 143 when asked to end by SIGTERM."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # names of files may be of another encoding
@@ -69,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from m2a.cli.paper import option_sources as paper_sources
 
             app.config = (*paper_sources(tokens[2:]), _whole_numbers)
-        app(tokens, exit_on_error=False)
+        with terminated_in_order():
+            app(tokens, exit_on_error=False)
     except CycloptsError as error:  # the parser has said it
         if isinstance(error, UnusedCliTokensError) and (hint := _repeat_the_option(error, tokens)):
             Console(stderr=True).print(Text(hint), soft_wrap=True, highlight=False)

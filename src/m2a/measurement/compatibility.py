@@ -15,6 +15,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from m2a.ending import end_with_the_parent
 from m2a.errors import M2AError
 from m2a.insertion import insert, remove
 from m2a.measurement.macs import count_parameters
@@ -91,6 +92,7 @@ def _rank(row: Compatibility) -> tuple[bool, bool, int, str]:
 
 
 def _one_thread() -> None:
+    end_with_the_parent()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # timm's, about deprecated names
 

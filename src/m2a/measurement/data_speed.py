@@ -23,6 +23,7 @@ import torch
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader
 from m2a.data.preprocessing import Preprocessing
+from m2a.ending import end_with_the_parent
 from m2a.errors import ConfigError, UnreadableClipError
 from m2a.measurement.timing import synchronize
 from m2a.models.device import pick_device
@@ -174,4 +175,5 @@ def _time(run: Any) -> float:
 
 
 def _one_thread() -> None:
+    end_with_the_parent()
     torch.set_num_threads(1)

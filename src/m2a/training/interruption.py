@@ -9,6 +9,7 @@ from pathlib import Path
 
 import lightning as L
 
+from m2a.ending import leaving_termination
 from m2a.errors import Terminated
 from m2a.training.resuming import how_to_go_on
 
@@ -20,7 +21,8 @@ def interruptible(trainer: L.Trainer, folder: Path | None = None) -> Iterator[No
     instead, as after an error and as after success, and has the process ignore Ctrl-C from then on."""
     before = signal.getsignal(signal.SIGINT)
     try:
-        yield
+        with leaving_termination():
+            yield
     except BaseException as end:
         if trainer.received_sigterm:  # which a scheduler sends to the processes that decode, too
             raise _terminated(folder) from None

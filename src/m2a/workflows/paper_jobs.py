@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from m2a.ending import end_with_the_parent
 from m2a.errors import M2AError
 from m2a.recipes.results import Result
 from m2a.recipes.rows import PaperRow, twins
@@ -154,7 +155,7 @@ def _ended(code: int | None) -> str:
 
 def _work(answers: Connection, run: Run, job: Job, log: Path) -> None:
     """The process: what it prints goes into the log, and what came of the run to whoever started it."""
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_with_the_parent()
     with log.open("a", encoding="utf-8") as file:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
@@ -166,11 +167,3 @@ def _work(answers: Connection, run: Run, job: Job, log: Path) -> None:
         console.print(Text(f"error: {error}"), soft_wrap=True)
         answer = error
     answers.send(answer)
-
-
-def _end_with_the_parent() -> None:
-    """So that a run does not go on unseen when the command was killed."""
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
+from ...ending import end_with_the_parent
 from ...errors import ConfigError
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ def in_processes(
 
 
 def _pool(workers: int, prepare: Callable[[], None]) -> ProcessPoolExecutor:
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=prepare)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(prepare,))
     try:
         pool.submit(int).result()
     except BrokenProcessPool:
@@ -55,6 +56,11 @@ def _pool(workers: int, prepare: Callable[[], None]) -> ProcessPoolExecutor:
             "`if __name__ == '__main__':`; from a notebook or a shell pass workers=1."
         ) from None
     return pool
+
+
+def _begin(prepare: Callable[[], None]) -> None:
+    end_with_the_parent()
+    prepare()
 
 
 def _alone(function: Callable[[T], R], item: T, prepare: Callable[[], None]) -> R | None:

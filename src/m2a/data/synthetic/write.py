@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from m2a.ending import end_with_the_parent
 from m2a.errors import ConfigError, DataError
 
 from ..something_something import V1
@@ -263,7 +264,9 @@ def _chunks_done(root: Path, p: Parameters, todo: list[Job], workers: int) -> It
         for chunk in chunks:
             yield draw_chunk(root, p, chunk)
         return
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        min(workers, len(chunks)), mp_context=get_context("spawn"), initializer=end_with_the_parent
+    )
     try:
         for future in as_completed([pool.submit(draw_chunk, root, p, chunk) for chunk in chunks]):
             yield future.result()
