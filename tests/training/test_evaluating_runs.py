@@ -82,6 +82,19 @@ def test_clips_that_it_was_trained_on_do_not_replace_its_results(run: Path, tmp_
     assert (run / "evaluation.json").read_bytes() == before
 
 
+def test_the_same_files_by_another_name_are_told(run: Path, tmp_path: Path) -> None:
+    """A list of the folder that the run was trained on; and files of the same names elsewhere are others."""
+    table, clips = tmp_path / "list.csv", sorted((run.parent / "clips").glob("*/*"))
+    table.write_text("path,label\n" + "".join(f"{clip},{clip.parent.name}\n" for clip in clips))
+    console = silent()
+    evaluate_run(run / "model", data=table, out=tmp_path / "out", workers=0, console=console)
+    assert measured(tmp_path / "out")["num_clips"] == 12
+    assert "was trained on 8 of the 12 clips that it is measured on" in console.file.getvalue()
+    other, console = write_set(tmp_path / "other", {"open": 7, "close": 5}), silent()
+    evaluate_run(run, data=other, out=tmp_path / "elsewhere", workers=0, console=console)
+    assert "trained on" not in console.file.getvalue()
+
+
 def test_the_precision_is_said_and_another_does_not_replace_the_runs_own(run: Path, tmp_path: Path) -> None:
     assert measured(run)["precision"] == "32"
     with pytest.raises(ConfigError, match=r"Name a folder for the results with --out"):

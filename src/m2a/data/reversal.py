@@ -3,7 +3,8 @@
 Which classes are each other's reversal is read from their names. The rules are few and careful: a class is reversed
 only when the reversed text is in the set too, and never when its action runs one way (throwing, pouring), is pretended,
 or when two classes would fit. Who goes somewhere goes there backwards in the reversed clip: walking forward and walking
-backward are each other's reversal, walking in and walking out are not.
+backward are each other's reversal, walking in and walking out are not. Left and right are swapped where something moves
+there, not where they say which of two: swiping left is the reversal of swiping right, waving the left hand of no other.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _ONE_WAY = re.compile(
     r"throw|drop|fall|pour|spill|pok|hit|kick|collid|break|tear|bounc|pretend|trying|failing"
     r"|\b(?:toss|hurl|fling|launch|shoot|cutting|letting)|diving\b"
 )
-_STILL = re.compile(r"point|look|show|hold|thumb")  # a direction in the label is that of a pose
+_STILL = re.compile(r"point|look|show|hold|thumb|\bfacing\b")  # a direction in the label is that of a pose
 _GOES = re.compile(  # the verbs of one who goes somewhere, on foot, in the water or in a vehicle
     r"""\b(?:walk|stroll|stepp|march|parad|limp|stagger|tiptoe|sneak|creep|crawl|wad|hik|wander
     | runn|jogg|sprint|rac|rush|dash|hurry|chas|flee|escap | jump|hopp|leap|skipp|vault|gallop|trott
@@ -60,6 +61,16 @@ _SAYING = re.compile(  # the way in them is none, or that of the whole body
     | chill|freak|figur|giv|call|talk|act|dress|warm|cool|heat|calm|cheer|grow|speed|slow|sett|settl|clos|clean|wash|tun
     | sitt|stand|ly|lay|wak|gett|bring)ing[ ](?:in|out|up|down)\b""",
     re.VERBOSE,
+)
+_SIDE = re.compile(  # what is on the left or right has its name behind them
+    r"""(?P<to>\b(?:to|from|towards?)[ ](?:(?:the|one[ ]s|your|his|her|its|their)[ ])?)?
+    \b(?P<side>left|right)\b
+    (?P<named>(?=[ ](?!(?:while|when|and|then|again|with|for|by|on|in|at|of|or|across|through|over|under|along|around
+    |past|until|before|after|to|from|slowly|quickly|fast|once|twice|two|three|\d+)\b)))?""",
+    re.VERBOSE,
+)
+_MOVED = re.compile(
+    r"\b(?:mov|turn|swip|slid|tilt|roll|rotat|lean|pann|spinn|scroll|shift|twist|sway|bend|swing|pivot|sweep|transferr)ing"
 )
 _VERB = re.compile(r"\b\w+ing\b")
 _BY_A_HAND = re.compile(r"push|pull|drag|shov")  # the hand is on one side of the thing
@@ -110,8 +121,8 @@ def _reversals(label: str) -> Iterator[str]:
             continue
         for before, after in ((one, other), (other, one)):
             yield from _replaced(label, before, after)
-    if moves and not goes and not _BY_A_HAND.search(label) and re.search(r"\b(left|right)\b", label):
-        yield re.sub(r"\b(left|right)\b", lambda side: "right" if side[0] == "left" else "left", label)
+    if moves and not goes and not _BY_A_HAND.search(label) and (swapped := _other_way(label)) != label:
+        yield swapped
 
 
 def _pairs_for(label: str, *, goes: bool) -> tuple[tuple[str, str], ...]:
@@ -119,6 +130,18 @@ def _pairs_for(label: str, *, goes: bool) -> tuple[tuple[str, str], ...]:
     if goes:
         return _FACING
     return _PAIRS + _FACING if _SAYING.search(label) else _PAIRS + _FACING + _WAYS
+
+
+def _other_way(label: str) -> str:
+    """With left and right swapped where something moves there or from there, not where they say which of two."""
+    moved = _MOVED.search(label) is not None
+
+    def swapped(found: re.Match[str]) -> str:
+        if found["to"] is None and (not moved or found["named"] is not None):
+            return found[0]
+        return (found["to"] or "") + ("right" if found["side"] == "left" else "left")
+
+    return _SIDE.sub(swapped, label)
 
 
 def _replaced(label: str, before: str, after: str) -> Iterator[str]:

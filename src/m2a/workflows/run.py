@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from m2a.data.class_folders import refuse_inside
 from m2a.data.clipset import ClipFile, ClipSet, first_few
 from m2a.data.skip_list import LeftOut, leave_out
 from m2a.data.subset import first_of_each_class
-from m2a.errors import ConfigError, DataError, NotFoundError
+from m2a.errors import ConfigError, DataError, M2AError, NotFoundError
 from m2a.evaluation import Evaluation, evaluate, load_predictor
 from m2a.evaluation.predictor import Predictor
 from m2a.export import ExportedClassifier
@@ -258,7 +259,9 @@ def evaluate_run(
     clips, left_out = without_listed(named, skip_list, console)
     if data is None and run is not None:
         clips = limited(clips, run, console)
-    if (data is None or _is_data_of(path, data)) and split not in ("train", "all"):
+    if data is not None and not _is_data_of(path, data):
+        _say_learnt(_run_of(path), _files_learnt(_run_of(path), clips.split(split)), clips.split(split), console)
+    elif split not in ("train", "all"):
         _refuse_learnt(_run_of(path), clips.split(split), place, console)
     left = [one for name, members in left_out.items() if split in (name, "all") for one in members]
     options["bf16"] = bf16
@@ -297,18 +300,36 @@ def _refuse_learnt(folder: Path, clips: Sequence[ClipFile], place: Path, console
     """Says where the run was trained on clips that it is measured on, since lists were changed; raises DataError where
     its own results would be replaced by such."""
     learnt = trained_on(folder, clips)
-    if not learnt:
-        return
-    told = (
+    if learnt and place.resolve() == folder.resolve():
+        raise DataError(
+            f"{_told_learnt(folder, learnt, clips)} Its data was split otherwise then, and its own results are not "
+            "replaced by these. Restore the lists, or name a folder for the results with --out."
+        )
+    _say_learnt(folder, learnt, clips, console)
+
+
+def _files_learnt(folder: Path, clips: Sequence[ClipFile]) -> list[ClipFile]:
+    """Those of `clips`, of a set that has another name than the run's own, whose files the run was trained on; none
+    where its own data cannot be read any more."""
+    try:
+        run = TrainConfig.load(folder / "config.yaml")
+        own = read_clips(run.data, format=run.format, missing="skip", split=run.split)
+    except (M2AError, OSError):
+        return []
+    learnt = {(os.path.realpath(clip.path), clip.window) for clip in trained_on(folder, own.split("train"))}
+    return [clip for clip in clips if (os.path.realpath(clip.path), clip.window) in learnt]
+
+
+def _say_learnt(folder: Path, learnt: Sequence[ClipFile], clips: Sequence[ClipFile], console: Console) -> None:
+    if learnt:
+        console.print(Text(_told_learnt(folder, learnt, clips), "yellow"), soft_wrap=True)
+
+
+def _told_learnt(folder: Path, learnt: Sequence[ClipFile], clips: Sequence[ClipFile]) -> str:
+    return (
         f"The run in {folder} was trained on {len(learnt):,} of the {len(clips):,} clips that it is measured on, the "
         f"first of them {learnt[0].path}: it knows their answers."
     )
-    if place.resolve() == folder.resolve():
-        raise DataError(
-            f"{told} Its data was split otherwise then, and its own results are not replaced by these. Restore the "
-            "lists, or name a folder for the results with --out."
-        )
-    console.print(Text(told, "yellow"), soft_wrap=True)
 
 
 def _skip_list_of(folder: Path, run: TrainConfig) -> Path | None:
