@@ -97,7 +97,6 @@ def test_who_goes_somewhere_and_what_is_no_motion_is_not_reversed(one: str, othe
         ("lifting the left leg", "lowering the left leg"),
         ("rolling something from left to right", "rolling something from right to left"),
         ("passing a ball from left hand to right hand", "passing a ball from right hand to left hand"),
-        ("Sliding Two Fingers Left", "Sliding Two Fingers Right"),
         ("Swiping Up", "Swiping Down"),
         ("Turning the camera left while filming something", "Turning the camera right while filming something"),
         ("Turning the camera upwards while filming something", "Turning the camera downwards while filming something"),
