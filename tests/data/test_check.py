@@ -350,3 +350,13 @@ def test_statistics(planted: tuple[Path, dict[str, set[str]]]) -> None:
     assert len(few[0].opened) == 3
     assert few[0].opened == few[1].opened
     assert few[0].class_counts() == statistics.class_counts()
+
+
+def test_a_picture_without_a_number_among_frames_is_told(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_frames(tmp_path / "set" / "x" / name, num_frames=5)
+        write_frames(tmp_path / "set" / "y" / name, num_frames=5)
+    write_jpeg(tmp_path / "set" / "x" / "a" / "cover.jpg", grey=0)
+    report = check_clips(read_clips(tmp_path / "set"), num_frames=2, workers=1)
+    (odd,) = [finding for finding in report.findings if finding.kind == "gap in the numbering"]
+    assert odd.why == "cover.jpg has no number, as the other frames have; it is taken for a frame"

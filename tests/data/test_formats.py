@@ -10,11 +10,11 @@ from typing import get_args
 import layouts
 import pytest
 from clip_files import frames_of, touch, write_frames, write_video
-from layouts import LAYOUTS, Written, write_images, write_text
+from layouts import LAYOUTS, Written, write_clips, write_images, write_text
 from rich.console import Console
 
 from m2a.data import open_clip, read_clip, read_clips
-from m2a.data.annotations import FORMATS
+from m2a.data.annotations import FORMATS, read_to_look_at
 from m2a.errors import ConfigError, DataError, M2AError, NotFoundError, UnreadableClipError
 from m2a.training import FitResult, TrainConfig, fit
 from m2a.training.config import DataFormat
@@ -393,6 +393,11 @@ def test_several_sets_of_lists(tmp_path: Path) -> None:
 
 
 FAULTS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
+    "kinetics quote": (
+        "kinetics", "train.csv",
+        ("label,youtube_id,time_start,time_end,split", '"a,b,0,10,train', 'a,c,0,10,train', '"sing",s,0,10,train'),
+        r"train\.csv:2: (a quote is opened that is closed in line 4 only|not a line of csv)",
+    ),
     "v2 label": (
         "something_something_v2", "something-something-v2-validation.json",
         ("[", '{"id": "43",', '"template": "Holdin [something]"}]'),
@@ -456,11 +461,11 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "csv empty": ("csv", "my clips.csv", ("path,label", ",run"), r"my clips\.csv:2: path and label must not be empty"),
     "csv comma": (
         "csv", "my clips.csv", ("path,label", "a/1.mp4,run", "a/4.mp4,turn left, then right"),
-        r"my clips\.csv:3: there are 3 fields for the 2 columns path,label; got ' then right' beyond them\. Put a path",
+        r"my clips\.csv:3: there are 3 fields for the 2 columns path,label; got 'then right' beyond them\. Put a path",
     ),
     "csv comma, no header": (
         "csv_pair", "train.csv", ("1.mp4,run", "2.mp4,stop, slowly"),
-        r"train\.csv:2: there are 3 fields for the 2 columns path,label; got ' slowly' beyond them\.",
+        r"train\.csv:2: there are 3 fields for the 2 columns path,label; got 'slowly' beyond them\.",
     ),
     "csv split": (
         "csv", "my clips.csv", ("path,label,split", "a/1.mp4,run,holdout"),
@@ -517,3 +522,61 @@ def _written(root: Path, name: str) -> Path:
     root.mkdir(exist_ok=True)
     LAYOUTS[name](root)
     return root
+
+
+@pytest.mark.parametrize(
+    ("file", "lines"),
+    [
+        ("test.csv", ("path", "gone.mp4", "6.mp4")),
+        ("test.csv", ("path,label", "gone.mp4,", '6.mp4,""')),
+    ],
+)
+def test_a_test_table_without_labels_is_left_out(tmp_path: Path, file: str, lines: tuple[str, ...]) -> None:
+    write_text(_written(tmp_path, "csv_pair") / file, *lines)
+    clips = read_clips(tmp_path)
+    assert set(clips.splits) == {"train", "validation"}
+    assert "test.csv: 2 clips carry no labels and are left out" in clips.notes
+
+
+def test_rows_of_a_test_split_without_labels(tmp_path: Path) -> None:
+    """Of which none has one; where some have, a line without is an error."""
+    table = _written(tmp_path, "csv") / "my clips.csv"
+    before = table.read_text().splitlines()
+    write_text(table, *before, ",gone.mp4,test,", ",a/4.mp4,test,")
+    clips = read_clips(tmp_path)
+    assert set(clips.splits) == {"train", "validation"}
+    assert "my clips.csv: 2 clips carry no labels and are left out" in clips.notes
+    write_text(table, *before, ",gone.mp4,test,", "run,6.mp4,test,")
+    with pytest.raises(DataError, match=r"my clips\.csv:7: path and label must not be empty; got path='gone\.mp4'"):
+        read_clips(tmp_path)
+
+
+def test_spaces_before_quotes_are_none_of_the_labels(tmp_path: Path) -> None:
+    _written(tmp_path, "csv_pair")
+    write_text(tmp_path / "train.csv", "path, label, split", '"1.mp4", "11", train', "2.mp4, 3, train")
+    assert read_clips(tmp_path).labels == ("3", "11")
+
+
+def test_a_set_that_can_only_be_measured_on_may_be_looked_at(tmp_path: Path) -> None:
+    write_clips(tmp_path / "alone" / "wave", [("1.mp4", "", 3), ("2.mp4", "", 5)])
+    clips = read_to_look_at(tmp_path / "alone")
+    assert {name: len(members) for name, members in clips.splits.items()} == {"train": 2}
+    assert clips.notes[-1].startswith("it can be measured on, and not be trained on: ")
+    assert "has 1 class (wave)" in clips.notes[-1]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is empty; there is no clip in it"):
+        read_to_look_at(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_a_test_split_alone(tmp_path: Path, table: bool) -> None:
+    """In folders, and by a table of class folders."""
+    for label in ("run", "walk"):
+        write_clips(tmp_path / ("" if table else "test") / label, [("1.mp4", "", 3), ("2.mp4", "", 5)])
+    if table:
+        rows = [f"{label}/{name}.mp4,{label},test" for label in ("run", "walk") for name in (1, 2)]
+        write_text(tmp_path / "split.csv", "path,label,split", *rows)
+    with pytest.raises(DataError, match=r"has no training clip; its splits are: test"):
+        read_clips(tmp_path)
+    clips = read_clips(tmp_path, to_train=False)
+    assert (clips.labels, set(clips.splits), len(clips.split("test"))) == (("run", "walk"), {"test"}, 4)

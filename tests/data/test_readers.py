@@ -5,6 +5,7 @@ import pickle
 import re
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -104,6 +105,13 @@ def test_both_kinds_lie_in_memory_as_rows_of_pixels(tmp_path: Path, grey_video: 
         assert clip.is_contiguous(memory_format=torch.channels_last)
 
 
+def cut_between_frames(path: Path, *, frames: int) -> Path:
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    path.write_bytes(path.read_bytes()[: places[frames]])
+    return path
+
+
 def damaged(folder: Path, kind: str) -> Path:
     """A file or folder that cannot be read, by the kind of damage."""
     folder.mkdir(exist_ok=True)
@@ -116,6 +124,10 @@ def damaged(folder: Path, kind: str) -> Path:
         return cut(write_video(folder / "clip.webm", codec="libvpx-vp9", noise=True), 0.4)
     if kind == "avi":
         return cut(write_video(folder / "clip.avi", codec="mpeg4", noise=True), 0.6)
+    if kind == "flv":
+        return cut_between_frames(write_video(folder / "clip.flv", noise=True), frames=11)
+    if kind == "gif":
+        return cut(write_video(folder / "clip.gif", codec="gif", noise=True), 0.5)
     if kind == "text":
         path.write_text("hello " * 100)
     if kind == "empty file":
@@ -140,6 +152,8 @@ DAMAGES = {
     "no index": r"clip\.mp4: the file is cut off: its index, which is written last, is missing; copy or download it",
     "index first": r"clip\.mp4: the file is cut off: only \d+ of 20 frames are in it",
     "webm": r"clip\.webm: the file is cut off: it ends after 0\.\d+ of 0\.80 seconds, with \d+ frames",
+    "flv": r"clip\.flv: the file is cut off: it ends after 0\.\d+ of 0\.\d+ seconds, with 11 frames",
+    "gif": r"clip\.gif: the file is cut off: only \d+ frames are in it",
     "avi": r"clip\.avi: the file is cut off: only \d+ of 20 frames are in it",
     "text": r"clip\.mp4: this is not a video, or its start is damaged \(it begins with b'hello hello '\)",
     "empty file": r"clip\.mp4: the file is empty \(0 bytes\)",
@@ -162,6 +176,17 @@ def test_a_damaged_clip_says_what_is_wrong(tmp_path: Path, kind: str) -> None:
     assert "\n" not in caught.value.reason
     again = pickle.loads(pickle.dumps(caught.value))
     assert (again.path, again.reason) == (path, caught.value.reason)
+
+
+@pytest.mark.parametrize("behind", [b"", b"\n", b"\r\n", bytes(7)])
+def test_what_stands_behind_the_end_of_a_gif_does_not_matter(tmp_path: Path, behind: bytes) -> None:
+    path = write_video(tmp_path / "a.gif", codec="gif")
+    path.write_bytes(path.read_bytes() + behind)
+    assert open_clip(path).num_frames == 20
+
+
+def test_a_whole_flv(tmp_path: Path) -> None:
+    assert open_clip(write_video(tmp_path / "a.flv")).num_frames == 20
 
 
 @pytest.mark.parametrize("share", [0.91, 0.99])

@@ -25,6 +25,7 @@ from m2a.data import (
     open_clip,
     read_clips,
 )
+from m2a.data.groups import hold_out
 from m2a.data.parts import Part
 from m2a.data.sharding import parse_size, write_shards
 from m2a.errors import ConfigError, DataError, NotFoundError, UnreadableClipError
@@ -268,6 +269,20 @@ def test_a_clip_that_cannot_be_opened_stops_or_is_left_out(clips: ClipSet, tmp_p
     again = read_clips(out)
     assert again.notes == ("1 clips could not be opened when the shards were written",)
     assert len(again.split("train")) == 8
+
+
+def test_what_is_held_out_is_held_out_of_shards_too(clips: ClipSet, tmp_path: Path) -> None:
+    """And of shards that are only measured on nothing, as of the set itself."""
+    members = tuple(sorted((*clips.split("train"), *clips.split("validation")), key=lambda clip: clip.id))
+    several = tuple(replace(clip, id=f"{number}/{clip.id}") for number in range(5) for clip in members)
+    note = "2 of 77 clips of the list are not on disk"
+    write_shards(replace(clips, splits={"train": several}, notes=(note,)), tmp_path / "out")
+    whole, trained = read_clips(tmp_path / "out", to_train=False), read_clips(tmp_path / "out")
+    assert {name: len(found) for name, found in whole.splits.items()} == {"train": len(several)}
+    kept, held = hold_out(several, fraction=0.2)
+    assert [clip.id for clip in trained.split("train")] == [clip.id for clip in kept]
+    assert [clip.id for clip in trained.split("validation")] == [clip.id for clip in held]
+    assert whole.notes[0] == f"when the shards were written: {note}"
 
 
 def test_a_full_disk_is_told_before_anything_is_written(

@@ -64,10 +64,11 @@ def check(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from m2a.cli.output import CONSOLE, error_console, print_json
-    from m2a.data import check_clips, read_clips
+    from m2a.data import check_clips
+    from m2a.data.annotations import read_to_look_at
     from m2a.data.class_folders import refuse_inside
 
-    clips = read_clips(path, format=format, missing=missing, split=split)
+    clips = read_to_look_at(path, format=format, missing=missing, split=split)
     folder = out or Path("runs") / f"check-{path.resolve().name}"
     refuse_inside(clips, folder, "name one with --out")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -97,8 +98,11 @@ def check(
 
 
 def _head(report: CheckReport) -> str:
+    from m2a.reporting.text import count
+
     clips = report.clips
-    lines = [f"{clips.root}: {clips.format}, {report.num_clips:,} clips, {len(clips.labels)} classes"]
+    counted = f"{count(report.num_clips, 'clip')}, {count(len(clips.labels), 'class', 'classes')}"
+    lines = [f"{clips.root}: {clips.format}, {counted}"]
     lines += [f"  {note}" for note in clips.notes]
     if report.num_reused:
         lines.append(f"{report.num_reused:,} clips are unchanged since an earlier check, and were not decoded again")

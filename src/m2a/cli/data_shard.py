@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -61,7 +62,7 @@ def shard(
     from m2a.data.sharding import parse_size, write_shards
 
     size = parse_size(shard_size)
-    clips = read_clips(path, format=format, missing=missing, split=split)
+    clips = read_clips(path, format=format, missing=missing, split=split, to_train=False)  # holds nothing out
     refuse_inside(clips, out, "name one as the second argument, OUT")
     console = error_console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -83,20 +84,23 @@ def shard(
                 "shards": list(summary.shards),
                 "counts": dict(summary.counts),
                 "bytes": summary.num_bytes,
+                "notes": list(clips.notes),
                 "left_out": [{"path": str(bad), "reason": reason} for bad, reason in summary.left_out.items()],
             }
         )
     else:
-        CONSOLE.print(_text(summary), highlight=False, soft_wrap=True)
+        CONSOLE.print(_text(summary, clips.notes), highlight=False, soft_wrap=True)
 
 
-def _text(summary: ShardSummary) -> str:
+def _text(summary: ShardSummary, notes: Sequence[str]) -> str:
     from m2a.data.parts import readable
 
     counts = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items())
     shards = f"{len(summary.shards)} shard{'' if len(summary.shards) == 1 else 's'}"
     lines = [f"{summary.root}: {counts} clips in {shards}, {readable(summary.num_bytes)}"]
+    lines += [f"  {note}" for note in notes]
     if summary.left_out:
         lines.append(f"{len(summary.left_out)} clips could not be opened and were left out:")
         lines += [f"  {path}: {reason}" for path, reason in summary.left_out.items()]
-    return "\n".join([*lines, f"Next: m2a train --data {summary.root}"])
+    following = "m2a train --data" if "train" in summary.counts else "m2a evaluate RUN --split test --out NEW --data"
+    return "\n".join([*lines, f"Next: {following} {summary.root}"])

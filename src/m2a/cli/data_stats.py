@@ -47,9 +47,9 @@ def stats(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from m2a.cli.output import CONSOLE, error_console, print_json
-    from m2a.data import read_clips
+    from m2a.data.annotations import read_to_look_at
 
-    clips = read_clips(path, format=format, missing=missing, split=split)
+    clips = read_to_look_at(path, format=format, missing=missing, split=split)
     from m2a.workflows.data_page import describe_set  # slow to load: what cannot be read is said before
 
     page = out if json else out or Path("stats.html")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -171,7 +171,8 @@ def read_clips(
     `validation_fraction` of each class is held out where there is no validation split; `ClipSet.notes` says so.
     `missing` is what to do about clips that a list names and the disk lacks: `error`, or `skip` them with a note.
     `split` chooses among several official splits, as UCF101 and HMDB51 have them.
-    `to_train=False` is for a set that is only to be measured on: nothing is held out, and one class will do.
+    `to_train=False` is for a set that is only to be measured on: nothing is held out, one class will do, and of class
+    folders and tables a test or validation split alone.
 
     Raises `NotFoundError` where a folder or list is missing, and `DataError` where what is there cannot be used.
     """
@@ -189,6 +190,15 @@ def read_clips(
         raise ConfigError(f"split={split}: a {layout.name} set has no numbered splits; leave split out")
     options = ReadOptions(validation_fraction=validation_fraction, missing=missing, split=split, to_train=to_train)
     return layout.read(root, options)
+
+
+def read_to_look_at(root: str | Path, *, format: str = "auto", missing: str = "error", split: int = 1) -> ClipSet:  # noqa: A002
+    """As `read_clips`; of a set that will do to be measured on and not to train on, a note says why."""
+    try:
+        return read_clips(root, format=format, missing=missing, split=split)
+    except DataError as error:
+        clips = read_clips(root, format=format, missing=missing, split=split, to_train=False)
+        return replace(clips, notes=(*clips.notes, f"it can be measured on, and not be trained on: {error}"))
 
 
 def _detect(root: Path) -> Format:

@@ -17,9 +17,9 @@ from .clipset import (
     names_in,
     natural_key,
 )
-from .groups import straddling, ucf_group
+from .groups import ucf_group
 from .listing import SPLIT_NAMES
-from .reading import ReadOptions, held_out, refuse_untrained
+from .reading import ReadOptions, complete, refuse_untrained
 from .split_csv import read_split_csv
 
 FORMAT = "class-folders"
@@ -41,22 +41,15 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
     found: dict[str, list[ClipFile]]
     if (root / "split.csv").is_file():
         found = read_split_csv(root, options, notes)
-    elif split_folders(root):
-        found = _read_split_folders(root, notes)
+    elif folders := split_folders(root):
+        found = _read_split_folders(root, folders, notes)
     else:
         found = {"train": _read_classes(root, root, notes)}
-    if not found.get("train"):
-        raise DataError(f"{root} has no training clip; its splits are: {', '.join(found) or 'none'}")
-    if not found.get("validation") and options.to_train:
-        found = {**found, **held_out(found["train"], options, notes)}
-    if warning := straddling(found):
-        notes.append(warning)
-    labels = sorted({clip.label for clip in found["train"]})
-    refuse_untrained(root, found)
-    if len(labels) < 2 and options.to_train:
-        raise DataError(f"{root} has {len(labels)} class ({first_few(labels)}); at least 2 are needed")
-    order = [name for name in ("train", "validation", "test") if found.get(name)]
-    splits = {name: tuple(found[name]) for name in order}
+    members = found.get("train") or [clip for clips in found.values() for clip in clips]
+    labels = sorted({clip.label for clip in members})
+    splits = complete(root, found, labels, options, notes)
+    if "train" in splits:
+        refuse_untrained(root, splits)
     return ClipSet(format=FORMAT, root=root, labels=tuple(labels), splits=splits, notes=tuple(notes))
 
 
@@ -74,7 +67,8 @@ def refuse_inside(clips: ClipSet, out: Path, remedy: str) -> None:
 
 
 def split_folders(root: Path) -> dict[str, Path]:
-    """`train`, `validation` and `test` to the folders that hold their class folders; empty where there is no train."""
+    """`train`, `validation` and `test` to the folders that hold their class folders; empty where there is no train and
+    something else beside them."""
     found: dict[str, Path] = {}
     for folder in _folders(root):
         name = SPLIT_NAMES.get(folder.name.lower())
@@ -82,7 +76,7 @@ def split_folders(root: Path) -> dict[str, Path]:
             if name in found:
                 raise DataError(f"{found[name]} and {folder} are both the {name} split; merge them")
             found[name] = folder
-    return found if "train" in found else {}
+    return found if "train" in found or len(found) == len(_folders(root)) else {}
 
 
 def _holds_class_folders(folder: Path) -> bool:
@@ -93,8 +87,7 @@ def _holds_class_folders(folder: Path) -> bool:
     return bool(folders) and not any(map(is_clip, _children(folder)))
 
 
-def _read_split_folders(root: Path, notes: list[str]) -> dict[str, list[ClipFile]]:
-    folders = split_folders(root)
+def _read_split_folders(root: Path, folders: dict[str, Path], notes: list[str]) -> dict[str, list[ClipFile]]:
     others = [folder.name for folder in _folders(root) if folder not in folders.values()]
     if others:
         raise DataError(

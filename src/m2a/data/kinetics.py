@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_hidden, names_in
-from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, read_text, split_of, subfolders
+from .listing import CSV, SPLIT_NAMES, Lists, csv_rows, find_lists, first_lines, read_text, split_of, subfolders
 from .reading import Reading, ReadOptions
 
 FORMAT = "kinetics"
@@ -78,13 +78,13 @@ def _add(reading: Reading, path: Path, split: str, rows: list[Row]) -> None:
 
 def _read_rows(path: Path) -> list[Row]:
     found: list[Row] = []
-    rows = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
+    rows = csv.DictReader(io.StringIO(read_text(path)), **CSV)
     lacking = [name for name in _NEEDED if name not in (rows.fieldnames or [])]
     if lacking:
         raise DataError(f"{path}:1: the column {lacking[0]!r} is missing; expected {','.join(_COLUMNS)},split")
-    for row in rows:
+    for where, row in csv_rows(path, rows):
         values = {name: (row.get(name) or "").strip() for name in (*_COLUMNS, "split")}
-        found.append((f"{path}:{rows.line_num}", values))
+        found.append((where, values))
     if not found:
         raise DataError(f"{path} lists no clip")
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import ConfigError, DataError, NotFoundError
 from .clipset import first_few, is_clip, is_hidden, natural_key
@@ -25,6 +27,8 @@ SPLIT_NAMES = {
 _LIST_NAMES = SPLIT_NAMES | {"trainlist": "train", "vallist": "validation", "testlist": "test"}
 LIST_FOLDERS = ("annotations", "annotation", "lists", "labels", "splits")
 _LISTS = re.compile("split|list|annot")
+CSV: dict[str, Any] = {"skipinitialspace": True, "strict": True}
+"""How tables are read; what stands before a quote would be part of the value, and so would the quotes."""
 _SNIFFED = 64  # lines of a list that are looked at to tell what it is
 
 
@@ -228,3 +232,18 @@ def most_hits(paths: Sequence[str], bases: Iterable[Path], disk: Disk) -> Path:
     ranked = [(sum(disk.has(base / path) for path in sample), base) for base in bases]
     best = max(hits for hits, _ in ranked)
     return next(base for hits, base in ranked if hits == best)
+
+
+def csv_rows(path: Path, rows: csv.DictReader[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows, each with its place. Raises for a quote that is not closed, or closed lines later: what stands between
+    would be one field, and its clips lost."""
+    last = rows.line_num
+    try:
+        for row in rows:
+            where = f"{path}:{last + 1}"
+            if any("\n" in value for value in row.values() if isinstance(value, str)):
+                raise DataError(f"{where}: a quote is opened that is closed in line {rows.line_num} only; correct it")
+            yield where, row
+            last = rows.line_num
+    except csv.Error as error:
+        raise DataError(f"{path}:{last + 1}: not a line of csv ({error}); is a quote not closed?") from error

@@ -22,8 +22,8 @@ class ReadOptions:
     split: int = 1
     """Which of several official splits."""
     to_train: bool = True
-    """Whether the set must do for training: two classes, and a validation split, which is held out where there is
-    none."""
+    """Whether the set must do for training: training clips of two classes, and a validation split, which is held out
+    where there is none."""
 
 
 @dataclass(kw_only=True)
@@ -64,26 +64,33 @@ class Reading:
 
     def finish(self, labels: Sequence[str]) -> ClipSet:
         """The clips as a set; a validation split is held out where there is none."""
-        if not self.splits.get("train"):
-            raise DataError(f"{self.root} has no training clip; its splits are: {', '.join(self.splits) or 'none'}")
-        if not self.splits.get("validation") and self.options.to_train:
-            self.splits = {**self.splits, **held_out(self.splits["train"], self.options, self.notes)}
-        if warning := straddling(self.splits):
-            self.notes.append(warning)
-        used = {clip.label for clip in self.splits["train"]}
+        splits = complete(self.root, self.splits, labels, self.options, self.notes)
+        used = {clip.label for clip in splits.get("train", ())}
         unused = [label for label in labels if label not in used]
-        if unused:
+        if unused and used:
             self.notes.append(f"{len(unused)} of {len(labels)} labels have no training clip: {first_few(unused, 3)}")
-        if len(labels) < 2 and self.options.to_train:
-            raise DataError(f"{self.root} has {len(labels)} class ({first_few(list(labels))}); at least 2 are needed")
-        order = [name for name in ("train", "validation", "test") if self.splits.get(name)]
-        return ClipSet(
-            format=self.format,
-            root=self.root,
-            labels=tuple(labels),
-            splits={name: tuple(self.splits[name]) for name in order},
-            notes=tuple(self.notes),
-        )
+        return ClipSet(format=self.format, root=self.root, labels=tuple(labels), splits=splits, notes=tuple(self.notes))
+
+
+def complete(
+    root: Path,
+    found: Mapping[str, Sequence[ClipFile]],
+    labels: Sequence[str],
+    options: ReadOptions,
+    notes: list[str],
+) -> dict[str, tuple[ClipFile, ...]]:
+    """The splits in their order, as a set has them. One that is to be trained on must have training clips and two
+    classes, and its validation split is held out where there is none; any other must have clips."""
+    splits = {name: list(clips) for name, clips in found.items() if clips}
+    if not splits.get("train") and (options.to_train or not splits):
+        raise DataError(f"{root} has no training clip; its splits are: {', '.join(found) or 'none'}")
+    if not splits.get("validation") and options.to_train:
+        splits |= held_out(splits["train"], options, notes)
+    if warning := straddling(splits):
+        notes.append(warning)
+    if len(labels) < 2 and options.to_train:
+        raise DataError(f"{root} has {len(labels)} class ({first_few(list(labels))}); at least 2 are needed")
+    return {name: tuple(splits[name]) for name in ("train", "validation", "test") if splits.get(name)}
 
 
 def refuse_untrained(root: Path, splits: Mapping[str, Sequence[ClipFile]]) -> None:

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from ..errors import ConfigError, DataError, UnreadableClipError
 from .checking.facts import frame_names
 from .clipset import ClipFile, ClipSet, first_few
+from .groups import straddling
 from .parts import readable
 from .shards import FORMAT, FRAMES, INDEX, VERSION, Entry, frame_name, padded
 
@@ -323,6 +324,7 @@ def _write_index(
     content = {
         "schema": VERSION,
         "labels": list(clips.labels),
+        "notes": [note for note in clips.notes if note != straddling(clips.splits)],  # which the shards tell, too
         "left_out": [{"id": clip.id, "path": str(clip.path), "reason": reason} for clip, reason in left_out],
         "clips": entries,
     }

@@ -17,7 +17,7 @@ from ..errors import DataError, NotFoundError, UnreadableClipError
 from .clipset import ClipFile, ClipSet, first_few
 from .listing import report_missing
 from .parts import Part
-from .reading import ReadOptions
+from .reading import ReadOptions, complete
 
 FORMAT = "shards"
 INDEX = "shards.json"
@@ -83,6 +83,8 @@ class Index:
     entries: tuple[Entry, ...]
     """In the order of the set that the shards were made of."""
     num_left_out: int
+    notes: tuple[str, ...]
+    """What was said when that set was read."""
     places: dict[tuple[str, str], int]
     """From the shard's name and the clip's name in it to the entry."""
 
@@ -107,6 +109,7 @@ def _read_index(path: Path, modified: int, size: int) -> Index:
             labels=tuple(content["labels"]),
             entries=entries,
             num_left_out=len(content["left_out"]),
+            notes=tuple(map(str, content.get("notes", ()))),
             places={(entry.shard, entry.name): number for number, entry in enumerate(entries)},
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -149,7 +152,8 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
     if not (root / INDEX).is_file():
         raise NotFoundError(f"{root} holds no {INDEX}; the {FORMAT} layout needs it. m2a data shard writes it.")
     index = read_index(root / INDEX)
-    notes = [f"{index.num_left_out} clips could not be opened when the shards were written"] * (index.num_left_out > 0)
+    notes = [f"when the shards were written: {note}" for note in index.notes]
+    notes += [f"{index.num_left_out} clips could not be opened when the shards were written"] * (index.num_left_out > 0)
     gone = {name for name in sorted({entry.shard for entry in index.entries}) if not (root / name).is_file()}
     if gone:
         absent = [entry.id for entry in index.entries if entry.shard in gone]
@@ -169,10 +173,5 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
     for name, members in splits.items():
         if not members:
             raise DataError(f"{root}: all shards of the {name} split are missing; at least one is needed")
-    return ClipSet(
-        format=FORMAT,
-        root=root,
-        labels=index.labels,
-        splits={name: tuple(members) for name, members in splits.items()},
-        notes=tuple(notes),
-    )
+    whole = complete(root, splits, index.labels, options, notes)
+    return ClipSet(format=FORMAT, root=root, labels=index.labels, splits=whole, notes=tuple(notes))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip, is_hidden
-from .listing import SPLIT_NAMES, Lists, find_lists, first_lines, most_hits, read_text
+from .listing import CSV, SPLIT_NAMES, Lists, csv_rows, find_lists, first_lines, most_hits, read_text
 from .reading import Reading, ReadOptions, refuse_untrained
 
 FORMAT = "csv"
@@ -58,7 +58,8 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
     if reading.splits.get("train"):
         refuse_untrained(reading.root, reading.splits)
     for split, path in lists.files.items():
-        reading.check_disk(path, *([split] if paired else []))
+        if split != "test" or split in reading.splits:  # else it has no labels, or is empty: training needs none
+            reading.check_disk(path, *([split] if paired else []))
     labels = {clip.label for clips in reading.splits.values() for clip in clips}
     numbers = all(label.isdecimal() for label in labels)
     return reading.finish(sorted(labels, key=int) if numbers else sorted(labels))
@@ -95,7 +96,7 @@ def _is_headless(path: Path, line: str) -> bool:
 def _fields(line: str) -> list[str]:
     """Empty where it is no line of a table."""
     try:
-        return [field.strip() for field in next(csv.reader([line]), [])]
+        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True), [])]
     except csv.Error:
         return []
 
@@ -104,16 +105,19 @@ def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tupl
     """Adds the clips of a table; `split` is theirs where the table has no such column."""
     headless = _is_headless(path, next(iter(first_lines(path)), ""))
     text = io.StringIO(read_text(path))
-    rows = csv.DictReader(text, fieldnames=_NEEDED if headless else None, restkey=_SURPLUS, strict=True)
+    rows = csv.DictReader(text, fieldnames=_NEEDED if headless else None, restkey=_SURPLUS, **CSV)
     header = [name.strip() for name in rows.fieldnames or []]
     rows.fieldnames = header
     lacking = [name for name in needed if name not in header]
+    if split == "test" and lacking == ["label"]:
+        reading.notes.append(f"{path.name}: {len(list(csv_rows(path, rows)))} clips carry no labels and are left out")
+        return
     if lacking:
         raise DataError(
             f"{path}:1: the column {lacking[0]!r} is missing; the first line must name the columns "
             f"{','.join(needed)} (it is {','.join(header)!r})"
         )
-    found = list(_rows(path, rows))
+    found = _labelled(path, list(csv_rows(path, rows)), split, reading.notes)
     paths = [(row["path"] or "").strip() for _, row in found]
     base = most_hits(paths, [path.parent, reading.root], reading.disk)
     for where, row in found:
@@ -122,19 +126,16 @@ def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tupl
         reading.add(own, clip, where)
 
 
-def _rows(path: Path, rows: csv.DictReader[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows, each with its place. Raises for a quote that is not closed, or closed lines later: what stands between
-    would be one field, and its clips lost."""
-    last = rows.line_num
-    try:
-        for row in rows:
-            where = f"{path}:{last + 1}"
-            if any("\n" in value for value in row.values() if isinstance(value, str)):
-                raise DataError(f"{where}: a quote is opened that is closed in line {rows.line_num} only; correct it")
-            yield where, row
-            last = rows.line_num
-    except csv.Error as error:
-        raise DataError(f"{path}:{last + 1}: not a line of csv ({error}); is a quote not closed?") from error
+def _labelled(
+    path: Path, rows: list[tuple[str, dict[str, Any]]], split: str | None, notes: list[str]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Without the rows of a test split of which none has a label, with a note; training needs none."""
+    is_test = [SPLIT_NAMES.get((row.get("split") or split or "").strip().lower()) == "test" for _, row in rows]
+    labels = [(row["label"] or "").strip() for (_, row), its in zip(rows, is_test, strict=True) if its]
+    if not labels or any(labels):
+        return rows
+    notes.append(f"{path.name}: {len(labels)} clips carry no labels and are left out")
+    return [entry for entry, its in zip(rows, is_test, strict=True) if not its]
 
 
 def _refuse_surplus(row: Mapping[str, str | Sequence[str] | None], header: Sequence[str], where: str) -> None:

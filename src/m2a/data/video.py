@@ -204,12 +204,13 @@ class VideoReader(ClipReader):
         if container.format.name == "gif" and not self._ends_as_gif():
             raise UnreadableClipError(self.path, f"the file is cut off: only {seen} frames are in it, the last in part")
         seconds = (container.duration or 0) / 1_000_000
-        if "matroska" in container.format.name:
-            self._check_matroska_end(seen, end=end, seconds=seconds)
+        if "matroska" in container.format.name or container.format.name == "flv":
+            self._check_end(seen, end=end, seconds=seconds)
         return times
 
-    def _check_matroska_end(self, seen: int, *, end: float, seconds: float) -> None:
-        """Raises where the pictures end well before the `seconds` of the header, or the file before the bytes in it."""
+    def _check_end(self, seen: int, *, end: float, seconds: float) -> None:
+        """Raises where the pictures end well before the `seconds` of the header, or a Matroska file before the bytes in
+        it."""
         if end < min(0.9 * seconds, seconds - 0.3):
             reason = f"the file is cut off: it ends after {end:.2f} of {seconds:.2f} seconds, with {seen} frames"
             raise UnreadableClipError(self.path, reason)
@@ -219,10 +220,10 @@ class VideoReader(ClipReader):
             raise UnreadableClipError(self.path, reason)
 
     def _ends_as_gif(self) -> bool:
-        """By the byte that is the last but for padding."""
+        """By the byte that is the last but for padding and ends of lines."""
         with (self._part or self.path).open("rb") as file:
             file.seek(-min(_GIF_PADDING, size_of(self._part or self.path)), os.SEEK_END)
-            return (file.read() or b"").rstrip(b"\0").endswith(b";")
+            return (file.read() or b"").rstrip(b"\0\r\n").endswith(b";")
 
     def _unedited(self, declared: int) -> int:
         """How many frames are in the file, up to those that its header declares, those among them that its edit list

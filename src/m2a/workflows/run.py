@@ -259,10 +259,7 @@ def evaluate_run(
     clips, left_out = without_listed(named, skip_list, console)
     if data is None and run is not None:
         clips = limited(clips, run, console)
-    if data is not None and not _is_data_of(path, data):
-        _say_learnt(_run_of(path), _files_learnt(_run_of(path), clips.split(split)), clips.split(split), console)
-    elif split not in ("train", "all"):
-        _refuse_learnt(_run_of(path), clips.split(split), place, console)
+    _check_learnt(path, data, split, clips.split(split), place, console)
     left = [one for name, members in left_out.items() if split in (name, "all") for one in members]
     options["bf16"] = bf16
     return evaluate_model(model, clips, split, place, left_out=left, about=about, console=console, **options)
@@ -274,7 +271,8 @@ def _named(
     """The set that is named with `data`. Where no split of it is asked for, and the run was not trained on it, nothing
     is held out of it."""
     whole = split in (None, "all") and not _is_data_of(path, data)
-    clips = read_set(data, format_, "error", console, split=split_number, to_train=not whole)
+    to_train = not whole and split != "test"
+    clips = read_set(data, format_, "error", console, split=split_number, to_train=to_train)
     if whole and "validation" not in clips.splits:
         console.print("  no validation split: all of them are measured on")
     return clips
@@ -296,16 +294,27 @@ def _is_data_of(path: Path, data: str | Path) -> bool:
         return False
 
 
-def _refuse_learnt(folder: Path, clips: Sequence[ClipFile], place: Path, console: Console) -> None:
-    """Says where the run was trained on clips that it is measured on, since lists were changed; raises DataError where
-    its own results would be replaced by such."""
-    learnt = trained_on(folder, clips)
-    if learnt and place.resolve() == folder.resolve():
+def _check_learnt(
+    path: Path, data: str | Path | None, split: str, clips: Sequence[ClipFile], place: Path, console: Console
+) -> None:
+    """Says where the run was trained on clips that it is measured on, since lists were changed or as they are its own
+    by another name; raises DataError where its own results would be replaced by such."""
+    folder, others = _run_of(path), data is not None and not _is_data_of(path, data)
+    if split in ("train", "all") and not others:
+        return  # as was asked for
+    learnt = _files_learnt(folder, clips) if others else trained_on(folder, clips)
+    if not learnt:
+        return
+    told = (
+        f"The run in {folder} was trained on {len(learnt):,} of the {len(clips):,} clips that it is measured on, the "
+        f"first of them {learnt[0].path}: it knows their answers."
+    )
+    if place.resolve() == folder.resolve():
         raise DataError(
-            f"{_told_learnt(folder, learnt, clips)} Its data was split otherwise then, and its own results are not "
-            "replaced by these. Restore the lists, or name a folder for the results with --out."
+            f"{told} Its data was split otherwise then, and its own results are not replaced by these. Restore the "
+            "lists, or name a folder for the results with --out."
         )
-    _say_learnt(folder, learnt, clips, console)
+    console.print(Text(told, "yellow"), soft_wrap=True)
 
 
 def _files_learnt(folder: Path, clips: Sequence[ClipFile]) -> list[ClipFile]:
@@ -318,18 +327,6 @@ def _files_learnt(folder: Path, clips: Sequence[ClipFile]) -> list[ClipFile]:
         return []
     learnt = {(os.path.realpath(clip.path), clip.window) for clip in trained_on(folder, own.split("train"))}
     return [clip for clip in clips if (os.path.realpath(clip.path), clip.window) in learnt]
-
-
-def _say_learnt(folder: Path, learnt: Sequence[ClipFile], clips: Sequence[ClipFile], console: Console) -> None:
-    if learnt:
-        console.print(Text(_told_learnt(folder, learnt, clips), "yellow"), soft_wrap=True)
-
-
-def _told_learnt(folder: Path, learnt: Sequence[ClipFile], clips: Sequence[ClipFile]) -> str:
-    return (
-        f"The run in {folder} was trained on {len(learnt):,} of the {len(clips):,} clips that it is measured on, the "
-        f"first of them {learnt[0].path}: it knows their answers."
-    )
 
 
 def _skip_list_of(folder: Path, run: TrainConfig) -> Path | None:

@@ -245,6 +245,9 @@ def frame_names(folder: Path) -> list[str]:
 def _gap(names: list[str]) -> str:
     """Where the numbers in the names leave some out, compared with their usual step."""
     numbers = [int(found[-1]) for name in names if (found := re.findall(r"[0-9]+", Path(name).stem))]
+    if 2 * len(numbers) > len(names) > len(numbers):
+        odd = next(name for name in names if not re.search("[0-9]", Path(name).stem))
+        return f"{odd} has no number, as the other frames have; it is taken for a frame"
     steps = Counter(later - earlier for earlier, later in pairwise(numbers))
     if len(numbers) < len(names) or not steps:
         return ""
