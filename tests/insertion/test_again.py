@@ -357,6 +357,8 @@ def test_functional_transforms(spec: str) -> None:
         net(clip).square().sum().backward()
         for name, parameter in net.named_parameters():
             torch.testing.assert_close(each[name][index], parameter.grad)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.func.vmap(net)(x), torch.stack([net(clip) for clip in x]))
     clip, way = x[0], torch.randn_like(x[0])
     _, slope = torch.func.jvp(lambda one: net(one).square().sum(), (clip,), (way,))
     (gradient,) = torch.autograd.grad(net(clip.requires_grad_()).square().sum(), clip)

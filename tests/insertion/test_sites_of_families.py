@@ -121,6 +121,15 @@ def test_class_tokens_pass_by_and_the_others_are_a_map(name: str, prefix: int) -
     torch.testing.assert_close(block(x), expected)
 
 
+@pytest.mark.parametrize(("name", "size"), [("vit_small_patch16_dinov3", 32), ("vit_small_patch14_reg4_dinov2", 28)])
+def test_few_places_and_class_tokens_are_not_taken_for_more_places(name: str, size: int) -> None:
+    """2 x 2 places and 5 tokens are 9, as 3 x 3 places would be."""
+    net = timm.create_model(name, img_size=size, depth=2)
+    assert summary(net)[3] == "NLC+5"
+    insert(net, "m2a", num_frames=2)
+    assert net.blocks[0].norm1.mechanism is not None
+
+
 def shifted(tokens_NLC: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """A third of the channels from the next of 3 frames, a third from the one before."""
     clips = tokens_NLC.view(2, 3, *grid, 12)

@@ -199,6 +199,23 @@ def test_keys_of_one_mechanism() -> None:
     assert convert_state_dict({}, source="tsm") == {}
 
 
+def test_two_networks_in_one_file_are_not_taken_for_one(tmp_path: Path) -> None:
+    """Parallel training's keys and others, of which the last would win."""
+    state = {f"module.{key}": value for key, value in tsm_resnet().state_dict().items()}
+    both = state | {key.removeprefix("module."): torch.zeros_like(value) for key, value in state.items()}
+    with pytest.raises(CheckpointError, match=r"The state dict: two keys fall on '.*', with module\. and without"):
+        convert_state_dict(both, source="tsm")
+    torch.save({"state_dict": both}, tmp_path / "two.pth.tar")
+    with pytest.raises(CheckpointError, match=r"two\.pth\.tar: two keys fall on"):
+        import_checkpoint(tmp_path / "two.pth.tar", source="tsm", num_frames=4)
+
+
+def test_the_source_that_a_file_is_of_is_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": tsm_resnet().state_dict()}, tmp_path / "tsm.pth.tar")
+    with pytest.raises(CheckpointError, match=r"All of it has one as the source (m2a or )?tsm: is it a file of that\?"):
+        import_checkpoint(tmp_path / "tsm.pth.tar", source="tam")
+
+
 def test_what_cannot_be_converted() -> None:
     with pytest.raises(ConfigError, match=r'source must be one of "m2a" .*, "tdn" \(MCG-NJU/TDN\); got \'i3d\''):
         convert_state_dict({}, source="i3d")

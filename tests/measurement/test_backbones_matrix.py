@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import timm
 
-from m2a.measurement import check_backbone, list_backbones
+from m2a.errors import ConfigError, SpecError
+from m2a.measurement import check_backbone, check_backbones, list_backbones
 from m2a.measurement.compatibility import every_mechanism
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +66,13 @@ def test_nineteen_in_twenty_of_timm_work() -> None:
 
 
 @pytest.mark.skipif(not SAME_TIMM, reason="another release of timm has other architectures")
+def test_what_cannot_be_checked_is_told_before_anything_is_built() -> None:
+    with pytest.raises(SpecError, match=r"There is no mechanism called 'bogus'"):
+        next(check_backbones(["resnet10t"], ["m2a", "bogus"]))
+    with pytest.raises(ConfigError, match=r"workers must be at least 1; got 0\."):
+        next(check_backbones(["resnet10t"], workers=0))
+
+
 def test_no_architecture_is_missing() -> None:
     assert list(ROWS) == list_backbones()
 

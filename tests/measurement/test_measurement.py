@@ -40,6 +40,13 @@ def test_the_released_codes_figures(network: str, mechanism: str) -> None:
         assert count_parameters(model) / 1e6 == pytest.approx(figures["parameters_million"], rel=1e-3)
 
 
+def test_a_size_that_the_network_does_not_take() -> None:
+    with torch.device("meta"):
+        model = create_model("vit_tiny_patch16_224", num_classes=3, num_frames=2)
+    with pytest.raises(ConfigError, match=r"does not take images of 128 x 128 pixels \(Input height \(128\) doesn't"):
+        count_macs(model, num_frames=2, size=128)
+
+
 def test_stacking_a_shift_costs_nothing() -> None:
     for backbone in ("resnet18", "mobilenetv2_100"):
         with torch.device("meta"):

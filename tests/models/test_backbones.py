@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import own_networks as own
 import pytest
@@ -14,7 +14,7 @@ import torchvision
 from torch import nn
 
 from m2a.errors import CheckpointError, ClipShapeError, ConfigError, WeightsUnavailableError, WrappedModelError
-from m2a.insertion import insert
+from m2a.insertion import insert, remove
 from m2a.models import VideoClassifier, create_model, list_torchvision, load
 from m2a.models.frame_features import find_classifier, without_classifier
 
@@ -273,6 +273,24 @@ def test_networks_that_do_not_say_that_they_are_built_for_one_size(tmp_path: Pat
     assert model(x).shape == (1, 5)
     model.save_pretrained(tmp_path)
     assert torch.equal(load(tmp_path)(x), model(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("torchvision/vit_b_16", 100), ("vit_tiny_patch16_224", 8), ("torchvision/maxvit_t", 100)]
+)
+def test_a_size_that_a_network_does_not_take(name: str, size: int) -> None:
+    with torch.device("meta"), pytest.raises(ConfigError, match=rf"'{name}' does not take images of {size} x {size} p"):
+        create_model(name, num_classes=3, num_frames=2, size=size)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_the_number_of_frames_of_a_network_without_sites_is_a_number() -> None:
+    model = create_model("resnet10t", mechanism="none", num_classes=3, num_frames=4, size=32)
+    remove(model.backbone)
+    for wrong in cast("list[Any]", [2.0, "4", None, 0]):
+        with pytest.raises(ConfigError, match=rf"num_frames must be a whole number, at least 1; got {wrong!r}\."):
+            model.num_frames = wrong
+    assert model.num_frames == 4
 
 
 def test_image_weights_are_read_at_their_own_size(tmp_path: Path) -> None:

@@ -205,6 +205,14 @@ def test_files_of_something_else(tmp_path: Path, content: Any) -> None:
         read_state_dict(written(tmp_path / "x.pth", content))
 
 
+def test_wrappers_are_taken_off_in_any_order(tmp_path: Path) -> None:
+    weight = {"module.a": torch.ones(2)}
+    for content in ({"model": {"state_dict": weight}}, {"state_dict": {"model": weight}}, {"model_state_dict": weight}):
+        assert list(read_state_dict(written(tmp_path / "x.pth", content))) == ["a"]
+    with pytest.raises(CheckpointError, match=r"was expected; there is 'epoch', 'weights'\."):
+        read_state_dict(written(tmp_path / "x.pth", {"epoch": 3, "weights": weight}))
+
+
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
         NotFoundError, match=r"There is no checkpoint .*gone\.pth\. Give the path of a \.safetensors or \.pth"

@@ -96,6 +96,15 @@ def test_options_that_from_pretrained_has_not(tmp_path: Path) -> None:
     assert torch.equal(VideoClassifier.from_pretrained(folder, **hubs)(x), model(x))
 
 
+def test_a_subclass_is_not_given_as_its_base(tmp_path: Path) -> None:
+    class Softened(VideoClassifier):
+        pass
+
+    tiny().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"from_pretrained gives a VideoClassifier, not a Softened\. Load with"):
+        Softened.from_pretrained(tmp_path)
+
+
 def test_from_pretrained_takes_what_load_takes(tmp_path: Path) -> None:
     made = create_model(own_networks.Residual(), num_classes=5, num_frames=3, reduction=2).eval()
     made.save_pretrained(tmp_path)

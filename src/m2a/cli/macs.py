@@ -67,7 +67,7 @@ def macs(
     if saved and (given := [name for name, value in own.items() if value is not None]):
         raise ConfigError(f"{backbone} is a saved model, which has its own; leave {' and '.join(given)} out.")
     rows: list[dict[str, Any]] = []
-    for mechanism, model in _saved(backbone) if saved else created():
+    for mechanism, model in _saved(backbone, size) if saved else created():
         num_frames = model.num_frames if num_frames is None else num_frames
         size = model.preprocessing.size if size is None else size
         num_classes = model.num_classes
@@ -99,7 +99,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _saved(path: str) -> Iterator[tuple[str, VideoClassifier]]:
+def _saved(path: str, size: int | None) -> Iterator[tuple[str, VideoClassifier]]:
     """A saved model's network without a mechanism, and the model. Raises ConfigError for an exported file."""
     from m2a.export import is_exported
     from m2a.insertion import remove
@@ -107,7 +107,7 @@ def _saved(path: str) -> Iterator[tuple[str, VideoClassifier]]:
 
     if is_exported(path):
         raise ConfigError(f"{path} is an exported file. Give the folder of the model that it was made of.")
-    model, bare = outline(path), outline(path)
+    model, bare = outline(path, size=size), outline(path, size=size)
     assert model.config is not None
     if model.config.mechanism != "none":
         remove(bare.backbone)

@@ -94,19 +94,24 @@ def _tokens(record: Trace, step: Step) -> Features:
     length, channels = step.shape[1:]
     if length < 2:
         raise NoFeaturesError(f"what goes through it is {_spelled(step.shape, record.batch)}, a single token")
-    for prefix in range(_MOST_PREFIX_TOKENS + 1):
-        grid = grid_of(length - prefix, record.image) if length > prefix else None
-        if grid is not None:
-            layout = Layout(axes="NLC", prefix=prefix, grid=grid)
-            return Features(
-                channels=channels,
-                layout=layout,
-                num_frames=None,
-                size=grid,
-                row_by_row=True,
-                origin=_origin(record, step, grid),
-            )
-    raise NoFeaturesError(f"its {length} tokens make no map of the image's shape")
+    fitting = [
+        (prefix, grid, _origin(record, step, grid))
+        for prefix in range(min(_MOST_PREFIX_TOKENS + 1, length))
+        if (grid := grid_of(length - prefix, record.image)) is not None
+    ]
+    if not fitting:
+        raise NoFeaturesError(f"its {length} tokens make no map of the image's shape")
+    # 2 x 2 places and 5 tokens before them could be 3 x 3 places: then it counts which map the tokens come from
+    mapped = [entry for entry in fitting if entry[2] is not None and entry[2].position == "after"]
+    prefix, grid, origin = (mapped or fitting)[0]
+    return Features(
+        channels=channels,
+        layout=Layout(axes="NLC", prefix=prefix, grid=grid),
+        num_frames=None,
+        size=grid,
+        row_by_row=True,
+        origin=origin,
+    )
 
 
 def _origin(record: Trace, tokens: Step, grid: tuple[int, int]) -> Origin | None:

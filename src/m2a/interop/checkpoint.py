@@ -86,8 +86,8 @@ def import_checkpoint(
             place; or labels and head differ in number.
     """
     placed = read_checkpoint(path, source)
-    if not allow_unplaced:
-        check_placed(placed, path)
+    if placed.unplaced and not allow_unplaced:
+        check_placed(placed, path, read_state_dict(path))
     assumed: list[str] = []
     spec = _spec(placed, mechanism, assumed)
     frames = _num_frames(placed, num_frames, assumed)

@@ -13,6 +13,7 @@ from m2a.interop.keys import gate_key, gate_spec, tam_key, timm_layer
 from m2a.interop.placed import Placed
 from m2a.interop.report import Unplaced
 from m2a.interop.sources import At, Source, find_source
+from m2a.models.weights import without_prefix
 
 _PREFIXES = ("base_model.", "model.", "new_fc.")
 _HEAD = re.compile(r"(?:new_fc|(?:base_model|model)\.(?:fc|classifier))\.(weight|bias)")
@@ -36,7 +37,7 @@ def place(state: Mapping[str, Tensor], source: str) -> Placed:
         CheckpointError: not a network, two keys fall on one name, or different mechanisms at different sites.
     """
     known = find_source(source)
-    state = {key.removeprefix("module."): value for key, value in state.items()}
+    state = without_prefix(state, "The state dict")
     if not is_network(state):
         raise CheckpointError(
             f"This is no network of {known.project}: not one of its {len(state)} keys starts with "

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from m2a.ending import end_with_the_parent
-from m2a.errors import M2AError
+from m2a.errors import ConfigError, M2AError
 from m2a.insertion import insert, remove
 from m2a.measurement.macs import count_parameters
-from m2a.mechanisms import list_mechanisms
+from m2a.mechanisms import list_mechanisms, parse_spec
 from m2a.models import list_torchvision
 from m2a.models.backbones import TORCHVISION, create_backbone
 
@@ -54,9 +54,15 @@ def check_backbones(
     names: Iterable[str] | None = None, mechanisms: str | Sequence[str] = "m2a", *, workers: int = 1
 ) -> Iterator[Compatibility]:
     """Checks each architecture, by default all of `list_backbones`, with each mechanism, in so many processes; results
-    come in the order of mechanisms, and of names for each."""
+    come in the order of mechanisms, and of names for each.
+
+    Raises SpecError for a mechanism that is none, and ConfigError for fewer than one process."""
     names = list_backbones() if names is None else list(names)
     specs = [mechanisms] if isinstance(mechanisms, str) else mechanisms
+    if workers < 1:
+        raise ConfigError(f"workers must be at least 1; got {workers}.")
+    for spec in specs:
+        parse_spec(spec)
     cases = [(name, spec) for spec in specs for name in names]
     if workers == 1:
         yield from (check_backbone(*case) for case in cases)

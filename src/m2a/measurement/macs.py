@@ -30,7 +30,8 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int | None = None
         size: by default a `VideoClassifier`'s own, the one that an image network is built for, or 224.
 
     Raises ConfigError for num_frames or size that is no whole number or less than 1, for a num_frames that the model's
-    mechanisms do not take (`m2a.set_num_frames`), and for what wraps a `VideoClassifier`.
+    mechanisms do not take (`m2a.set_num_frames`) or a size that the network does not, and for what wraps a
+    `VideoClassifier`.
     """
     _check_count("num_frames", num_frames)
     if size is not None:
@@ -49,8 +50,11 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int | None = None
         channels = image_channels(ghost)
         clip, frames = (1, channels, num_frames, height, width), (num_frames, channels, height, width)
         shape = clip if is_inflated(ghost) else frames
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        ghost(torch.empty(shape, device="meta", dtype=kind_of_input(ghost)[1]))
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            ghost(torch.empty(shape, device="meta", dtype=kind_of_input(ghost)[1]))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"The model does not take images of {height} x {width} pixels ({error}).") from error
     return counter.get_total_flops() // 2
 
 

@@ -191,16 +191,23 @@ def _without_autocast(device_type: str) -> AbstractContextManager[object]:
 
 def _frames_as_rows(z_BTcHW: Tensor) -> Tensor:
     """(B, T, D) with D in the order the memory has it: nothing here depends on that order, and so nothing is copied."""
-    if z_BTcHW.flatten(0, 1).is_contiguous(memory_format=torch.channels_last):
+    if _has_channels_last(z_BTcHW):
         return z_BTcHW.permute(0, 1, 3, 4, 2).flatten(2)
     return z_BTcHW.flatten(2)
 
 
 def _rows_as_frames(rows_BTD: Tensor, *, like: Tensor) -> Tensor:
     batch, frames, channels, height, width = like.shape
-    if like.flatten(0, 1).is_contiguous(memory_format=torch.channels_last):
+    if _has_channels_last(like):
         return rows_BTD.view(batch, frames, height, width, channels).permute(0, 1, 4, 2, 3)
     return rows_BTD.view(batch, frames, channels, height, width)
+
+
+def _has_channels_last(z_BTcHW: Tensor) -> bool:
+    """In memory; no, where `torch.func` transforms it, whose `vmap` cannot tell."""
+    if not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None:
+        return False
+    return z_BTcHW.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
 
 
 def _build_difference(*, boundary: Boundary = "wrap", **_: object) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def create_backbone(
     fixed = fixed_size(network)
     option = "image_size" if hasattr(network, "image_size") else "img_size"  # torchvision's, or timm's
     if size is not None and not resizable and fixed not in (None, (size, size)) and option not in options:
-        network = create(name, pretrained is True, options | {option: size})
+        network = _built_for(size, create, name, pretrained is True, options, option, "")
     taken = (name, size, repr(options))
     if size is not None and not resizable and taken not in _TAKEN and (reason := _refuses(network, size)):
         network = _built_for(size, create, name, pretrained is True, options, option, reason)
@@ -59,9 +59,12 @@ def create_backbone(
     if pretrained and pretrained is not True:
         load_image_weights(network, pretrained)
     if size is not None and resizable and fixed != (size, size):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="timm.layers.interpolate")  # of Swin's tables
-            network.set_input_size(img_size=(size, size))  # position embeddings and windows
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="timm.layers.interpolate")  # of Swin's tables
+                network.set_input_size(img_size=(size, size))  # position embeddings and windows
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise _does_not_take(name, size, str(error), fixed) from error
     return network
 
 
@@ -96,12 +99,14 @@ def _built_for(
         network, reason = None, reason or str(error)
     if network is None or reason:
         native = (getattr(create(name, False, dict(options)), "pretrained_cfg", None) or {}).get("input_size", ())
-        own = f" It was made for {native[-2]} x {native[-1]}." if native else ""
-        raise ConfigError(
-            f"{name!r} does not take images of {size} x {size} pixels ({reason}).{own} Give another size=."
-        )
+        raise _does_not_take(name, size, reason, native)
     network.pretrained_cfg = {**network.pretrained_cfg, "input_size": (3, size, size)}  # as it is built
     return network
+
+
+def _does_not_take(name: str, size: int, reason: str, native: Sequence[int] | None) -> ConfigError:
+    own = f" It was made for {native[-2]} x {native[-1]}." if native else ""
+    return ConfigError(f"{name!r} does not take images of {size} x {size} pixels ({reason}).{own} Give another size=.")
 
 
 def list_torchvision() -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,9 @@ class VideoClassifier(
 
     @num_frames.setter
     def num_frames(self, value: int) -> None:
+        given: object = value
+        if not isinstance(given, Integral) or value < 1:
+            raise ConfigError(f"num_frames must be a whole number, at least 1; got {value!r}.")
         if site_frames(self.backbone):
             set_num_frames(self.backbone, value)
         self._preprocessing = replace(self._preprocessing, num_frames=value)
@@ -283,8 +287,14 @@ class VideoClassifier(
         """As `m2a.load`, with huggingface_hub's options besides (`revision`, `token`, ...). What a model is comes from
         its `config.json`.
 
-        Raises ConfigError for options that there are not, and what `m2a.load` raises.
+        Raises ConfigError for options that there are not, and of a subclass, which nothing here builds; and what
+        `m2a.load` raises.
         """
+        if cls is not VideoClassifier:
+            raise ConfigError(
+                f"from_pretrained gives a VideoClassifier, not a {cls.__name__}. Load with "
+                f"VideoClassifier.from_pretrained, and put the model that comes into a module of yours."
+            )
         saving.check_options(options)
         return super().from_pretrained(pretrained_model_name_or_path, **options)
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,13 +205,13 @@ def load(
     return model.eval()
 
 
-def outline(model_id: str) -> VideoClassifier:
+def outline(model_id: str, *, size: int | None = None) -> VideoClassifier:
     """A saved model, or one that an adapter makes, with random weights: its shapes, which need none of its files but
-    `config.json`.
+    `config.json`. `size` of its images is by default its own.
 
     Raises:
         NotFoundError, WeightsUnavailableError, CheckpointError: as `load` does.
-        ConfigError: a model around a network of its author's.
+        ConfigError: a model around a network of its author's, or a size that it does not take.
     """
     from m2a.models.create import build
 
@@ -218,6 +219,8 @@ def outline(model_id: str) -> VideoClassifier:
     content = _read_config(_locate(model_id, CONFIG_NAME, {}))
     config, preprocessing = _parsed(content, model_id)
     _check_given(model_id, config, None, None, "adapter" in content)
+    if size is not None:
+        preprocessing = replace(preprocessing, size=size)
     return build(config, None, pretrained=False, size=preprocessing.size, labels=None, preprocessing=preprocessing)
 
 

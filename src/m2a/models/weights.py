@@ -16,7 +16,7 @@ from m2a.errors import CheckpointError, NotFoundError
 from m2a.insertion.insert import belongs_to_mechanism
 from m2a.models.frame_features import find_classifier, removed_classifiers
 
-_NESTED = ("state_dict", "model", "state_dict_ema", "model_ema")
+_NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "model_ema")
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -46,12 +46,31 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint; it is damaged or cut off ({type(error).__name__}: {error})"
         ) from error
-    for key in _NESTED:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise CheckpointError(f"{path} holds no state_dict: a mapping from parameter names to tensors was expected.")
-    return {str(name).removeprefix("module."): value for name, value in loaded.items()}
+    return without_prefix(_unwrapped(loaded, path), path)
+
+
+def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Tensor]:
+    while isinstance(loaded, Mapping):
+        if loaded and all(isinstance(value, Tensor) for value in loaded.values()):
+            return loaded
+        inner = next((loaded[key] for key in _NESTED if isinstance(loaded.get(key), Mapping)), None)
+        if inner is None:
+            break
+        loaded = inner
+    there = f"; there is {_some([repr(key) for key in loaded])}" if isinstance(loaded, Mapping) and loaded else ""
+    raise CheckpointError(f"{path} holds no state_dict: a mapping from parameter names to tensors was expected{there}.")
+
+
+def without_prefix(state: Mapping[Any, Tensor], what: str | Path) -> dict[str, Tensor]:
+    """By names without the `module.` that parallel training puts before them. Raises CheckpointError where two fall on
+    one."""
+    found: dict[str, Tensor] = {}
+    for key, value in state.items():
+        name = str(key).removeprefix("module.")
+        if name in found:
+            raise CheckpointError(f"{what}: two keys fall on {name!r}, with module. and without; is it two networks?")
+        found[name] = value
+    return found
 
 
 def _reason(complaint: str) -> str:
