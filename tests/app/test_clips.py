@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from m2a.app import create_app
-from m2a.app.analysis import Entrant, analyse
+from m2a.app.analysis import Entrant, StoppedError, analyse
 from m2a.app.examples import choose_labels, draw_examples
 from m2a.app.film import crop_of, encode, read_film, shown_size, weights_of, with_heat
 from m2a.app.limits import Limits
@@ -157,6 +157,53 @@ def test_a_film_lasts_as_long_as_its_clip(tmp_path: Path) -> None:
     assert film.frame_rate == 12
     assert film.size == (46, 62)
     assert film.indices == (1, 3, 6, 9, 11, 14, 16, 19, 21, 24, 27, 29)
+
+
+def test_sound_behind_the_pictures_does_not_slow_the_film(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    with av.open(str(clip), "w") as container:
+        video, sound = container.add_stream("libx264", rate=12), container.add_stream("aac", rate=8000)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(24):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(video.encode(None))
+        for start in range(0, 8 * 8000, 1000):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1000), np.float32), format="fltp", layout="mono")
+            frame.rate, frame.pts = 8000, start
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    assert Limits(max_seconds=3).check_clip("clip", clip) == pytest.approx(2, abs=0.1)
+
+
+def test_frames_that_do_not_come_evenly_are_shown_when_they_were(tmp_path: Path) -> None:
+    """Five in half a second, then one that stays for half a second."""
+    clip = tmp_path / "clip.mp4"
+    with av.open(str(clip), "w") as container:
+        video = container.add_stream("libx264", rate=10, options={"bf": "0"})
+        video.width, video.height, video.pix_fmt, video.time_base = 64, 48, "yuv420p", Fraction(1, 10)
+        video.codec_context.time_base = Fraction(1, 10)
+        for time in (0, 1, 2, 3, 4, 9):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 10)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    with open_clip(clip) as reader:
+        film = read_film(reader, 1.0)
+    assert film.indices == (0, 2, 4, 4, 4, 5)
+    assert len(film.frames) == 6
+
+
+def test_a_clip_is_given_up_where_the_page_is_stopped(tmp_path: Path) -> None:
+    entrants, clip = [Entrant.of("it", tiny_model())], write_clip(tmp_path / "clip.mp4", num_frames=12)
+    asked: list[bool] = []
+
+    def stopped() -> bool:
+        asked.append(True)
+        return len(asked) > 3
+
+    with pytest.raises(StoppedError):
+        analyse(entrants, clip, "clip.mp4", LIMITS, stopped)
+    assert len(asked) == 4
 
 
 def test_a_long_film_has_fewer_frames_a_second(tmp_path: Path) -> None:

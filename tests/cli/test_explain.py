@@ -14,6 +14,9 @@ import pytest
 from command import LABELS, Outcome, tiny
 from PIL import Image
 
+from m2a.models import load
+from m2a.workflows.explain import explain_video
+
 Command = Callable[..., Outcome]
 
 
@@ -202,6 +205,27 @@ def test_what_is_refused(
     monkeypatch.chdir(tmp_path)
     check_message(m2a("explain", video, "--model", trained / "model", *flags), *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_somebody_else_is_named_with_the_option_that_was_given(
+    m2a: Command, trained: Path, video: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.mp4").write_text("mine")
+    outcome = m2a("explain", video, "--model", trained / "model", "--out", tmp_path / "mine.mp4")
+    check_message(outcome, "Name another file with --out.")
+
+
+def test_a_model_without_a_label_for_the_truth_is_neither_right_nor_wrong(
+    trained: Path, video: Path, tmp_path: Path
+) -> None:
+    model = load(trained / "model")
+    model.labels = ("one", "two", "three")
+    model.save_pretrained(tmp_path / "other")
+    found = explain_video(video, [str(trained / "model"), str(tmp_path / "other")])
+    assert found.truth == LABELS[0]
+    first, other = found.by
+    assert first.right is not None
+    assert other.right is None
 
 
 def test_a_video_that_is_not_there(m2a: Command, trained: Path, tmp_path: Path) -> None:

@@ -113,6 +113,26 @@ def test_data_commands(m2a: Command, named_set: Path, tmp_path: Path) -> None:
     assert all(part in shown for part in (*NAMES, str(named_set), str(tmp_path / "c [d]")))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such names")
+def test_what_a_terminal_would_obey_is_shown(m2a: Command, video_set: Path, trained: Path, tmp_path: Path) -> None:
+    """In a table, in an error, and in a picture, with a name that is not UTF-8 besides."""
+    name = os.fsencode(tmp_path) + b"/a\x1b[31mb\xff.mp4"
+    shutil.copy(next(video_set.rglob("*.mp4")), name)
+    video, out = Path(os.fsdecode(name)), tmp_path / "out.png"
+    for outcome in (
+        m2a("predict", video, "--model", trained / "model"),
+        m2a("predict", video, "--model", trained / "model", "--sliding", "--picture", tmp_path / "line.png"),
+        m2a("explain", video, "--model", trained / "model", "--out", out),
+    ):
+        assert "a\\x1b[31mb" in squeezed(words(outcome))
+        assert "\x1b" not in outcome.out
+    assert out.exists()
+    gone = m2a("predict", tmp_path / "b\x1b[31m.mp4", "--model", trained / "model")
+    assert gone.code == 1
+    assert "b\\x1b[31m.mp4" in squeezed(gone.err)
+    assert "\x1b[31m.mp4" not in gone.err
+
+
 def test_a_users_own_console(named_set: Path) -> None:
     """Functions of the library print into any console."""
     said = io.StringIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -11,11 +12,14 @@ import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import m2a
+from m2a.data.clipset import find_clips
 from m2a.data.readers import open_clip
 from m2a.data.synthetic import synthesize
-from m2a.errors import ConfigError, NotFoundError
-from m2a.evaluation import predict_timeline
+from m2a.errors import ConfigError, DataError, NotFoundError
+from m2a.evaluation import predict, predict_timeline
 from m2a.evaluation.predict import Guess, likeliest
 from m2a.evaluation.timeline import Interval, Timeline, Window, _evenly
 from m2a.models import VideoClassifier, create_model
@@ -101,6 +105,35 @@ def test_neighbours_that_agree_are_one_interval(tmp_path: Path) -> None:
     parts = [(p.start, p.end, p.label, p.probability) for p in timeline.intervals()]
     write_timeline(tmp_path / "t.png", parts, timeline.frames, seconds=5.0, title="x.mp4")
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_where_no_window_looked_nothing_is_said() -> None:
+    windows = (part(0.0, 2.0, "a", 0.5), part(2.0, 4.0, "a", 0.75), part(7.0, 9.0, "a", 0.9))
+    timeline = Timeline(path=Path("x.mp4"), seconds=9.0, frame_rate=25.0, windows=windows, frames=())
+    assert timeline.intervals() == [
+        Interval(start=0.0, end=4.0, label="a", probability=0.625),
+        Interval(start=7.0, end=9.0, label="a", probability=0.9),
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.JPG", "a.png", "videos"])
+def test_what_is_no_single_video(name: str, video: Path, model: VideoClassifier, tmp_path: Path) -> None:
+    """A picture; and a folder of videos, with a cover beside them that is no frame."""
+    path = tmp_path / name
+    if name == "videos":
+        path.mkdir()
+        shutil.copy(video, path / "one.mp4")
+        path = path / "cover.jpg"
+    Image.new("RGB", (40, 30)).save(path)
+    message = r"is a picture, and motion takes a video"
+    if name == "videos":
+        path, message = path.parent, r"is a folder of videos \(one\.mp4\), not a clip\. Name one of them\."
+    for ask in (predict_timeline, predict, m2a.explain):
+        with pytest.raises(DataError, match=message):
+            ask(model, path)
+    if name != "videos":
+        with pytest.raises(DataError, match=message):
+            find_clips(path)
 
 
 def test_a_video_shorter_than_the_window_is_one(video: Path, model: VideoClassifier) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -91,10 +91,18 @@ class Analysis:
         return content
 
 
-def analyse(entrants: Sequence[Entrant], path: Path, name: str, limits: Limits) -> Analysis:
-    """Decodes a clip, asks every model, and films the answers; `name` is what the user calls it.
+class StoppedError(Exception):
+    """The page is being stopped, and nobody waits for the answer any more."""
+
+
+def analyse(
+    entrants: Sequence[Entrant], path: Path, name: str, limits: Limits, stopped: Callable[[], bool] = lambda: False
+) -> Analysis:
+    """Decodes a clip, asks every model, and films the answers; `name` is what the user calls it. `stopped` is asked
+    between frames and between models.
 
     Raises:
+        StoppedError: as soon as `stopped` says so.
         DataError: the clip is not within the limits, or holds a single picture.
         UnreadableClipError: it cannot be decoded.
         DivergedError: a model's scores of it are nan or infinite.
@@ -105,13 +113,14 @@ def analyse(entrants: Sequence[Entrant], path: Path, name: str, limits: Limits) 
             raise DataError(f"{name} holds a single picture; motion takes a video. {limits.allowed}")
         seconds = seconds or clip.num_frames / (clip.frame_rate or _USUAL_RATE)
         limits.check_length(name, seconds)
-        film = read_film(clip, seconds)
+        film = read_film(clip, seconds, watched=lambda: _check(stopped))
         num_frames = clip.num_frames
     start = perf_counter()
     inputs = {entrants[0].model.preprocessing: load_clip(entrants[0].model, path)}
     decode_ms = 1000 * (perf_counter() - start)
     answers = []
     for entrant in entrants:
+        _check(stopped)
         given = entrant.model.preprocessing
         if given not in inputs:
             inputs[given] = load_clip(entrant.model, path)
@@ -135,6 +144,11 @@ def analyse(entrants: Sequence[Entrant], path: Path, name: str, limits: Limits) 
         video=encode(film.frames, film.frame_rate),
         answers=tuple(answers),
     )
+
+
+def _check(stopped: Callable[[], bool]) -> None:
+    if stopped():
+        raise StoppedError
 
 
 def _explained(model: VideoClassifier, path: Path, label: str, film: Film) -> dict[str, Any]:

@@ -5,7 +5,8 @@ Shapes: N frames that are shown, T frames that a model sees, H x W pixels of a s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from io import BytesIO
@@ -43,19 +44,32 @@ class Film:
     """Height and width of the clip itself."""
 
 
-def read_film(clip: ClipReader, seconds: float) -> Film:
-    """Frames of a clip that lasts `seconds`, spread evenly, decoded in one pass. Raises UnreadableClipError."""
+def read_film(clip: ClipReader, seconds: float, *, watched: Callable[[], None] = lambda: None) -> Film:
+    """Frames of a clip that lasts `seconds`, spread evenly in time, decoded in one pass; where its frames do not come
+    evenly, one may be there several times. `watched` is called at each. Raises UnreadableClipError, and what `watched`
+    does."""
     count = max(1, min(clip.num_frames, round(seconds * FRAME_RATE), MAX_FRAMES))
-    indices = [(2 * k + 1) * clip.num_frames // (2 * count) for k in range(count)]
+    indices = _spread(clip, count, seconds)
     frames, size = [], (0, 0)
-    for index, frame in clip.stream(indices):
+    times = Counter(indices)
+    for index, frame in clip.stream(sorted(times)):
+        watched()
         if size not in ((0, 0), (frame.shape[1], frame.shape[2])):
             raise UnreadableClipError(clip.path, f"the size of its frames changes at frame {index}")
         size = (frame.shape[1], frame.shape[2])
         shown = interpolate(frame[None], shown_size(*size), mode="bilinear", antialias=True)
-        frames.append(np.ascontiguousarray(shown[0].permute(1, 2, 0).numpy()))
+        frames += [np.ascontiguousarray(shown[0].permute(1, 2, 0).numpy())] * times[index]
     rate = Fraction(count / seconds).limit_denominator(1000) if seconds > 0 else Fraction(FRAME_RATE)
     return Film(frames=np.stack(frames), indices=tuple(indices), frame_rate=max(rate, Fraction(1, 100)), size=size)
+
+
+def _spread(clip: ClipReader, count: int, seconds: float) -> list[int]:
+    """The frames that are to be seen in the middles of so many equal parts of the clip's time."""
+    times = clip.times()
+    if not times or len(times) != clip.num_frames or seconds <= 0:
+        return [(2 * k + 1) * clip.num_frames // (2 * count) for k in range(count)]
+    middles = (np.arange(count) + 0.5) * seconds / count
+    return (np.searchsorted(np.array(times), middles, side="right") - 1).clip(0, clip.num_frames - 1).tolist()
 
 
 def shown_size(height: int, width: int) -> tuple[int, int]:

@@ -69,7 +69,7 @@ class Limits:
                     return 0.0
                 stream = found[0]  # that the reader takes
                 width, height = stream.width, stream.height
-                seconds = max((container.duration or 0) / 1e6, _end(container, stream))
+                seconds = _end(container, stream) or (container.duration or 0) / 1e6  # which sound may last beyond
         except av.ArgumentError as error:
             reason = "is not a video, or of a kind that this page does not take"
             raise DataError(f"{name} {reason}. {self.allowed}") from error

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import AsyncGenerator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -29,7 +30,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from m2a.app.analysis import Analysis, Entrant, analyse
+from m2a.app.analysis import Analysis, Entrant, StoppedError, analyse
 from m2a.app.create import PREFIX
 from m2a.app.examples import Example
 from m2a.app.limits import Limits
@@ -63,6 +64,8 @@ class Desk:
         self.limits = limits
         self.arriving = 0
         self.waiting = 0
+        self.stopping = threading.Event()
+        """Set when the page is stopped: clips in hand are given up then."""
         self._turn = anyio.Lock()
         environment = Environment(
             loader=PackageLoader("m2a.app", "static"),
@@ -116,6 +119,8 @@ class Desk:
             return _refusal(request, 422, str(error))
         except ClientDisconnect:
             return Response(status_code=499)
+        except StoppedError:
+            return _refusal(request, 503, f"The page is being stopped; {name} was not looked at.")
         except Exception as error:  # the page shows a sentence, the terminal what happened
             _log.exception("%s could not be looked at", name)
             reason = str(error) if isinstance(error, M2AError) else "The terminal where the page was started says why."
@@ -136,7 +141,7 @@ class Desk:
             async with self._turn:
                 if await request.is_disconnected():
                     return None
-                return await run_sync(analyse, self.entrants, path, name, self.limits)
+                return await run_sync(analyse, self.entrants, path, name, self.limits, self.stopping.is_set)
         finally:
             self.waiting -= 1
 
@@ -147,7 +152,7 @@ class _StalledError(Exception):
 
 def application(desk: Desk) -> Starlette:
     """The routes to a desk."""
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", desk.page),
             Route("/predict", desk.predict, methods=["POST"]),
@@ -157,6 +162,8 @@ def application(desk: Desk) -> Starlette:
         ],
         middleware=[Middleware(_WithHeaders)],
     )
+    app.state.desk = desk
+    return app
 
 
 def _video(request: Request, content: bytes) -> Response:

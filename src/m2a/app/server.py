@@ -74,6 +74,7 @@ def serve(
 
         class Server(uvicorn.Server):
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                app.state.desk.stopping.set()
                 logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # that clips are dropped is no failure
                 await super().shutdown(sockets)
 

@@ -64,13 +64,14 @@ def explain(
     from m2a.workflows.explain import check_outputs, draw, explain_video
 
     count = _count(frames)
+    flag = "--animation"
     if out is not None and out.suffix.lower() in (".gif", ".mp4") and animation is None:
-        out, animation = None, out
+        out, animation, flag = None, out, "--out"
     elif out is None and not json:
         out = Path("explain.png")
     if frames is not None and out is None:
         _refuse_frames(animation)
-    check_outputs(out, animation)
+    check_outputs(out, animation, flag_of_animation=flag)
     explained = explain_video(
         video,
         model,

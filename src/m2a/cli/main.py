@@ -13,6 +13,7 @@ from cyclopts import App, ArgumentCollection, CoercionError, CycloptsError, Para
 from rich.console import Console
 from rich.text import Text
 
+from m2a.cli.output import SafeConsole
 from m2a.ending import terminated_in_order
 from m2a.errors import M2AError, Terminated
 
@@ -151,5 +152,5 @@ def _too_little_memory(error: RuntimeError, tokens: Sequence[str]) -> str:
 
 def fail(message: str, code: int = 1) -> None:
     """Says what went wrong on stderr and exits."""
-    Console(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True, highlight=False)
+    SafeConsole(stderr=True).print(Text("error: ", style="bold red") + Text(message), soft_wrap=True, highlight=False)
     sys.exit(code)

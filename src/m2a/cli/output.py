@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,13 +19,36 @@ if TYPE_CHECKING:
     from m2a.recipes.tables import TextTable
 
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
-CONSOLE = Console(**_AS_IT_IS)
+
+
+class SafeConsole(Console):
+    """Shows control characters of labels and names of files as `\\x1b`, instead of sending them to the terminal, which
+    obeys them: a model may be a stranger's."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or all(letter.isprintable() or letter in "\n\t" for letter in segment.text):
+                yield segment
+            else:
+                yield Segment(_shown(segment.text), segment.style)
+
+
+def _shown(text: str) -> str:
+    kept = (letter if not _is_control(letter) else f"\\x{ord(letter):02x}" for letter in text)
+    return "".join(kept)
+
+
+def _is_control(letter: str) -> bool:
+    return unicodedata.category(letter) == "Cc" and letter not in "\n\t"
+
+
+CONSOLE = SafeConsole(**_AS_IT_IS)
 """Labels and names of files are printed as they are: the brackets of `Putting [something] in` are no markup."""
 
 
 def error_console() -> Console:
     """The same on stderr: for what is at work while stdout has the answer."""
-    return Console(stderr=True, **_AS_IT_IS)
+    return SafeConsole(stderr=True, **_AS_IT_IS)
 
 
 def print_json(content: Any) -> None:
@@ -53,7 +79,7 @@ def print_table(table: Table) -> None:
     needed = Console(width=1000, **_AS_IT_IS).measure(table).maximum
     for column, width in zip(table.columns, widths, strict=True):
         column.width, column.min_width = width, column.width
-    Console(width=max(CONSOLE.width, needed), **_AS_IT_IS).print(table)
+    SafeConsole(width=max(CONSOLE.width, needed), **_AS_IT_IS).print(table)
 
 
 def show_table(shown: TextTable, format: Literal["text", "markdown"] = "text") -> None:  # noqa: A002 - the flag's name

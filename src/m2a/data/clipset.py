@@ -15,6 +15,7 @@ VIDEO_SUFFIXES = (
     ".3gp", ".3g2", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".asf", ".vob",
 )  # fmt: skip
 FRAME_SUFFIXES = (".jpg", ".jpeg")
+PICTURE_SUFFIXES = (*FRAME_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".avif")
 WHAT_A_CLIP_IS = f"a clip is a video file ({' '.join(VIDEO_SUFFIXES)}) or a folder of .jpg frames without a video"
 
 
@@ -112,11 +113,21 @@ def find_clips(path: Path) -> list[Path]:
     if not path.exists():
         raise NotFoundError(f"There is no video {path}. Give a video file, a folder of .jpg frames, or one of videos.")
     if path.is_file() or is_clip(path):
+        check_one_clip(path)
         return [path]
     found = _clips_below(path, frozenset({path.resolve()}))
     if not found:
         raise DataError(f"{path}: there is no clip in this folder; {WHAT_A_CLIP_IS}.")
     return found
+
+
+def check_one_clip(path: Path) -> None:
+    """Raises DataError for a picture, in which nothing moves, and for a folder of videos, of which no one is meant: the
+    JPEG beside them is a cover."""
+    if path.is_file() and path.name.lower().endswith(PICTURE_SUFFIXES):
+        raise DataError(f"{path} is a picture, and motion takes a video. Give a video, or a folder of .jpg frames.")
+    if path.is_dir() and (videos := sorted(filter(_is_video, names_in(path)), key=natural_key)):
+        raise DataError(f"{path} is a folder of videos ({first_few(videos, 3)}), not a clip. Name one of them.")
 
 
 def _clips_below(folder: Path, above: frozenset[Path]) -> list[Path]:

@@ -23,7 +23,7 @@ from torch.utils.data import get_worker_info
 from ..errors import UnreadableClipError
 from .clip_reader import ClipReader
 from .matroska import segment_end
-from .orientation import Orientation
+from .orientation import Orientation, Orientations
 from .parts import Part, size_of
 from .picture_index import PictureIndex
 
@@ -79,11 +79,11 @@ class VideoReader(ClipReader):
         return self._times
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, UInt8[Tensor, "3 H W"]]]:
-        converter = VideoReformatter()
+        converter, lies = VideoReformatter(), Orientations()
         for index, frame in self._wanted(list(indices)):
             if frame.is_corrupt:
                 raise UnreadableClipError(self.path, f"frame {index} of {self.num_frames} is damaged")
-            yield index, _to_tensor(frame, converter)
+            yield index, _to_tensor(frame, lies.of(frame), converter)
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """All frames in the order of display, as FFmpeg decodes them: not yet RGB, not yet turned."""
@@ -265,9 +265,9 @@ def _rising(times: Sequence[float | None]) -> Sequence[float] | None:
     return [time - known[0] for time in known]
 
 
-def _to_tensor(frame: av.VideoFrame, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:
+def _to_tensor(frame: av.VideoFrame, lies: Orientation, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:
     pixels_HWC = torch.from_numpy(converter.reformat(frame, format="rgb24", **ONE_THREAD).to_ndarray())
-    return Orientation.of(frame).apply(pixels_HWC).permute(2, 0, 1)
+    return lies.apply(pixels_HWC).permute(2, 0, 1)
 
 
 def _why_not_opened(path: Path | Part, error: OSError | av.FFmpegError) -> str:

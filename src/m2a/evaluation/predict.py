@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from m2a.data.batch import BadClip, Failure, Sample
-from m2a.data.clipset import ClipFile
+from m2a.data.clipset import ClipFile, check_one_clip
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers, read_views
 from m2a.errors import ConfigError, NotFoundError
 from m2a.evaluation.predictor import Predictor, labels_of, refuse_bf16_of_file
@@ -175,4 +175,5 @@ def load_clip(
     path = Path(path)
     if not path.exists():
         raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
+    check_one_clip(path)
     return read_views(path, model.preprocessing, num_clips=num_clips, num_crops=num_crops)

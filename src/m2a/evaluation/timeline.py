@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from m2a.data.clipset import check_one_clip
 from m2a.data.preprocessing import Preprocessing
 from m2a.data.readers import ClipReader, open_clip
 from m2a.errors import ConfigError, NotFoundError
@@ -59,13 +60,12 @@ class Timeline:
     """A few frames for looking at, (H, W, 3) uint8, each with its time."""
 
     def intervals(self) -> list[Interval]:
-        """The likeliest label over time: each moment has that of the window whose middle is nearest."""
-        middles = [(window.start + window.end) / 2 for window in self.windows]
-        edges = [0.0, *((a + b) / 2 for a, b in pairwise(middles)), self.seconds]
+        """The likeliest label over time: each moment has that of the window whose middle is nearest, and none where no
+        window looked, as between windows that are further apart than they are long."""
         found: list[list[Any]] = []
-        for window, (start, end) in zip(self.windows, pairwise(edges), strict=True):
+        for window, (start, end) in zip(self.windows, self._parts(), strict=True):
             best = window.guesses[0]
-            if found and found[-1][2] == best.label:
+            if found and found[-1][2] == best.label and found[-1][1] == start:
                 found[-1][1] = end
                 found[-1][3].append(best.probability)
             else:
@@ -74,6 +74,16 @@ class Timeline:
             Interval(start=start, end=end, label=label, probability=sum(values) / len(values))
             for start, end, label, values in found
         ]
+
+    def _parts(self) -> Iterator[tuple[float, float]]:
+        """From where to where each window counts."""
+        edges = [(0.0, 0.0)]
+        for one, after in pairwise(self.windows):
+            middle = (one.start + one.end + after.start + after.end) / 4
+            edges.append((middle, middle) if after.start <= one.end else (one.end, after.start))
+        edges.append((self.seconds, self.seconds))
+        for (_, start), (end, _) in pairwise(edges):
+            yield start, end
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; frames are left out."""
@@ -132,6 +142,7 @@ def predict_timeline(
         raise ConfigError(f"top_k={top_k} and batch_size={batch_size} must be at least 1.")
     if not Path(path).exists():
         raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
+    check_one_clip(Path(path))
     with evaluating(model), open_clip(path) as clip:
         rate, ticks = _evenly(clip, frame_rate)
         length, every = (max(round(min(seconds * rate, len(ticks))), 1) for seconds in (window, step))

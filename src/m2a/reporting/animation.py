@@ -18,11 +18,12 @@ from PIL import Image
 
 from m2a.reporting.heat import HeatRow
 from m2a.reporting.owned import MARK, put
-from m2a.reporting.pictures import FONT
+from m2a.reporting.pictures import FONT, in_letters_alone
 
 FORMATS = (".gif", ".mp4")
 _CELL, _GAP, _TOP, _BOTTOM = 2.3, 0.14, 0.95, 0.62  # inches
 _DPI = 100
+_LINE = 0.15  # of text above a picture
 _USUAL_RATE = 12.0
 
 
@@ -62,21 +63,26 @@ def _rendered(
     frames: NDArray[np.uint8], numbers: Sequence[int], seen: Sequence[int], panels: Sequence[HeatRow], title: str
 ) -> Iterator[NDArray[np.uint8]]:
     width = (len(panels) + 1) * (_CELL + _GAP) + _GAP
-    height = _TOP + _CELL + _BOTTOM
+    headings = list(_headings(frames, panels))
+    lines = max(2, *(said.count("\n") + 1 for _, said, _, _ in headings))
+    height = _TOP + (lines - 2) * _LINE + _CELL + _BOTTOM
     with matplotlib.rc_context(FONT | {"font.size": 9}):
         figure = Figure(figsize=(width, height), dpi=_DPI)
         canvas = FigureCanvasAgg(figure)
         figure.text(_GAP / width, 1 - 0.12 / height, title, fontsize=11, fontweight="bold", va="top")
         images = []
-        for place, (name, verdict, colour, first) in enumerate(_headings(frames, panels)):
+        for place, (name, verdict, colour, first) in enumerate(headings):
             left = _GAP + place * (_CELL + _GAP)
             axes = figure.add_axes((left / width, _BOTTOM / height, _CELL / width, _CELL / height))
             axes.axis("off")
             images.append(axes.imshow(first, interpolation="bicubic"))
-            axes.text(0, 1.155, name, transform=axes.transAxes, fontweight="bold", va="bottom")
+            axes.text(
+                0, 1.155 + (lines - 2) * _LINE / _CELL, name, transform=axes.transAxes, fontweight="bold", va="bottom"
+            )
             axes.text(0, 1.025, verdict, transform=axes.transAxes, color=colour, va="bottom", fontsize=8)
         bar = figure.add_axes((_GAP / width, 0.3 / height, 1 - 2 * _GAP / width, 0.14 / height))
         line, text = _time_bar(bar, numbers, seen)
+        in_letters_alone(figure)
         for index, number in enumerate(numbers):
             for image, strip in zip(images, [frames, *(panel.pictures for panel in panels)], strict=True):
                 image.set_data(strip[index])
@@ -92,8 +98,17 @@ def _headings(
     yield "the video", "", "black", frames[0]
     for panel in panels:
         verdict, colour = panel.verdict
-        said = "\n".join(textwrap.wrap(panel.said, 38)[:2])
-        yield panel.name, f"{said}\n{verdict}" if "\n" not in said else f"{said}  {verdict}", colour, panel.pictures[0]
+        if panel.explained != panel.said:
+            said = f"{_cut(panel.said, 1)}  {verdict}\n{_cut(f'heat for: {panel.explained}', 2)}"
+        else:
+            said = _cut(panel.said, 2)
+            said = f"{said}  {verdict}" if "\n" in said else f"{said}\n{verdict}"
+        yield panel.name, said, colour, panel.pictures[0]
+
+
+def _cut(label: str, lines: int) -> str:
+    """A label in so many lines; an ellipsis stands for what has no place in them."""
+    return "\n".join(textwrap.wrap(label, 38, max_lines=lines, placeholder=" …"))
 
 
 def _time_bar(

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 
 from m2a.reporting.owned import MARK, put
 
@@ -26,9 +27,19 @@ mathematics."""
 RIGHT, WRONG = "#00795b", "#b3261e"
 
 
+def in_letters_alone(figure: Figure) -> None:
+    """Has texts without what no font can draw: bytes of names of files that are not UTF-8, and control characters."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        said = text.get_text()
+        if any(letter != "\n" and not letter.isprintable() for letter in said):
+            text.set_text("".join(letter if letter == "\n" or letter.isprintable() else "\ufffd" for letter in said))
+
+
 def save_png(figure: Figure, path: str | Path, *, description: str = "", **options: Any) -> None:
     """Writes a figure as a PNG that `check_ours` knows again; `options` are matplotlib's. A full disk leaves what was
     there. Letters that no font here has are boxes."""
+    in_letters_alone(figure)
     metadata = {"Software": MARK} | ({"Description": description} if description else {})
     buffer = io.BytesIO()
     with warnings.catch_warnings():

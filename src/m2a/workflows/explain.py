@@ -93,7 +93,7 @@ def explain_video(
         if truth is not None
         else [known for name, model, _ in found if (known := known_truth(video, model, name))]
     )
-    truth = truths[0] if truths else None
+    truth = truths[0] if len(set(truths)) == 1 else None  # two runs may know it by other names
     names = _names([(name, model) for name, model, _ in found])
     by = tuple(
         ExplainedBy(
@@ -101,7 +101,7 @@ def explain_video(
             model=name,
             explanation=one,
             preprocessing=model.preprocessing,
-            right=None if truth is None else one.guesses[0].label == truth,
+            right=one.guesses[0].label == truth if truth in (model.labels or ()) else None,
         )
         for shown, (name, model, one) in zip(names, found, strict=True)
     )
@@ -192,13 +192,13 @@ def draw(
     return written
 
 
-def check_outputs(out: Path | None, animation: Path | None) -> None:
+def check_outputs(out: Path | None, animation: Path | None, *, flag_of_animation: str = "--animation") -> None:
     """Raises ConfigError for another suffix, or a file of somebody else."""
     if out is not None and out.suffix.lower() != ".png":
         raise ConfigError(f"A picture is a .png; got {out}. For a moving one give --animation (.gif or .mp4).")
     if animation is not None and animation.suffix.lower() not in FORMATS:
         raise ConfigError(f"An animation is a {' or '.join(FORMATS)}; got {animation}.")
-    for path, flag in ((out, "--out"), (animation, "--animation")):
+    for path, flag in ((out, "--out"), (animation, flag_of_animation)):
         if path is not None:
             check_ours(path, flag)
 

@@ -140,18 +140,18 @@ def _of_clip(path: Path, *, quick: bool) -> ClipFacts:
 def _of_video(reader: VideoReader, *, quick: bool) -> ClipFacts:
     from av.video.reformatter import VideoReformatter
 
-    from ..orientation import Orientation
+    from ..orientation import Orientation, Orientations
     from ..video import ONE_THREAD
 
     path = reader.path
-    watch, converter, shown = _Watch(), VideoReformatter(), Orientation()
+    watch, converter, shown, lies = _Watch(), VideoReformatter(), Orientation(), Orientations()
     times: list[float] = []
     for index, frame in enumerate(reader.frames()):
         if frame.is_corrupt and not quick:
             raise UnreadableClipError(path, f"frame {index} of {reader.num_frames} is damaged")
         small = converter.reformat(frame, width=_THUMBNAIL, height=_THUMBNAIL, format="gray", **ONE_THREAD)
         watch.see(small.to_ndarray(), width=frame.width, height=frame.height)
-        shown = Orientation.of(frame)
+        shown = lies.of(frame)
         if frame.time is not None:
             times.append(frame.time)
         if quick:
