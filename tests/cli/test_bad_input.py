@@ -92,6 +92,14 @@ def test_text_file_called_mp4(m2a: Command, trained: Path, tmp_path: Path) -> No
     assert "not a video" in json.loads(outcome.out)[0]["error"]
 
 
+def test_json_is_json_where_a_name_holds_what_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    content = {"a\x1b[31m\x7f": "\x9b31m\u3042"}
+    print_json(content)
+    said = capsys.readouterr().out
+    assert json.loads(said) == content
+    assert not set(said) & set("\x1b\x7f\x9b")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_json_of_names_that_stdout_cannot_print(encoding: str) -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")

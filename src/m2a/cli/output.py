@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable
@@ -52,12 +53,14 @@ def error_console() -> Console:
 
 
 def print_json(content: Any) -> None:
-    """One JSON document, without colours or wrapping; escaped where stdout could not print a name as it is."""
+    """One JSON document, without colours or wrapping; escaped where stdout could not print a name as it is, or a
+    terminal would obey it."""
     text = json.dumps(content, indent=1, ensure_ascii=False)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(content, indent=1)
+    text = re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text)
     CONSOLE.print(text, highlight=False, soft_wrap=True)
 
 
