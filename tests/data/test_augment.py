@@ -41,6 +41,18 @@ def test_all_frames_are_changed_alike_and_each_clip_otherwise(changes: dict[str,
     assert sum(torch.equal(out, outs[0]) for out in outs) < 3
 
 
+@pytest.mark.parametrize("changes", [{"color_jitter": 1.0}, {"rand_augment": 9}])
+def test_a_background_stays_still_when_something_bright_leaves(changes: dict[str, Any]) -> None:
+    """Contrast, histograms and means are those of the whole clip, not of each frame."""
+    clip = torch.full((7, 3, 29, 31), 64, dtype=torch.uint8)
+    clip[:5, :, 11:19, 11:20] = 230  # in the middle: nothing moves it as far as the corner
+    augment = Augmenter(Augmentation(**changes), ("a", "b"))
+    for seed in range(80):
+        out, _ = augment(clip, 0, np.random.default_rng(seed))
+        corner = out[:, :, :3, :3].int()
+        assert (corner - corner[:1]).abs().max() <= 1
+
+
 def test_nothing_is_the_default() -> None:
     clip = still_clip()
     out, label = Augmenter(Augmentation(), ("Swipe left", "Swipe right"))(clip, 1, np.random.default_rng(0))

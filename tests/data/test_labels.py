@@ -48,6 +48,8 @@ PAIRS_OF_THE_SET = [  # what neither label says alone
     ("swipe_l2r", "swipe_r2l"),
     ("turn left l", "turn right r"),
     ("hold upright l", "hold upright r"),
+    ("turn_lt", "turn_rt"),
+    ("lhand wave", "rhand wave"),
 ]
 
 

@@ -1,12 +1,14 @@
 """Changes to training clips besides crops: colours, RandAugment, mirroring and playing backwards with their labels.
 
-Everything is drawn once a clip, so that all its frames are changed alike, and from the clip's own random generator.
+Everything is drawn once a clip, from the clip's own random generator, and what is measured of its pixels (their mean,
+their histogram) is measured of all its frames together: all of them are changed alike, and nothing flickers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +41,34 @@ class Augmentation:
             raise ConfigError(f"rand_augment is {self.rand_augment}; it is a magnitude from 0 (none) to 30")
 
 
+class _RandAugment(v2.RandAugment):
+    """torchvision's takes the histogram, or the mean, of each frame by itself: where something bright leaves the
+    picture the rest would jump."""
+
+    def _apply_image_or_video_transform(self, image: Any, transform_id: str, *args: Any, **options: Any) -> Any:
+        apply = super()._apply_image_or_video_transform
+        if transform_id in ("AutoContrast", "Equalize", "Contrast"):
+            return _as_one_picture(lambda whole: apply(whole, transform_id, *args, **options), image)
+        return apply(image, transform_id, *args, **options)
+
+
+class _ColorJitter(v2.ColorJitter):
+    """The same of the mean that contrast is changed around."""
+
+    def forward(self, *inputs: Any) -> Any:
+        (clip,) = inputs
+        return _as_one_picture(super().forward, clip)
+
+
+def _as_one_picture(
+    change: Callable[[Tensor], Tensor], clip_T3HW: UInt8[Tensor, "T 3 H W"]
+) -> UInt8[Tensor, "T 3 H W"]:
+    """Of a clip what `change` makes of its frames one below the other."""
+    frames, channels, height, width = clip_T3HW.shape
+    tall = clip_T3HW.transpose(0, 1).reshape(channels, frames * height, width)
+    return change(tall).reshape(channels, frames, height, width).transpose(0, 1)
+
+
 @dataclass(frozen=True)
 class Augmenter:
     """An augmentation of clips with these labels: `clip, class -> clip, class`."""
@@ -55,10 +85,10 @@ class Augmenter:
         object.__setattr__(self, "_reversals", reversal_map(self.labels) if given.reverse else none)
         transforms: list[v2.Transform] = []
         if given.rand_augment:
-            transforms.append(v2.RandAugment(num_ops=2, magnitude=given.rand_augment))
+            transforms.append(_RandAugment(num_ops=2, magnitude=given.rand_augment))
         if given.color_jitter:
             amount = given.color_jitter
-            transforms.append(v2.ColorJitter(amount, amount, amount, hue=amount / 4))
+            transforms.append(_ColorJitter(amount, amount, amount, hue=amount / 4))
         object.__setattr__(self, "_transforms", tuple(transforms))
 
     @property

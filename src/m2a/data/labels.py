@@ -24,7 +24,9 @@ _NO_SIDE = re.compile(  # words that hold a side and name none
     | clefts? | leftovers?""",
     re.VERBOSE,
 )
-_LETTERS = frozenset({"l", "r", "lr", "rl", "lh", "rh"})  # the sides in short: left, right, one to the other, a hand
+_LETTERS = frozenset(  # the sides in short: left, right, one to the other, a hand, a foot
+    {"l", "r", "lr", "rl", "lt", "rt", "lh", "rh", "lhand", "rhand", "lfoot", "rfoot"}
+)
 _OTHER_SIDE = str.maketrans("lrLR", "rlRL")
 _NO_DIRECTION = frozenset("aeghijkopqvxyz")  # two of these, and the letters beside them are an alphabet's
 _AGAINST = ("counter", "anti")

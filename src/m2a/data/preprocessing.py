@@ -182,7 +182,7 @@ def draw_crop(height: int, width: int, *, scales: Sequence[float], rng: np.rando
         . x . x .
         x . x . x
     """
-    sides = [max(1, int(min(height, width) * scale)) for scale in scales]
+    sides = [max(1, int(min(height, width) * scale)) for scale in sorted(scales, reverse=True)]
     pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
     crop_height, crop_width = pairs[rng.integers(len(pairs))]
     places = [(down, right) for down in range(5) for right in range(5) if (down + right) % 2 == 0]

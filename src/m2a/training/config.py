@@ -283,11 +283,22 @@ def without_effect(config: TrainConfig) -> list[str]:
     """Options that were set and change nothing with others as they are, a sentence each."""
     of = {"warmup": ("schedule", "one-cycle"), "milestones": ("schedule", "step"), "momentum": ("optimizer", "sgd")}
     defaults = {one.name: one.default for one in fields(TrainConfig)}
+
+    def changed(name: str) -> bool:
+        return bool(getattr(config, name) != defaults[name])
+
     told = [
         f"{name} has no effect with {by}={getattr(config, by)}"
         for name, (by, needed) in of.items()
-        if getattr(config, by) != needed and getattr(config, name) != defaults[name]
+        if getattr(config, by) != needed and changed(name)
     ]
+    if config.mechanism == "none":
+        told += [f"{name} has no effect with mechanism=none" for name in ("init", "reduction") if changed(name)]
+    if config.freeze_backbone and changed("lr_backbone"):
+        told.append("lr_backbone has no effect with freeze_backbone=true")
+    if config.batch_size == 1:
+        mixes = [name for name in ("mixup", "cutmix") if getattr(config, name)]
+        told += [f"{name} has no effect with batch_size=1: it mixes the clips of a batch" for name in mixes]
     if (
         config.schedule == "step"
         and config.epochs > 1
