@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -251,13 +252,16 @@ def _write_lists(root: Path, p: Parameters, todo: list[Job]) -> None:
 
 def _draw_all(root: Path, p: Parameters, todo: list[Job], workers: int, progress: bool) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+    with (
+        Progress(*columns, console=Console(stderr=True), disable=not progress) as bar,
+        closing(_chunks_done(root, p, todo, workers)) as chunks,  # whatever ends this, nobody draws any more then
+    ):
         task = bar.add_task("Drawing clips", total=len(todo))
-        for done in _chunks_done(root, p, todo, workers):
+        for done in chunks:
             bar.advance(task, done)
 
 
-def _chunks_done(root: Path, p: Parameters, todo: list[Job], workers: int) -> Iterator[int]:
+def _chunks_done(root: Path, p: Parameters, todo: list[Job], workers: int) -> Generator[int]:
     """Draw, giving the number of clips drawn from time to time."""
     chunks = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
     if workers <= 1:
