@@ -48,6 +48,19 @@ def _terminate(_: int, __: FrameType | None) -> NoReturn:
     raise Terminated
 
 
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Has a process that is started ignore Ctrl-C, which a terminal sends to all of them: this one ends the others."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def end_with_the_parent() -> None:
     """Called in a worker process, has it end when the process that started it is gone, killed or otherwise: it would
     wait for work for ever."""

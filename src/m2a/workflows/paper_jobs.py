@@ -6,10 +6,8 @@ import os
 import re
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -19,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from m2a.ending import end_with_the_parent
+from m2a.ending import end_with_the_parent, without_interrupts
 from m2a.errors import M2AError
 from m2a.recipes.results import Result
 from m2a.recipes.rows import PaperRow, twins
@@ -116,23 +114,10 @@ def _start(run: Run, job: Job, log: Path) -> _Child:
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, run, job, log))
     started = time.perf_counter()
-    with _without_interrupts():
+    with without_interrupts():
         process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     return _Child(process=process, answers=ours, log=log, started=started)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Has a process that is started ignore Ctrl-C, which a terminal sends to all of them: this one ends the others."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _answer(child: _Child) -> Answer:

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
-from ...ending import end_with_the_parent
+from ...ending import end_with_the_parent, without_interrupts
 from ...errors import ConfigError
 
 T = TypeVar("T")
@@ -49,7 +49,9 @@ def in_processes(
 def _pool(workers: int, prepare: Callable[[], None]) -> ProcessPoolExecutor:
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(prepare,))
     try:
-        pool.submit(int).result()
+        with without_interrupts():  # while processes start
+            started = pool.submit(int)
+        started.result()
     except BrokenProcessPool:
         raise ConfigError(
             "A worker process died before it had anything to do. In a script, call this below "

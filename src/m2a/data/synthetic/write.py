@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from m2a.ending import end_with_the_parent
+from m2a.ending import end_with_the_parent, without_interrupts
 from m2a.errors import ConfigError, DataError
 
 from ..something_something import V1
@@ -268,14 +269,19 @@ def _chunks_done(root: Path, p: Parameters, todo: list[Job], workers: int) -> Ge
         for chunk in chunks:
             yield draw_chunk(root, p, chunk)
         return
-    pool = ProcessPoolExecutor(
-        min(workers, len(chunks)), mp_context=get_context("spawn"), initializer=end_with_the_parent
-    )
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn"), initializer=_begin)
     try:
-        for future in as_completed([pool.submit(draw_chunk, root, p, chunk) for chunk in chunks]):
+        with without_interrupts():  # while processes start
+            drawn = [pool.submit(draw_chunk, root, p, chunk) for chunk in chunks]
+        for future in as_completed(drawn):
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    end_with_the_parent()
 
 
 def draw_chunk(root: Path, p: Parameters, chunk: list[Job]) -> int:
