@@ -16,7 +16,6 @@ import pytest
 from m2a.ending import leaving_termination, terminated_in_order
 from m2a.errors import Terminated
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of Unix")
 PATIENCE = 60.0
 
 

@@ -113,7 +113,6 @@ def test_data_commands(m2a: Command, named_set: Path, tmp_path: Path) -> None:
     assert all(part in shown for part in (*NAMES, str(named_set), str(tmp_path / "c [d]")))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no such names")
 def test_what_a_terminal_would_obey_is_shown(m2a: Command, video_set: Path, trained: Path, tmp_path: Path) -> None:
     """In a table, in an error, and in a picture, with a name that is not UTF-8 besides."""
     name = os.fsencode(tmp_path) + b"/a\x1b[31mb\xff.mp4"

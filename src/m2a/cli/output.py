@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from m2a.recipes.tables import TextTable
 
+_OBEYED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]")  # control characters, but tabs and ends of lines
 _AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False}
 
 
@@ -28,19 +28,11 @@ class SafeConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            if segment.control or all(letter.isprintable() or letter in "\n\t" for letter in segment.text):
+            if segment.control or not _OBEYED.search(segment.text):
                 yield segment
             else:
-                yield Segment(_shown(segment.text), segment.style)
-
-
-def _shown(text: str) -> str:
-    kept = (letter if not _is_control(letter) else f"\\x{ord(letter):02x}" for letter in text)
-    return "".join(kept)
-
-
-def _is_control(letter: str) -> bool:
-    return unicodedata.category(letter) == "Cc" and letter not in "\n\t"
+                shown = _OBEYED.sub(lambda found: f"\\x{ord(found[0]):02x}", segment.text)
+                yield Segment(shown, segment.style)
 
 
 CONSOLE = SafeConsole(**_AS_IT_IS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -269,7 +268,9 @@ def _chunks_done(root: Path, p: Parameters, todo: list[Job], workers: int) -> Ge
         for chunk in chunks:
             yield draw_chunk(root, p, chunk)
         return
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=get_context("spawn"), initializer=_begin)
+    pool = ProcessPoolExecutor(
+        min(workers, len(chunks)), mp_context=get_context("spawn"), initializer=end_with_the_parent
+    )
     try:
         with without_interrupts():  # while processes start
             drawn = [pool.submit(draw_chunk, root, p, chunk) for chunk in chunks]
@@ -277,11 +278,6 @@ def _chunks_done(root: Path, p: Parameters, todo: list[Job], workers: int) -> Ge
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
-    end_with_the_parent()
 
 
 def draw_chunk(root: Path, p: Parameters, chunk: list[Job]) -> int:
