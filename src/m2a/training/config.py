@@ -292,8 +292,6 @@ def without_effect(config: TrainConfig) -> list[str]:
         for name, (by, needed) in of.items()
         if getattr(config, by) != needed and changed(name)
     ]
-    if config.mechanism == "none":
-        told += [f"{name} has no effect with mechanism=none" for name in ("init", "reduction") if changed(name)]
     if config.freeze_backbone and changed("lr_backbone"):
         told.append("lr_backbone has no effect with freeze_backbone=true")
     if config.batch_size == 1:
