@@ -115,7 +115,7 @@ def test_truncated_mp4_in_training_is_named_and_left_out(m2a: Command, own_video
     assert outcome.code == 0, outcome.err
     found = json.loads(outcome.out)
     assert (found["skipped"], found["skipped_training"]) == (0, 1)
-    assert "1 clips could not be decoded" in outcome.message
+    assert "1 clip could not be decoded" in outcome.message
     assert outcome.err.count(str(bad)) == 1
 
 

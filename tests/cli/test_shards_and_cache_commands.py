@@ -64,7 +64,7 @@ def test_a_bad_clip(m2a: Command, one_bad: tuple[Path, Path], tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
     made = m2a("data", "shard", data, tmp_path / "out", "--skip-bad")
     assert made.code == 0, made.err
-    assert "1 clips could not be opened and were left out:" in made.out
+    assert "1 clip could not be opened, left out:" in made.out
     assert str(bad) in made.out
     again = m2a("data", "shard", data, tmp_path / "json", "--skip-bad", "--json")
     content = json.loads(again.out)

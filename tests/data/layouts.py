@@ -59,7 +59,7 @@ def frames_with_csv(root: Path, frames: str, prefix: str, format_: str) -> Writt
     for split, clips in (("train", train), ("validation", validation)):
         write_text(root / f"{prefix}-{split}.csv", *(f"{Path(path).name};{label}" for path, label, _ in clips))
     write_text(root / f"{prefix}-test.csv", "37", "41", "43")
-    return Written(format_, labels, train, validation, notes=("3 clips carry no labels and are left out",))
+    return Written(format_, labels, train, validation, notes=("3 clips without a label, left out",))
 
 
 def something_something_v1(root: Path) -> Written:
@@ -114,7 +114,7 @@ def kinetics(root: Path, *, train: str = "train", validation: str = "val", neste
         write_text(root / f"{folder}.csv", *lines)
     write_clips(root, found["train"], found["validation"])
     labels = ("air drumming", "tai chi", "zumba")
-    notes = ("test.csv: 1 clips carry no labels and are left out",)
+    notes = ("test.csv: 1 clip without a label, left out",)
     return Written("kinetics", labels, found["train"], found["validation"], notes=notes)
 
 
@@ -177,7 +177,7 @@ def hmdb51(root: Path, videos: str = "", lists: str = "testTrainMulti_7030_split
             found[side].append((f"{videos}{label}/{name}.avi", label, num_frames))
         write_text(root / lists / f"{label}_test_split1.txt", *lines)
     write_clips(root, found[1], found[2])
-    notes = ("split 1: the official test", "1 clips are in neither list of split 1 and are left out")
+    notes = ("split 1: the official test", "1 clip in neither list of split 1, left out")
     return Written("hmdb51", ("brush_hair", "climb"), found[1], found[2], notes=notes)
 
 
@@ -227,7 +227,7 @@ def ibm(root: Path) -> Written:
     write_text(root / "train.txt", "run;3;7;0", "run;11;17;2", "walk;1;3;1")
     write_text(root / "val.txt", "walk;19;29;2")
     write_text(root / "test.txt", "walk;5;7")
-    return Written("ibm", ("0", "1", "2"), train, validation, notes=("test.txt: 1 clips carry no labels",))
+    return Written("ibm", ("0", "1", "2"), train, validation, notes=("test.txt: 1 clip without a label",))
 
 
 def csv(root: Path, name: str = "my clips.csv", data: str = ".") -> Written:

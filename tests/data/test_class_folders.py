@@ -145,7 +145,7 @@ def test_a_class_may_be_called_train(tmp_path: Path, clip: str) -> None:
 def test_stray_clips_do_not_make_classes_of_splits(tmp_path: Path, clip: str) -> None:
     touch(*(tmp_path / split / label / clip.format(k) for split in ("train", "val") for label in "ab" for k in (0, 1)))
     touch(*(tmp_path / split / f"stray{k}.mp4" for split in ("train", "val") for k in (0, 1)))
-    with pytest.raises(DataError, match=r"train holds 2 clips directly \(stray0\.mp4, stray1\.mp4\)\. Put them into"):
+    with pytest.raises(DataError, match=r"train holds 2 clips directly \(stray0\.mp4, stray1\.mp4\)\. Put clips into"):
         read_clips(tmp_path)
     for k in (0, 1):
         (tmp_path / "train" / f"stray{k}.mp4").unlink()
@@ -228,7 +228,7 @@ LAYOUT_ERRORS: dict[Callable[[Path], None], str] = {
     lambda root: None: r"is empty; there is no clip in it\.\nThe layouts are:\n  something-something-v1",
     _one_class_without_clips: r"the class folder .*b holds no clips; a clip is a video file \(\.mp4 .*\) or a folder",
     _one_class: r"has 1 class \(a\); at least 2 are needed",
-    _loose: r"holds 2 clips directly \(1\.mp4, 2\.mp4\)\. Put them into class folders, .*/<class>/1\.mp4, or list",
+    _loose: r"holds 2 clips directly \(1\.mp4, 2\.mp4\)\. Put clips into class folders, .*/<class>/1\.mp4, or list",
     _class_only_in_validation: r"the validation split has classes that training lacks: c\. Add training clips",
     _unknown: r"has no layout known here\. Looked for .*; found deep, notes\.txt\.\nThe layouts are:(\n.*){3}",
     _two_validations: r"val and .*valid are both the validation split; merge them",

@@ -535,7 +535,7 @@ def test_a_test_table_without_labels_is_left_out(tmp_path: Path, file: str, line
     write_text(_written(tmp_path, "csv_pair") / file, *lines)
     clips = read_clips(tmp_path)
     assert set(clips.splits) == {"train", "validation"}
-    assert "test.csv: 2 clips carry no labels and are left out" in clips.notes
+    assert "test.csv: 2 clips without a label, left out" in clips.notes
 
 
 def test_rows_of_a_test_split_without_labels(tmp_path: Path) -> None:
@@ -545,7 +545,7 @@ def test_rows_of_a_test_split_without_labels(tmp_path: Path) -> None:
     write_text(table, *before, ",gone.mp4,test,", ",a/4.mp4,test,")
     clips = read_clips(tmp_path)
     assert set(clips.splits) == {"train", "validation"}
-    assert "my clips.csv: 2 clips carry no labels and are left out" in clips.notes
+    assert "my clips.csv: 2 clips without a label, left out" in clips.notes
     write_text(table, *before, ",gone.mp4,test,", "run,6.mp4,test,")
     with pytest.raises(DataError, match=r"my clips\.csv:7: path and label must not be empty; got path='gone\.mp4'"):
         read_clips(tmp_path)

@@ -267,7 +267,7 @@ def test_a_clip_that_cannot_be_opened_stops_or_is_left_out(clips: ClipSet, tmp_p
     assert (left["id"], left["path"]) == ("Hold/bad.mp4", str(bad))
     assert "cut off" in left["reason"]
     again = read_clips(out)
-    assert again.notes == ("1 clips could not be opened when the shards were written",)
+    assert again.notes == ("1 clip could not be opened when the shards were written",)
     assert len(again.split("train")) == 8
 
 

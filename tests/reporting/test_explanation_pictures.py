@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from m2a.errors import ConfigError
@@ -14,6 +15,7 @@ from m2a.reporting.animation import write_animation
 from m2a.reporting.class_bars import write_class_bars
 from m2a.reporting.heat import HeatRow, write_heat
 from m2a.reporting.owned import MARK, check_ours
+from m2a.reporting.pictures import fit
 from m2a.reporting.site_maps import SiteMaps, _caption, write_site_maps
 from m2a.reporting.timeline import write_timeline
 from m2a.workflows.explain import has_papers_motion
@@ -145,10 +147,11 @@ def test_an_animation_of_one_frame(name: str, tmp_path: Path, monkeypatch: pytes
     assert MARK.encode() in path.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["heat", "animation", "sites", "timeline", "bars"])
-def test_dollars_in_names_are_no_mathematics(kind: str, tmp_path: Path) -> None:
-    name, path = "win $5 and _$6^", tmp_path / ("a.gif" if kind == "animation" else "a.png")
-    named = row(name=name, said=name, explained=name, pictures=frames(200, 1), numbers=[0])
+KINDS = ["heat", "animation", "sites", "timeline", "bars"]
+
+
+def draw_one(kind: str, name: str, path: Path) -> None:
+    named = row(name=name[:20], said=name, explained=name, pictures=frames(200, 1), numbers=[0])
     one = frames(100, 1)
     match kind:
         case "heat":
@@ -156,12 +159,46 @@ def test_dollars_in_names_are_no_mathematics(kind: str, tmp_path: Path) -> None:
         case "animation":
             write_animation(path, one, [0], [0], [named], title=name, frame_rate=None)
         case "sites":
-            write_site_maps(path, frames(100), NUMBERS, [site(name=name)], title=name)
+            write_site_maps(path, frames(100), NUMBERS, [site(name=name[:20])], title=name)
         case "timeline":
             write_timeline(path, [(0.0, 1.0, name, 0.5)], [(0.5, one[0])], seconds=1.0, title=name)
         case "bars":
-            write_class_bars(path, {name: {name: (1.0, 0.5)}}, ours=name, title=name)
+            write_class_bars(path, {name[:20]: {name: (1.0, 0.5)}}, ours=name[:20], title=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dollars_in_names_are_no_mathematics(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / ("a.gif" if kind == "animation" else "a.png")
+    draw_one(kind, "win $5 and _$6^", path)
     assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("letter", ["a", "W ", "\u6c34", "$"])
+def test_long_titles_lose_their_middle(letter: str) -> None:
+    figure = Figure(figsize=(7, 3), dpi=110)
+    text = figure.text(0, 0, f"first{letter * 250}last.mp4", fontsize=12, parse_math=False)
+    fit(text, 5.0)
+    said = text.get_text()
+    assert said.startswith(f"first{letter}")
+    assert said.endswith("last.mp4")
+    assert 4.7 < text.get_window_extent().width / 110 <= 5.0
+    before = said.count(letter)
+    text.set_text("short.mp4")
+    fit(text, 5.0)
+    assert text.get_text() == "short.mp4"
+    assert before > 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_with_long_titles(kind: str, tmp_path: Path) -> None:
+    """Where one ran off, the right edge of the title's lines is inked."""
+    path = tmp_path / ("a.gif" if kind == "animation" else "a.png")
+    draw_one(kind, f"{'W' * 250}.mp4", path)
+    with Image.open(path) as opened:
+        picture = np.asarray(opened.convert("L"))
+    title = picture[: 30 if kind != "animation" else 14]
+    assert title.min() < 150
+    assert title[:, -3:].min() > 200
 
 
 def test_only_our_own_pictures_are_written_over(tmp_path: Path) -> None:

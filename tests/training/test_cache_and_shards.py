@@ -103,7 +103,7 @@ def test_a_bad_training_clip_is_named_as_without_a_cache(clips: ClipSet, tmp_pat
     )
     said = run(broken, tmp_path / "run", cache="disk", cache_folder=tmp_path / "cache")[1]
     assert said.count(str(bad)) == 1
-    assert "1 clips could not be decoded and were left out:" in said
+    assert "1 clip could not be decoded, left out of training:" in said
     assert len(arrays(tmp_path / "cache")) == 10
 
 

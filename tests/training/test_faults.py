@@ -63,7 +63,7 @@ def test_one_in_twenty_is_broken(root: Path, tmp_path: Path, monkeypatch: pytest
     assert set(result.skipped) == {first, second}
     named = Counter(path for path in (first, second) for line in out.getvalue().splitlines() if str(path) in line)
     assert named == {first: 1, second: 1}
-    assert "2 clips could not be decoded and were left out:" in out.getvalue()
+    assert "2 clips could not be decoded, left out of training:" in out.getvalue()
 
 
 def test_no_training_clip_can_be_read(root: Path, tmp_path: Path) -> None:

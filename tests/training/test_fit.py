@@ -524,7 +524,7 @@ def test_a_training_clip_that_cannot_be_read_is_left_out_and_named_once(clips: C
     path = broken.split("train")[0].path
     result = fit(options(clips, tmp_path / "run"), broken, console=Console(file=out, width=1000))
     assert list(result.skipped) == [path]
-    assert "1 clips could not be decoded and were left out:" in out.getvalue()
+    assert "1 clip could not be decoded, left out of training:" in out.getvalue()
     assert out.getvalue().count(str(path)) == 1
     assert len(metrics(tmp_path / "run")) == 2
 

@@ -16,6 +16,7 @@ from .clipset import (
     is_hidden,
     names_in,
     natural_key,
+    number_of,
 )
 from .groups import ucf_group
 from .listing import SPLIT_NAMES
@@ -101,8 +102,9 @@ def _read_classes(folder: Path, root: Path, notes: list[str]) -> list[ClipFile]:
     loose = [child.name for child in _children(folder) if child.is_file() and is_clip(child)]
     if loose:
         raise DataError(
-            f"{folder} holds {len(loose)} clips directly ({first_few(loose, 3)}). Put them into class folders, "
-            f"{folder.name}/<class>/{loose[0]}, or list them in {root / 'split.csv'} (columns path,label,split)."
+            f"{folder} holds {number_of(len(loose), 'clip')} directly ({first_few(loose, 3)}). Put clips into class "
+            f"folders, {folder.name}/<class>/{loose[0]}, or list them in {root / 'split.csv'} (columns "
+            "path,label,split)."
         )
     clips: list[ClipFile] = []
     for class_folder in _folders(folder):

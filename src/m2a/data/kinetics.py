@@ -10,7 +10,18 @@ from pathlib import Path
 
 from ..errors import DataError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_hidden, names_in
-from .listing import CSV, SPLIT_NAMES, Lists, csv_rows, find_lists, first_lines, read_text, split_of, subfolders
+from .listing import (
+    CSV,
+    SPLIT_NAMES,
+    Lists,
+    csv_rows,
+    find_lists,
+    first_lines,
+    read_text,
+    split_of,
+    subfolders,
+    without_labels,
+)
 from .reading import Reading, ReadOptions
 
 FORMAT = "kinetics"
@@ -66,7 +77,7 @@ def _add(reading: Reading, path: Path, split: str, rows: list[Row]) -> None:
     """Adds a list's clips of one split."""
     unlabelled = sum(not row["label"] for _, row in rows)
     if unlabelled == len(rows):
-        reading.notes.append(f"{path.name}: {unlabelled} clips carry no labels and are left out")
+        reading.notes.append(without_labels(path, unlabelled))
         return
     videos = _index(reading.root, split)
     for where, row in rows:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, DataError, NotFoundError
-from .clipset import first_few, is_clip, is_hidden, natural_key
+from .clipset import first_few, is_clip, is_hidden, natural_key, number_of
 
 SPLIT_NAMES = {
     "train": "train",
@@ -69,6 +69,11 @@ def report_missing(listing: Path, absent: list[str], total: int, missing: str) -
         return f"{what}; they are left out"
     ways = 'Unpack the rest of the data set there, or leave these clips out with missing="skip" (--missing skip).'
     raise DataError(f"{what}. {ways}")
+
+
+def without_labels(listing: Path, count: int) -> str:
+    """The note for so many clips of a test list that have no labels."""
+    return f"{listing.name}: {number_of(count, 'clip')} without a label, left out"
 
 
 def unknown_label(label: str, labels: Collection[str], labels_path: Path) -> str:

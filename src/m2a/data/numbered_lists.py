@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ..errors import ConfigError, DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame, names_in
-from .listing import Disk, Lists, find_lists, first_lines, most_hits, read_lines, split_of, subfolders
+from .listing import Disk, Lists, find_lists, first_lines, most_hits, read_lines, split_of, subfolders, without_labels
 from .reading import Reading, ReadOptions
 from .split_csv import is_table
 
@@ -122,7 +122,7 @@ def _read_list(
     it."""
     lines = list(read_lines(path))
     if _lacks_labels(lines, shape, format_, split):
-        reading.notes.append(f"{path.name}: {len(lines)} clips carry no labels and are left out")
+        reading.notes.append(without_labels(path, len(lines)))
         return set()
     seen: set[int] = set()
     for number, line in lines:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, NotFoundError, UnreadableClipError
-from .clipset import ClipFile, ClipSet, first_few
+from .clipset import ClipFile, ClipSet, first_few, number_of
 from .listing import report_missing
 from .parts import Part
 from .reading import ReadOptions, complete
@@ -153,7 +153,9 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
         raise NotFoundError(f"{root} holds no {INDEX}; the {FORMAT} layout needs it. m2a data shard writes it.")
     index = read_index(root / INDEX)
     notes = [f"when the shards were written: {note}" for note in index.notes]
-    notes += [f"{index.num_left_out} clips could not be opened when the shards were written"] * (index.num_left_out > 0)
+    notes += [f"{number_of(index.num_left_out, 'clip')} could not be opened when the shards were written"] * (
+        index.num_left_out > 0
+    )
     gone = {name for name in sorted({entry.shard for entry in index.entries}) if not (root / name).is_file()}
     if gone:
         absent = [entry.id for entry in index.entries if entry.shard in gone]

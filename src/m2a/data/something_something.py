@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import DataError, NotFoundError
 from .clipset import ClipFile, ClipSet
-from .listing import read_lines, unknown_label
+from .listing import read_lines, unknown_label, without_labels
 from .reading import Reading, ReadOptions
 
 SPLITS = ("train", "validation")  # the test list carries no labels
@@ -50,7 +50,7 @@ class FramesWithLists:
         test = self.csv_path(home, "test")
         if test.is_file():
             count = sum(1 for _ in read_lines(test))
-            reading.notes.append(f"{test.name}: {count} clips carry no labels and are left out")
+            reading.notes.append(without_labels(test, count))
         return reading.finish(tuple(labels))
 
     def _check_files(self, home: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet
-from .listing import read_text, unknown_label
+from .listing import read_text, unknown_label, without_labels
 from .reading import Reading, ReadOptions
 
 FORMAT = "something-something-v2"
@@ -55,7 +55,7 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
         reading.check_disk(listing, split)
     test = _find(home, "test")
     if test is not None:
-        reading.notes.append(f"{test.name}: {len(list(_entries(test)))} clips carry no labels and are left out")
+        reading.notes.append(without_labels(test, len(list(_entries(test)))))
     return reading.finish(labels)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip, is_hidden
-from .listing import CSV, SPLIT_NAMES, Lists, csv_rows, find_lists, first_lines, most_hits, read_text
+from .listing import CSV, SPLIT_NAMES, Lists, csv_rows, find_lists, first_lines, most_hits, read_text, without_labels
 from .reading import Reading, ReadOptions, refuse_untrained
 
 FORMAT = "csv"
@@ -110,7 +110,7 @@ def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tupl
     rows.fieldnames = header
     lacking = [name for name in needed if name not in header]
     if split == "test" and lacking == ["label"]:
-        reading.notes.append(f"{path.name}: {len(list(csv_rows(path, rows)))} clips carry no labels and are left out")
+        reading.notes.append(without_labels(path, len(list(csv_rows(path, rows)))))
         return
     if lacking:
         raise DataError(
@@ -134,7 +134,7 @@ def _labelled(
     labels = [(row["label"] or "").strip() for (_, row), its in zip(rows, is_test, strict=True) if its]
     if not labels or any(labels):
         return rows
-    notes.append(f"{path.name}: {len(labels)} clips carry no labels and are left out")
+    notes.append(without_labels(path, len(labels)))
     return [entry for entry, its in zip(rows, is_test, strict=True) if not its]
 
 

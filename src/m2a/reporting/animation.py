@@ -18,7 +18,7 @@ from PIL import Image
 
 from m2a.reporting.heat import HeatRow
 from m2a.reporting.owned import MARK, put
-from m2a.reporting.pictures import FONT, in_letters_alone
+from m2a.reporting.pictures import FONT, fit, in_letters_alone
 
 FORMATS = (".gif", ".mp4")
 _CELL, _GAP, _TOP, _BOTTOM = 2.3, 0.14, 0.95, 0.62  # inches
@@ -69,7 +69,8 @@ def _rendered(
     with matplotlib.rc_context(FONT | {"font.size": 9}):
         figure = Figure(figsize=(width, height), dpi=_DPI)
         canvas = FigureCanvasAgg(figure)
-        figure.text(_GAP / width, 1 - 0.12 / height, title, fontsize=11, fontweight="bold", va="top")
+        heading = figure.text(_GAP / width, 1 - 0.12 / height, title, fontsize=11, fontweight="bold", va="top")
+        fit(heading, width - 2 * _GAP)
         images = []
         for place, (name, verdict, colour, first) in enumerate(headings):
             left = _GAP + place * (_CELL + _GAP)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from m2a.reporting.owned import check_ours
-from m2a.reporting.pictures import FONT, save_png
+from m2a.reporting.pictures import FONT, fit, save_png
 from m2a.reporting.text import signed
 
 Bars = Mapping[str, tuple[float, float | None]]
@@ -70,7 +70,7 @@ def _draw(bars: Mapping[str, Bars], ours: str, title: str) -> Figure:
     width = _NAMES + (_COLUMN + _GAP) * len(bars) + _GAP
     height = _HEAD + _ROW * len(shown) + _FOOT
     figure = Figure(figsize=(width, height))
-    figure.text(_GAP / width, 1 - 0.15 / height, title, fontsize=11, weight="bold", va="top")
+    fit(figure.text(_GAP / width, 1 - 0.15 / height, title, fontsize=11, weight="bold", va="top"), width - 2 * _GAP)
     figure.text(_GAP / width, 0.12 / height, _caption(ours, len(labels), len(shown)), color=_FAINT, fontsize=8)
     limits = _limits(bars, shown)
     for place, (name, column) in enumerate(bars.items()):

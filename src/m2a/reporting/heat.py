@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from m2a.reporting.pictures import FONT, RIGHT, WRONG, save_png
+from m2a.reporting.pictures import FONT, RIGHT, WRONG, fit, save_png
 
 _CELL, _GAP, _ROW_GAP = 1.5, 0.05, 0.16  # inches
 _LEFT, _RIGHT, _TOP, _BOTTOM = 2.2, 0.72, 0.7, 0.34
@@ -75,7 +75,8 @@ def write_heat(
     height = _TOP + (len(rows) + 1) * (_CELL + _ROW_GAP) + bottom - _ROW_GAP
     with matplotlib.rc_context(FONT | {"font.size": 9}):
         figure = Figure(figsize=(width, height), dpi=DPI)
-        figure.text(0.12 / width, 1 - 0.2 / height, title, fontsize=12, fontweight="bold", va="top")
+        heading = figure.text(0.12 / width, 1 - 0.2 / height, title, fontsize=12, fontweight="bold", va="top")
+        fit(heading, width - 0.24)
         grid = [[_cell(figure, row, column) for column in range(columns)] for row in range(len(rows) + 1)]
         _show(grid[0], frames, numbers, numbered=True)
         _describe(grid[0][0], "the frames", [])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
@@ -27,6 +31,23 @@ mathematics."""
 RIGHT, WRONG = "#00795b", "#b3261e"
 
 
+def fit(text: Text, inches: float) -> None:
+    """Takes the middle out of a text that is wider than that: names of files can have 255 letters."""
+    figure = text.get_figure(root=True)
+    assert figure is not None
+    said, room = text.get_text(), inches * figure.dpi
+    renderer = FigureCanvasAgg(figure).get_renderer()
+
+    def fits(left: int) -> bool:
+        start = left * 2 // 3
+        text.set_text(said if left == len(said) else f"{said[:start].rstrip()}…{said[len(said) - (left - start) :]}")
+        return bool(text.get_window_extent(renderer).width <= room)
+
+    with _quiet_of_letters():
+        if not fits(len(said)):
+            fits(bisect.bisect_left(range(len(said)), True, key=lambda left: not fits(left)) - 1)
+
+
 def in_letters_alone(figure: Figure) -> None:
     """Has texts without what no font can draw: bytes of names of files that are not UTF-8, and control characters."""
     for text in figure.findobj(Text):
@@ -36,13 +57,19 @@ def in_letters_alone(figure: Figure) -> None:
             text.set_text("".join(letter if letter == "\n" or letter.isprintable() else "\ufffd" for letter in said))
 
 
+@contextmanager
+def _quiet_of_letters() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
 def save_png(figure: Figure, path: str | Path, *, description: str = "", **options: Any) -> None:
     """Writes a figure as a PNG that `check_ours` knows again; `options` are matplotlib's. A full disk leaves what was
     there. Letters that no font here has are boxes."""
     in_letters_alone(figure)
     metadata = {"Software": MARK} | ({"Description": description} if description else {})
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with _quiet_of_letters():
         figure.savefig(buffer, format="png", metadata=metadata, **options)
     put(path, buffer.getvalue())

@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from m2a.reporting.pictures import FONT, save_png
+from m2a.reporting.pictures import FONT, fit, save_png
 
 _CELL, _GAP, _ROW_GAP = 0.8, 0.03, 0.54  # inches
 _LEFT, _MATRIX, _RIGHT, _TOP = 0.12, 1.63, 0.2, 0.78
@@ -60,7 +60,8 @@ def write_site_maps(
     scales = {quantity: _scale(sites, quantity) for quantity in _COLOURS}
     with matplotlib.rc_context(FONT | {"font.size": 8.5}):
         figure = Figure(figsize=(width, height), dpi=110)
-        figure.text(_LEFT / width, 1 - 0.2 / height, title, fontsize=12, fontweight="bold", va="top")
+        heading = figure.text(_LEFT / width, 1 - 0.2 / height, title, fontsize=12, fontweight="bold", va="top")
+        fit(heading, width - 2 * _LEFT)
         for column, (frame, number) in enumerate(zip(frames, numbers, strict=True)):
             axes = _map_axes(figure, _TOP, column)
             axes.imshow(frame, interpolation="bicubic")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from m2a.reporting.owned import check_ours
-from m2a.reporting.pictures import FONT, save_png
+from m2a.reporting.pictures import FONT, fit, save_png
 
 _WIDTH, _ROW = 10.0, 0.34  # inches
 
@@ -39,7 +39,7 @@ def write_timeline(
     with matplotlib.rc_context(FONT | {"font.size": 9}):
         figure = Figure(figsize=(_WIDTH, strip + _ROW * (len(labels) + 2.6)), dpi=150, layout="constrained")
         film, bars = figure.subplots(2, 1, sharex=True, height_ratios=[strip, _ROW * (len(labels) + 1)])
-        film.set_title(title, loc="left", fontsize=10)
+        fit(figure.suptitle(title, x=0.005, ha="left", fontsize=10), _WIDTH - 0.1)
         _draw_frames(film, frames, seconds)
         _draw_bars(bars, intervals, labels, seconds)
         save_png(figure, path)

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from m2a.data.augment import Augmentation
 from m2a.data.cache import ClipCache
-from m2a.data.clipset import ClipSet
+from m2a.data.clipset import ClipSet, number_of
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.data.labels import describe_flips
 from m2a.data.reversal import describe_reversals
@@ -222,7 +222,9 @@ def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> F
     best = read_checkpoint(Path(checkpoint.best_model_path))
     task.load_state_dict(best["state_dict"])
     if task.skipped:
-        console.print(f"{len(task.skipped)} clips could not be decoded and were left out:", style="yellow")
+        console.print(
+            f"{number_of(len(task.skipped), 'clip')} could not be decoded, left out of training:", style="yellow"
+        )
         for path, reason in sorted(task.skipped.items()):
             console.print(Text(f"  {path}: {reason}"), soft_wrap=True)
     return FitResult(model=task.model.eval().cpu(), best_epoch=best["epoch"] + 1, skipped=task.skipped)
