@@ -14,7 +14,7 @@ import yaml
 from command import Outcome, run_command, tiny
 from rich.console import Console
 
-from m2a.errors import DataError
+from m2a.errors import ConfigError, DataError
 from m2a.recipes import paper_recipe
 from m2a.workflows import paper_data
 
@@ -243,6 +243,18 @@ def test_an_edition_is_drawn_below_the_runs_and_known_wherever_it_lies(
         (moved / "synthetic.json").write_text(broken)
         with pytest.raises(DataError, match=message):
             paper_data.data_name(moved)
+
+
+def test_a_folder_that_is_called_as_drawn_clips_are_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    console = Console(quiet=True)
+    for name in ("synthetic", "edition-1"):
+        Path(name).mkdir()
+        config = paper_recipe("I/none", data=f"./{name}", scale="tiny")
+        with pytest.raises(ConfigError, match=f"there is a folder {name} here.*absolute path, {tmp_path / name};"):
+            paper_data.with_data(config, "tiny", tmp_path, console)
 
 
 def test_a_synthetic_set_of_other_settings_is_refused(m2a: Command, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from m2a.recipes.results import Result
 from m2a.recipes.rows import find_row
 
 MORE = Ordering(upper="I/m2a", lower="I/m2a-motion")
+PAIR = ["Moving something up", "Moving something down"]
 TIE = Ordering(upper="V/m2a", lower="V/tea")
 
 
@@ -120,6 +122,26 @@ def test_a_changed_model_is_set_beside_rows_as_they_are_and_changed_alike_in_eve
     assert {one["changed"]["row"] for one in content if one["changed"]["uneven"]} == {"I/none"}
     assert {one["changed"]["to"] for one in content} == {"mechanism_options.inner_skip=none"}
     assert changed_orderings_table(group_results(runs("I/m2a", 1.0))) is None
+
+
+@pytest.mark.parametrize("labels", [["Moving something up"], [*PAIR, "Poking something so it slightly moves"], PAIR])
+def test_rows_are_blind_only_to_what_comes_with_its_reverse(labels: list[str]) -> None:
+    """Of a set with other labels too, blind rows may know one from another."""
+    drawn = replace(DATA, drawing={"labels": labels})
+    rows = [*runs("I/m2a-attention", 69.0, 71.0, data=drawn), *runs("I/none", 50.0, 50.0, data=drawn)]
+    (one,) = orderings_content(group_results(rows))
+    assert one["verdict"] == ("both blind" if labels == PAIR else "holds")
+
+
+@pytest.mark.parametrize("change", [{"config": {"size": 48}}, {"data": replace(DATA, drawing={"difficulty": 0.9})}])
+def test_changed_rows_stand_beside_none_that_were_run_otherwise(change: dict[str, Any]) -> None:
+    zeros = {"mechanism_options": {"boundary": "zero"}}
+    changed = runs("I/m2a", 90.0, 91.0, changes=zeros)
+    for same, gain in (({}, 40.0), (change, None)):
+        groups = group_results([*changed, *runs("I/m2a", 50.0, 51.0, **same), *runs("I/none", 50.0, 51.0, **same)])
+        (one,) = ablations_content(groups)
+        assert (one["gain"] and one["gain"]["mean"]) == gain
+        assert [one["gain"]["mean"] for one in changed_orderings_content(groups)] == [gain] * (gain is not None)
 
 
 def test_a_changed_recipe_stands_there_once(tmp_path: Path) -> None:

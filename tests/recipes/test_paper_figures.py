@@ -11,7 +11,7 @@ from made_results import DATA, made, put
 from m2a import create_model
 from m2a.cli.paper_figure import figure
 from m2a.data.synthetic import synthesize
-from m2a.errors import ConfigError, NotFoundError
+from m2a.errors import ConfigError, DataError, NotFoundError
 from m2a.recipes.class_gains import ClassGains
 from m2a.reporting.class_bars import described
 from m2a.workflows.paper_figures import seeds_of_gains
@@ -63,6 +63,13 @@ def test_figure_5_shows_what_m2a_gains(tmp_path: Path, capsys: pytest.CaptureFix
     put(tmp_path, made("V/m2a", per_class=dict.fromkeys(LABELS, 99.0)))
     figure("5", results=tmp_path, out=tmp_path / "figures")
     assert described(picture) != before
+
+
+def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
+    for mechanism, size in (("m2a", 32), ("tam", 32), ("tea", 48)):
+        put(tmp_path, made(f"V/{mechanism}", config={"size": size}))
+    with pytest.raises(DataError, match="Results of Table V, tiny-synthetic-scratch were made with other settings"):
+        figure("5", results=tmp_path, out=tmp_path / "figures")
 
 
 def test_figure_5_says_which_seeds_a_rival_has_not() -> None:

@@ -18,6 +18,7 @@ from m2a.recipes.estimate import Estimate, estimate, t_quantile
 from m2a.recipes.groups import group_results
 from m2a.recipes.results import (
     PROBES,
+    DataInfo,
     check_free,
     data_info,
     read_result,
@@ -152,6 +153,15 @@ def test_a_table_shows_the_paper_beside_what_was_measured(tmp_path: Path) -> Non
     assert content["rows"][1]["measured"] is None
     assert content["weights"] == {"kind": "random", "file": None, "sha256": None}
     json.dumps(content)
+
+
+def test_something_something_v2_is_not_the_papers() -> None:
+    """It has as many classes."""
+    first = DataInfo(name="v1", classes=174, clips={"train": 86_017, "validation": 11_522}, fingerprint="0")
+    second = replace(first, name="v2", clips={"train": 168_913, "validation": 24_777})
+    for data, told in ((first, False), (second, True)):
+        (group,) = group_results([made("I/none", scale="paper", weights=IMAGENET, data=data)])
+        assert any("Here: v2, 174 classes" in note for note in results_table("I", group).notes) == told
 
 
 def test_random_and_imagenet_weights_never_stand_in_one_table(tmp_path: Path) -> None:

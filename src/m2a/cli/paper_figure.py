@@ -40,7 +40,7 @@ def figure(
         Folder of the pictures.
     """
     from m2a.cli.output import CONSOLE
-    from m2a.recipes.evidence import picture_name
+    from m2a.recipes.evidence import picture_name, refuse_of_one_name
     from m2a.recipes.groups import group_results
     from m2a.recipes.shared import read_results
     from m2a.workflows.paper_figures import draw_figure_4, draw_figure_5
@@ -54,6 +54,7 @@ def figure(
         if data not in names:
             raise NotFoundError(f"{results} has no results of Table {table} on {data!r}, but on {', '.join(names)}.")
         groups = [group for group in groups if group.data.name == data]
+    refuse_of_one_name(groups)
     drawn = []
     for group in groups:
         if clip is None:

@@ -112,11 +112,4 @@ def _ablation_cells(ablation: Ablation) -> tuple[str, ...]:
 
 
 def _comparable(one: Group, changed: Group) -> bool:
-    return all(
-        (
-            one.table == changed.table,
-            one.scale == changed.scale,
-            one.data == changed.data,
-            one.weights.group == changed.weights.group,
-        )
-    )
+    return one.table == changed.table and one.alike(changed, but_for={*one.changes, *changed.changes})

@@ -141,8 +141,6 @@ def _as_it_is(groups: Sequence[Group], like: Group, row: str) -> list[Result]:
     return [
         result
         for other in groups
-        if other.table == table
-        and (other.changes, other.weights.group) == (like.changes, like.weights.group)
-        and setting_of(other) == setting_of(like)
+        if other.table == table and other.changes == like.changes and other.alike(like, but_for=MODEL_OPTIONS)
         for result in other.of(row)
     ]

@@ -37,13 +37,18 @@ def read_groups(folder: Path) -> list[Group]:
     a few rows that are the same models as other tables' rows. Raises DataError for two groups of one name: results of
     one recipe from before and after a change of its settings."""
     groups = [group for table in ALL_TABLES for group in group_results(read_results(folder, table)) if _was_run(group)]
+    refuse_of_one_name(groups)
+    return groups
+
+
+def refuse_of_one_name(groups: Sequence[Group]) -> None:
+    """Raises DataError where two groups of a table have one name."""
     names = Counter((group.table, group.name) for group in groups)
     if twice := [f"Table {table}, {name}" for (table, name), number in names.items() if number > 1]:
         raise DataError(
             f"Results of {'; '.join(twice)} were made with other settings, data or weights of the same name. Run the "
             "older ones again with --overwrite, or delete them."
         )
-    return groups
 
 
 def table_results(groups: Sequence[Group], *tables: str) -> str:
@@ -141,8 +146,8 @@ def _either(values: Iterable[str]) -> str:
 def _with_zeros(groups: Sequence[Group], group: Group) -> Group | None:
     """The same rows with the released code's zeros for the last motion, run for this table or as the same model for
     another; None where none was."""
-    wanted = (group.scale, group.weights.group, group.data, {**group.changes, **ZEROS})
-    alike = [other for other in groups if (other.scale, other.weights.group, other.data, other.changes) == wanted]
+    changes = {**group.changes, **ZEROS}
+    alike = [other for other in groups if other.changes == changes and other.alike(group, but_for=ZEROS)]
     alike.sort(key=lambda other: other.table != group.table)
     rows: list[tuple[PaperRow, Measured | None]] = []
     results: list[Result] = []
@@ -151,7 +156,7 @@ def _with_zeros(groups: Sequence[Group], group: Group) -> Group | None:
         found = [(other, name) for other in alike for name in names if name in other.measured]
         rows.append((row, found[0][0].measured[found[0][1]] if found else None))
         results += [share(result, row) for other, name in found[:1] for result in other.of(name)]
-    return replace(group, changes=wanted[-1], rows=tuple(rows), results=tuple(results)) if results else None
+    return replace(group, changes=changes, rows=tuple(rows), results=tuple(results)) if results else None
 
 
 def _section(group: Group, zeros: Group | None, title: str) -> str:

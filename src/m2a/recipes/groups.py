@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from m2a.data.synthetic import order_blind_ceiling
+from m2a.data.synthetic import order_blind_ceiling, time_reversal_pairs
 from m2a.recipes.estimate import Estimate, estimate
 from m2a.recipes.paper import MODEL_OPTIONS, brief
-from m2a.recipes.results import PROBES, DataInfo, Result, changes_tag, safe_name
+from m2a.recipes.results import PROBES, DataInfo, Result, changes_tag, safe_name, settings_of
 from m2a.recipes.rows import PaperRow, find_table
 from m2a.recipes.weights import StartWeights
 
@@ -62,6 +62,22 @@ class Group:
     def measured(self) -> dict[str, Measured]:
         """The rows that were run, by name."""
         return {row.name: found for row, found in self.rows if found}
+
+    def alike(self, other: Group, *, but_for: Collection[str]) -> bool:
+        """Whether both were run at one scale on the same clips, and with the same settings but for these options. What
+        a scale means may change with the library, and a set be drawn otherwise under its old name."""
+        ours, theirs = (settings_of(group.results[0].config) for group in (self, other))
+        options = (ours.keys() | theirs.keys()) - set(but_for)
+        return (self.scale, self.weights.group, self.data) == (other.scale, other.weights.group, other.data) and all(
+            ours.get(option) == theirs.get(option) for option in options
+        )
+
+    @property
+    def has_reverses(self) -> bool:
+        """Whether each clip's label has its reverse in time in the set, so that rows that are blind to the order of
+        frames do not differ in what they can tell apart. Known of synthetic sets."""
+        labels = (self.data.drawing or {}).get("labels", [])
+        return bool(labels) and 2 * len(time_reversal_pairs(labels)) == len(labels)
 
     @property
     def ceiling(self) -> float | None:

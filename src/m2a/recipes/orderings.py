@@ -84,8 +84,8 @@ def blind_rows(ordering: Ordering, options: Mapping[str, Mapping[str, Any]] | No
 
 
 def reversible(groups: Sequence[Group]) -> set[Setting]:
-    """Those whose clips come with their reverses."""
-    return {setting_of(group) for group in groups if group.ceiling is not None}
+    """Those whose clips all come with their reverses."""
+    return {setting_of(group) for group in groups if group.has_reverses}
 
 
 def verdict(ordering: Ordering, gain: Gain, *, blind: int = 0) -> Verdict:

@@ -118,10 +118,13 @@ def group_key(
 ) -> tuple[str, ...]:
     """What results must have in common to stand in one table. The settings are compared themselves, too: what a scale
     means may change with the library."""
-    apart = (*NEUTRAL, *ROW_OPTIONS)
-    settings = {option: value for option, value in config.items() if option not in apart}
-    parts = (changes, weights.group, asdict(data), settings)
+    parts = (changes, weights.group, asdict(data), settings_of(config))
     return (table, scale, *(json.dumps(part, sort_keys=True) for part in parts))
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run that its row, its seed and its machine leave open."""
+    return {option: value for option, value in config.items() if option not in (*NEUTRAL, *ROW_OPTIONS)}
 
 
 def result_path(folder: Path, row: PaperRow, **settings: Any) -> Path:

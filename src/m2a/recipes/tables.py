@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from m2a.recipes.groups import Group, Measured
+from m2a.recipes.results import DataInfo
 from m2a.recipes.rows import PaperRow, find_table
 from m2a.recipes.scales import SCALES
 
@@ -17,6 +18,7 @@ LEGEND = (
 )
 """Below every table of results."""
 PAPERS = "The paper: Something-Something V1, 174 classes, 224 pixels, ImageNet weights."
+PAPERS_CLIPS = {"train": 86_017, "validation": 11_522}
 COMPARE = "Compare the order of rows, not figures."
 """Below those that were not made as the paper's were."""
 _HEAD = (
@@ -152,7 +154,7 @@ def _content(measured: Measured | None) -> dict[str, Any] | None:
 def _notes(group: Group) -> tuple[str, ...]:
     notes = []
     sizes = {result.config["size"] for result in group.results}
-    if group.scale != "paper" or group.data.classes != 174 or group.data.drawing is not None or group.changes:
+    if group.scale != "paper" or not is_the_papers(group.data) or group.changes:
         notes.append(
             f"{PAPERS} Here: {group.data.name}, {group.data.classes} classes, {_joined(sizes)} pixels, "
             f"{group.weights}. {COMPARE}"
@@ -160,13 +162,19 @@ def _notes(group: Group) -> tuple[str, ...]:
     elif group.weights.kind == "random":
         notes.append("The paper starts from ImageNet weights, these rows from random ones.")
     notes += LEGEND
-    if group.ceiling is not None:
+    if group.ceiling is not None and group.ceiling < 100:
         notes.append(f"Blind to the order of frames, {group.ceiling:.1f}% is the most one can expect.{_blind(group)}")
     if shared := [told for row, measured in group.rows if measured and (told := _shared(row, measured))]:
         notes.append(f"A row that is the same model as another table's shows the runs of that one. {' '.join(shared)}")
     if skipped := sum(len(result.skipped) for result in group.results):
         notes.append(f"Validation clips that could not be decoded, over all runs: {skipped}; the results name them.")
     return tuple(notes)
+
+
+def is_the_papers(data: DataInfo) -> bool:
+    """Whether it is Something-Something V1 as it was published; V2 has as many classes."""
+    counts = {split: data.clips.get(split) for split in PAPERS_CLIPS}
+    return data.drawing is None and data.classes == 174 and counts == PAPERS_CLIPS
 
 
 def is_blind(row: PaperRow, options: Mapping[str, Any]) -> bool:

@@ -28,7 +28,7 @@ _WRAP = 54  # letters
 
 
 def write_class_bars(
-    path: str | Path, bars: Mapping[str, Bars], *, ours: str, title: str, description: str = ""
+    path: str | Path, bars: Mapping[str, Bars], *, ours: str, title: str, about: str = "", description: str = ""
 ) -> Path:
     """Writes a PNG: a column for each other mechanism, a row for each class, sorted by the mean over the columns.
 
@@ -36,6 +36,7 @@ def write_class_bars(
         bars: by the other mechanism's name; only labels that all have are shown.
         ours: what gains.
         title: above it all.
+        about: a line below the title.
         description: kept in the file, where `described` finds it.
 
     Raises ConfigError where a file is that this library did not write.
@@ -44,7 +45,7 @@ def write_class_bars(
     check_ours(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(_SETTINGS):
-        figure = _draw(bars, ours, title)
+        figure = _draw(bars, ours, title, about)
         save_png(figure, path, description=description, dpi=110, facecolor="white")
     return path
 
@@ -64,13 +65,15 @@ def sorted_labels(bars: Mapping[str, Bars]) -> list[str]:
     return sorted(shared, key=lambda label: (-sum(column[label][0] for column in columns), label))
 
 
-def _draw(bars: Mapping[str, Bars], ours: str, title: str) -> Figure:
+def _draw(bars: Mapping[str, Bars], ours: str, title: str, about: str) -> Figure:
     labels = sorted_labels(bars)
     shown = labels if len(labels) <= MOST_NAMED else labels[:ENDS] + labels[-ENDS:]
     width = _NAMES + (_COLUMN + _GAP) * len(bars) + _GAP
     height = _HEAD + _ROW * len(shown) + _FOOT
     figure = Figure(figsize=(width, height))
-    fit(figure.text(_GAP / width, 1 - 0.15 / height, title, fontsize=11, weight="bold", va="top"), width - 2 * _GAP)
+    room = width - 2 * _GAP
+    fit(figure.text(_GAP / width, 1 - 0.15 / height, title, fontsize=11, weight="bold", va="top"), room)
+    fit(figure.text(_GAP / width, 1 - 0.38 / height, about, color=_FAINT, va="top"), room)
     figure.text(_GAP / width, 0.12 / height, _caption(ours, len(labels), len(shown)), color=_FAINT, fontsize=8)
     limits = _limits(bars, shown)
     for place, (name, column) in enumerate(bars.items()):

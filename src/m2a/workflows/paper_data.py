@@ -12,7 +12,7 @@ from rich.console import Console
 
 from m2a.data.annotations import read_clips
 from m2a.data.synthetic import synthesize
-from m2a.errors import DataError
+from m2a.errors import ConfigError, DataError
 from m2a.recipes.published import name_of
 from m2a.recipes.results import DataInfo, data_info
 from m2a.recipes.scales import find_scale
@@ -34,6 +34,7 @@ def data_name(data: Path) -> str:
 
 def with_data(config: TrainConfig, scale: str, out: Path, console: Console) -> tuple[TrainConfig, DataInfo]:
     """The config with the folder of its data, drawn below `out` where it is synthetic, and what there is in it."""
+    _refuse_both(config.data)
     name = data_name(config.data)
     if _is_drawn(config.data):
         root = out / "data" / (f"{SYNTHETIC}-{scale}" if name == SYNTHETIC else name)
@@ -41,6 +42,17 @@ def with_data(config: TrainConfig, scale: str, out: Path, console: Console) -> t
         config = config.with_changes(data=root)
     clips = read_clips(config.data, format=config.format, missing=config.missing, split=config.split)
     return config, data_info(name, clips, drawing=_drawn(config.data))
+
+
+def _refuse_both(data: Path) -> None:
+    """Raises ConfigError where a name of drawn clips is that of a folder here, which other clips are in."""
+    edition = EDITION.fullmatch(str(data))
+    if not (_is_drawn(data) and data.is_dir()) or (edition and (_record(data) or {}).get("edition") == int(edition[1])):
+        return
+    raise ConfigError(
+        f"--data {data} names clips that are drawn, and there is a folder {data} here. For what is in it give its "
+        f"absolute path, {data.resolve()}; for the drawn clips give the folder another name."
+    )
 
 
 def _is_drawn(data: Path) -> bool:

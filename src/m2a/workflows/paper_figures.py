@@ -11,6 +11,7 @@ from pathlib import Path
 from m2a.errors import NotFoundError
 from m2a.recipes.class_gains import ClassGains, class_gains
 from m2a.recipes.groups import Group
+from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
 from m2a.recipes.rows import find_row
 from m2a.recipes.tables import seeds_named
@@ -28,7 +29,8 @@ def draw_figure_5(group: Group, path: Path) -> Path | None:
         return None
     bars = {one.rival: {label: (gain.mean, gain.half_width) for label, gain in one.gains.items()} for one in gains}
     title = f"{group.data.name}, scale {group.scale}, from {group.weights.kind} weights, {seeds_of_gains(gains)}"
-    return write_class_bars(path, bars, ours="m2a", title=title, description=figure_5_digest(gains))
+    about, digest = brief(group.changes), figure_5_digest(gains)
+    return write_class_bars(path, bars, ours="m2a", title=title, about=about, description=digest)
 
 
 def seeds_of_gains(gains: Sequence[ClassGains]) -> str:
