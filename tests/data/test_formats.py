@@ -557,6 +557,34 @@ def test_spaces_before_quotes_are_none_of_the_labels(tmp_path: Path) -> None:
     assert read_clips(tmp_path).labels == ("3", "11")
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "split.csv"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, mark: str, name: str) -> None:
+    """With capitals in the header, and with semicolons where a comma is in numbers. The days are no classes."""
+    rows = [("Path", "Label", "Split"), ("mon/1.mp4", "push, slowly" if mark != "," else "push", "train"),
+            ("mon/2.mp4", "pull", "Train"), ("tue/3.mp4", "pull", "val")]  # fmt: skip
+    touch(*(tmp_path / path for path, _, _ in rows[1:]))
+    write_text(tmp_path / name, *map(mark.join, rows))
+    clips = read_clips(tmp_path)
+    assert clips.labels == ("pull", rows[1][1])
+    assert {split: len(members) for split, members in clips.splits.items()} == {"train": 2, "validation": 1}
+
+
+def test_a_list_whose_clips_are_all_elsewhere(tmp_path: Path) -> None:
+    """Where missing clips are left out the reason is told, too."""
+    touch(tmp_path / "videos" / "1.mp4", tmp_path / "videos" / "2.mp4")
+    write_text(tmp_path / "list.csv", "path,label", "videos\\1.mp4,push", "videos\\2.mp4,pull")
+    with pytest.raises(DataError, match=r"has no training clip; its splits are: none \(.*list\.csv names 2 of 2 clips"):
+        read_clips(tmp_path, missing="skip")
+
+
+def test_a_table_with_other_columns_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    touch(*(tmp_path / day / f"{k}.mp4" for day in ("mon", "tue") for k in range(9)))
+    write_text(tmp_path / "labels.csv", "file,class", "mon/1.mp4,push")
+    notes = read_clips(tmp_path).notes
+    assert "not read: labels.csv; a list of clips names the columns path,label,split in its first line" in notes
+
+
 def test_a_set_that_can_only_be_measured_on_may_be_looked_at(tmp_path: Path) -> None:
     write_clips(tmp_path / "alone" / "wave", [("1.mp4", "", 3), ("2.mp4", "", 5)])
     clips = read_to_look_at(tmp_path / "alone")

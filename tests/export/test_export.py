@@ -81,7 +81,7 @@ def test_what_one_must_know_is_in_the_file(suffix: str, metadata: Callable[[Path
     assert content["class_names"] == ["a", "b", "c", "d", "é"]
     assert content["clips"] == {
         "num_frames": FRAMES, "sampling": "dense", "stride": 2, "short_side": 31, "size": SIZE,
-        "interpolation": "bilinear",
+        "interpolation": "bilinear", "scales": [1.0, 0.875, 0.75, 0.66],
     }  # fmt: skip
     assert content["model"] is None  # put together by hand
     assert content["about"].startswith("Written by m2a. clips: uint8 (2, 3, 3, 26, 26), RGB, 0 to 255, batch x time")
@@ -95,7 +95,17 @@ def test_a_head_of_several_layers(tmp_path: Path) -> None:
     exported = export_model(model, tmp_path / "model.pt2")
     assert exported.num_classes == 4
     assert "float32 (any number, 4)" in torch_metadata(exported.file)
-    torch.testing.assert_close(run_torch(exported.file, x), model.predict_probabilities(x), rtol=0, atol=1e-5)
+    found = run_torch(exported.file, x)
+    assert not found.requires_grad
+    torch.testing.assert_close(found, model.predict_probabilities(x), rtol=0, atol=1e-5)
+
+
+def test_labels_that_are_not_the_scores_are_refused(tmp_path: Path) -> None:
+    model = classifier()
+    model.head = nn.Linear(24, 4)
+    with pytest.raises(ConfigError, match=r"has 5 names and the model gives 4 scores\. Set model\.labels"):
+        export_model(model, tmp_path / "model.pt2")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("as_users_run_it")

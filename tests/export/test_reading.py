@@ -20,8 +20,10 @@ from PIL import Image
 from torch import Tensor
 
 from m2a.data.clipset import ClipFile
+from m2a.data.dataset import read_views
 from m2a.errors import CheckpointError, ClipShapeError, ConfigError, DivergedError, NotFoundError
 from m2a.evaluation import evaluate, load_predictor, predict, predict_all, predict_timeline
+from m2a.evaluation.predict import load_clip
 from m2a.export import export_model, is_exported, load_exported
 from shape_checks import without_shape_checks
 
@@ -38,7 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def folders(root: Path, count: int) -> list[Path]:
+def folders(root: Path, count: int, size: tuple[int, int] = (37, 53)) -> list[Path]:
     """Clips of noise, as folders of pictures, each of another length."""
     rng = np.random.default_rng(0)
     made = []
@@ -46,9 +48,20 @@ def folders(root: Path, count: int) -> list[Path]:
         made.append(root / f"clip-{number}")
         made[-1].mkdir(parents=True)
         for frame in range(7 + number):
-            picture = Image.fromarray(rng.integers(0, 256, (37, 53, 3), dtype=np.uint8))
+            picture = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
             picture.save(made[-1] / f"{frame + 1:05}.jpg")
     return made
+
+
+def test_large_pictures_are_read_as_the_model_reads_them(tmp_path: Path) -> None:
+    """Of JPEGs of 74 pixels a half will do where crops are not made larger: that depends on their scales."""
+    model = classifier("m2a")
+    model.preprocessing = replace(model.preprocessing, scales=(1.0,))
+    read = load_exported(export_model(model, tmp_path / "model.pt2").file)
+    (clip,) = folders(tmp_path / "clips", 1, size=(74, 106))
+    assert torch.equal(load_clip(read, clip), load_clip(model, clip))
+    usual = replace(model.preprocessing, scales=(1.0, 0.66))
+    assert not torch.equal(load_clip(model, clip), read_views(clip, usual))
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])

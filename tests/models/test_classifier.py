@@ -202,6 +202,12 @@ def test_probabilities_of_decoded_clips() -> None:
     assert all(torch.equal(buffer, statistics[name]) for name, buffer in model.named_buffers())
 
 
+def test_pixels_in_floating_point_are_refused() -> None:
+    """Those of 0 to 255 would be taken for 0 to 1, and give an answer that is certain and wrong."""
+    with pytest.raises(ClipShapeError, match=r"takes pixels as uint8, 0 to 255; got torch\.float32\. Convert them"):
+        tiny().predict_probabilities(torch.full((2, 3, 3, 32, 32), 255.0))
+
+
 @pytest.mark.usefixtures("as_users_run_it")
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_frames_of_other_channels_than_three(channels: int) -> None:
@@ -281,8 +287,8 @@ def test_weights_without_a_network_connection(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         WeightsUnavailableError,
         match=r"The weights of 'resnet18' are not in the local cache and could not be downloaded \(ConnectionError\)\. "
-        r"Without a connection: pass the path of an image checkpoint as pretrained= \(\.safetensors or \.pth\), or "
-        r"train from scratch with pretrained=False\.",
+        r"Without a connection: give an image checkpoint, --pretrained FILE or pretrained=path \(\.safetensors or "
+        r"\.pth\), or start from random weights, --pretrained none or pretrained=False\.",
     ) as caught:
         create_model("resnet18", num_classes=5, pretrained=True)
     assert isinstance(caught.value, OSError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -78,5 +79,5 @@ def convert(
     lines = [str(imported.report), f"  labels: {names}"]
     if class_order is not None:
         lines.append(f"  outputs reordered: {wanted}")
-    lines.append(f"written: {out}; next: m2a predict VIDEO --model {out}")
+    lines.append(f"written: {out}; next: m2a predict VIDEO --model {shlex.quote(str(out))}")
     CONSOLE.print("\n".join(lines), highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -159,5 +160,7 @@ def _verdict(report: CheckReport, skip_file: Path) -> str:
             f"{edited} was edited since the last check and stays as it is; what this one found: {skip_file.name}"
         )
     if report.has_errors:
-        lines.append(f"next: repair or replace these clips, or train without them: --skip-list {skip_file}")
+        lines.append(
+            f"next: repair or replace these clips, or train without them: --skip-list {shlex.quote(str(skip_file))}"
+        )
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from json import dumps
@@ -72,8 +73,9 @@ def train(
         f"{row['top5']:.1f}",
     )
     print_table(table)
+    quoted = shlex.quote(str(result.folder / "model"))
     CONSOLE.print(
-        f"{result.folder / 'report.html'} shows it; next: m2a predict VIDEO --model {result.folder / 'model'}",
+        f"{result.folder / 'report.html'} shows it; next: m2a predict VIDEO --model {quoted}",
         highlight=False,
         soft_wrap=True,
     )

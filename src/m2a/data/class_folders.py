@@ -21,7 +21,7 @@ from .clipset import (
 from .groups import ucf_group
 from .listing import SPLIT_NAMES
 from .reading import ReadOptions, complete, refuse_untrained
-from .split_csv import read_split_csv
+from .split_csv import COLUMNS, is_table, read_split_csv
 
 FORMAT = "class-folders"
 
@@ -46,12 +46,21 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
         found = _read_split_folders(root, folders, notes)
     else:
         found = {"train": _read_classes(root, root, notes)}
+    if not (root / "split.csv").is_file() and (lists := _strange_tables(root)):
+        notes.append(
+            f"not read: {first_few(lists)}; a list of clips names the columns {','.join(COLUMNS)} in its first line"
+        )
     members = found.get("train") or [clip for clips in found.values() for clip in clips]
     labels = sorted({clip.label for clip in members})
     splits = complete(root, found, labels, options, notes)
     if "train" in splits:
         refuse_untrained(root, splits)
     return ClipSet(format=FORMAT, root=root, labels=tuple(labels), splits=splits, notes=tuple(notes))
+
+
+def _strange_tables(root: Path) -> list[str]:
+    """Tables beside the folders, of something else or with other columns than ours."""
+    return [path.name for path in _children(root) if path.suffix.lower() == ".csv" and not is_table(path)]
 
 
 def refuse_inside(clips: ClipSet, out: Path, remedy: str) -> None:

@@ -83,7 +83,8 @@ def complete(
     classes, and its validation split is held out where there is none; any other must have clips."""
     splits = {name: list(clips) for name, clips in found.items() if clips}
     if not splits.get("train") and (options.to_train or not splits):
-        raise DataError(f"{root} has no training clip; its splits are: {', '.join(found) or 'none'}")
+        told = f" ({'; '.join(notes)})" if notes else ""
+        raise DataError(f"{root} has no training clip; its splits are: {', '.join(splits) or 'none'}{told}")
     if not splits.get("validation") and options.to_train:
         splits |= held_out(splits["train"], options, notes)
     if warning := straddling(splits):

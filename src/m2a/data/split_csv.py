@@ -41,7 +41,7 @@ def tells_splits(root: Path) -> bool:
     found = _find(root)
     if found is None or len(found.files) > 1:
         return found is not None
-    return "split" in _fields(next(iter(first_lines(found.files["train"])), ""))
+    return "split" in _columns(next(iter(first_lines(found.files["train"])), ""))
 
 
 def read(root: Path, options: ReadOptions) -> ClipSet:
@@ -79,12 +79,12 @@ def _find(root: Path) -> Lists | None:
 def is_table(path: Path) -> bool:
     """Whether a file begins as a table of clips does, with a header or without."""
     lines = first_lines(path)
-    return bool(lines) and ({*_NEEDED} <= {*_fields(lines[0])} or _is_headless(path, lines[0]))
+    return bool(lines) and ({*_NEEDED} <= {*_columns(lines[0])} or _is_headless(path, lines[0]))
 
 
 def _is_headless(path: Path, line: str) -> bool:
     """Whether a table begins with a clip at once: `a.mp4,3`."""
-    fields = _fields(line)
+    fields = _fields(line, _delimiter(line))
     if len(fields) != 2:
         return False
     try:
@@ -93,20 +93,34 @@ def _is_headless(path: Path, line: str) -> bool:
         return False
 
 
-def _fields(line: str) -> list[str]:
+def _columns(line: str) -> list[str]:
+    """What a header names, in small letters."""
+    return [name.lower() for name in _fields(line, _delimiter(line))]
+
+
+def _delimiter(line: str) -> str:
+    """What stands between the fields of a table with this first line: a comma, or what spreadsheets write where a comma
+    is in numbers, a semicolon, or a tab."""
+    by = {mark: _fields(line, mark) for mark in ",;\t"}
+    named = [mark for mark, fields in by.items() if {*_NEEDED} <= {name.lower() for name in fields}]
+    return next(iter(named or [mark for mark, fields in by.items() if len(fields) == 2]), ",")
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
     """Empty where it is no line of a table."""
     try:
-        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True), [])]
+        return [field.strip() for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
     except csv.Error:
         return []
 
 
 def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tuple[str, ...]) -> None:
     """Adds the clips of a table; `split` is theirs where the table has no such column."""
-    headless = _is_headless(path, next(iter(first_lines(path)), ""))
+    first = next(iter(first_lines(path)), "")
+    headless, delimiter = _is_headless(path, first), _delimiter(first)
     text = io.StringIO(read_text(path))
-    rows = csv.DictReader(text, fieldnames=_NEEDED if headless else None, restkey=_SURPLUS, **CSV)
-    header = [name.strip() for name in rows.fieldnames or []]
+    rows = csv.DictReader(text, fieldnames=_NEEDED if headless else None, restkey=_SURPLUS, delimiter=delimiter, **CSV)
+    header = [name.strip().lower() for name in rows.fieldnames or []]
     rows.fieldnames = header
     lacking = [name for name in needed if name not in header]
     if split == "test" and lacking == ["label"]:

@@ -94,6 +94,11 @@ def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int | 
     with evaluating(model):
         expected = [model.predict_probabilities(noise).cpu() for noise in clips]
     num_classes = expected[0].shape[1]  # a head that was put there may not say
+    if model.labels is not None and len(model.labels) != num_classes:
+        raise ConfigError(
+            f"model.labels has {len(model.labels)} names and the model gives {num_classes} scores. Set model.labels to "
+            "as many names, or to None."
+        )
     program = _program(model, clips[0], any_batch=batch_size is None)
     file.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".m2a-export-", dir=file.parent) as folder:
@@ -135,7 +140,7 @@ def _is_exact(model: VideoClassifier) -> bool:
 
 def _program(model: VideoClassifier, clips: Tensor, *, any_batch: bool) -> ExportedProgram:
     net = _Pixels(for_inference(copied(model).cpu().float())).eval()  # not folded in 16 bits
-    for parameter in net.parameters():  # channels last, which is for running here
+    for parameter in net.requires_grad_(False).parameters():  # channels last, which is for running here
         parameter.data = parameter.data.contiguous()
     shapes = ({0: Dim("batch", min=1)},) if any_batch else None
     try:
@@ -168,6 +173,7 @@ def _metadata(model: VideoClassifier, shape: Sequence[int | None], num_classes: 
             "short_side": how.short_side,
             "size": how.size,
             "interpolation": how.interpolation,
+            "scales": list(how.scales),
         },
     }
 

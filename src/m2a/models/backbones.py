@@ -184,6 +184,6 @@ def fixed_size(network: nn.Module) -> tuple[int, ...] | None:
 def _unavailable(name: str, error: Exception) -> WeightsUnavailableError:
     return WeightsUnavailableError(
         f"The weights of {name!r} are not in the local cache and could not be downloaded ({type(error).__name__}). "
-        "Without a connection: pass the path of an image checkpoint as pretrained= (.safetensors or .pth), or train "
-        "from scratch with pretrained=False."
+        "Without a connection: give an image checkpoint, --pretrained FILE or pretrained=path (.safetensors or .pth), "
+        "or start from random weights, --pretrained none or pretrained=False."
     )

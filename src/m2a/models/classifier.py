@@ -252,7 +252,16 @@ class VideoClassifier(
     @torch.no_grad()
     def predict_probabilities(self, clips_uint8_BTCHW: Tensor) -> Float[Tensor, "B K"]:
         """Probabilities of decoded clips, uint8 (B, T, 3, H, W), cropped by `preprocessing` but not normalised. The
-        model is in evaluation mode meanwhile."""
+        model is in evaluation mode meanwhile.
+
+        Raises ClipShapeError for another type: nothing says whether the white of floating point is 1 or 255.
+        """
+        if clips_uint8_BTCHW.dtype != torch.uint8:
+            raise ClipShapeError(
+                f"predict_probabilities takes pixels as uint8, 0 to 255; got {clips_uint8_BTCHW.dtype}. Convert them "
+                "with .to(torch.uint8), multiplied by 255 first where 1 is white; or call the model itself with "
+                "normalised clips."
+            )
         device, dtype = kind_of_input(self)
         clips = self.preprocessing.normalize(clips_uint8_BTCHW.to(device))
         with evaluating(self):

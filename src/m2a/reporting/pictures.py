@@ -35,7 +35,7 @@ def fit(text: Text, inches: float) -> None:
     """Takes the middle out of a text that is wider than that: names of files can have 255 letters."""
     figure = text.get_figure(root=True)
     assert figure is not None
-    said, room = text.get_text(), inches * figure.dpi
+    said, room = _in_letters(text.get_text()), inches * figure.dpi
     renderer = FigureCanvasAgg(figure).get_renderer()
 
     def fits(left: int) -> bool:
@@ -52,9 +52,12 @@ def in_letters_alone(figure: Figure) -> None:
     """Has texts without what no font can draw: bytes of names of files that are not UTF-8, and control characters."""
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        said = text.get_text()
-        if any(letter != "\n" and not letter.isprintable() for letter in said):
-            text.set_text("".join(letter if letter == "\n" or letter.isprintable() else "\ufffd" for letter in said))
+        if (said := _in_letters(text.get_text())) != text.get_text():
+            text.set_text(said)
+
+
+def _in_letters(text: str) -> str:
+    return "".join(letter if letter == "\n" or letter.isprintable() else "\ufffd" for letter in text)
 
 
 @contextmanager
