@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from run_folders import evaluation_of, write_guesses, write_run
 
 import m2a
 from m2a.errors import ConfigError, DataError, NotFoundError
+from m2a.reporting import write_report
 from m2a.reporting.comparison import Comparison, words, write_comparison
 from m2a.reporting.comparison.paired import Agreement, row_of
 from m2a.reporting.comparison.picture import ENDS, draw, named_parts
@@ -138,6 +140,8 @@ def test_runs_in_other_precisions_say_so(runs: list[Path], compared: Comparison)
         path.write_text(json.dumps(content), encoding="utf-8")
         assert words.unlike(m2a.compare(runs), "m2a").endswith(told)
         assert bool(words.unlike(m2a.compare(runs), "m2a")) == bool(told)
+    page = write_report(runs, runs[0].parent / "report.html", title="Two runs").read_text(encoding="utf-8")
+    assert "They were computed in other precisions" in page
 
 
 def test_a_tally_in_words() -> None:
@@ -249,6 +253,16 @@ def texts(compared: Comparison) -> str:
     return " ".join(" ".join([*words, *(text.get_text() for axes in figure.axes for text in axes.texts)]).split())
 
 
+def test_long_names_of_runs_stay_apart_in_the_picture(tmp_path: Path) -> None:
+    guesses = [(label, LABELS[0]) for label in LABELS]
+    folders = [tmp_path / f"a-run-with-a-very-long-name-and-another-part-of-it-seed{seed}" for seed in range(3)]
+    figure = draw(m2a.compare([write_guesses(folder, guesses, LABELS, mechanism="m2a") for folder in folders]))
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert sum("gains" in text.get_text() for text in figure.texts) == 2
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
 def test_the_picture_names_every_class_or_the_ends(compared: Comparison, tmp_path: Path) -> None:
     told = texts(compared)
     for part in (*LABELS, "What m2a gains over none", "+75.0", "25 \u2192 100", "\u221250.0", "2 of 3 classes gain"):
@@ -265,6 +279,8 @@ def test_the_picture_names_every_class_or_the_ends(compared: Comparison, tmp_pat
     assert told.count("Class ") == 2 * ENDS
     for part in ("All 60 classes, sorted", "The 12 largest gains", "Losses and smallest gains, the last 12"):
         assert part in told
+    third = write_guesses(tmp_path / "c", guesses, labels, mechanism="tsm")
+    assert "The 12 largest gains of m2a" in texts(m2a.compare([*many, third])), "they are not those of tsm"
     parts = named_parts(compared.classes)
     assert parts[1][1][0] == "Class 00", "the largest loss comes first"
     assert [heading for heading, _ in named_parts(compared.classes[:20])] == [""]

@@ -119,6 +119,7 @@ def test_damaged_evaluation_names_the_command(folder: Path) -> None:
     [
         ({"schema": 2}, "schema 2, this version reads schema 1"),
         ({"top1": "high"}, "a value is not of the expected kind"),
+        ({"num_clips": float("inf")}, "a value is not of the expected kind"),
         ({"labels": None}, "a value is not of the expected kind"),
         ({"confusion": [[1, 2], [3, 4]]}, "confusion is 2 x 2, expected 3 x 3"),
         ({"confusion": [[1, 2, 3], [3, 4], [0, 0, 5]]}, "confusion is 3 x 2/3, expected 3 x 3"),
@@ -136,10 +137,23 @@ def test_missing_keys_are_listed(folder: Path) -> None:
         Run.load(folder)
 
 
+def test_a_quote_that_is_not_closed_is_named(folder: Path) -> None:
+    """It makes one field of all that follows, longer than a reader of csv takes."""
+    (folder / "predictions.csv").write_text('clip,label,prediction\n"7,up,up\n' + "8,up,up\n" * 20_000)
+    with pytest.raises(DataError, match=r"predictions\.csv, line .*field larger than .*; is a quote not closed\?"):
+        Run.load(folder)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("metrics.csv", "epoch,val_top1\n1,10\n2,many\n", r"metrics\.csv, line 3: could not convert .*'many'"),
+        ("metrics.csv", "epoch,val_top1\ninf,10\n", r"metrics\.csv, line 2: cannot convert float infinity"),
+        (
+            "predictions.csv",
+            f'clip,label,prediction\n"7,up,up\n{"8,up,up" * 20_000}',
+            r"predictions\.csv, .*a quote not",
+        ),
         ("metrics.csv", "step,loss\n1,10\n", r"must begin with epoch; it has step, loss"),
         ("predictions.csv", "clip,prediction,up\n7,up,1\n", r"must begin with clip, label, prediction; it has clip,"),
         ("predictions.csv", "clip,label,prediction,up\n7,up,up,likely\n", r"predictions\.csv, line 2"),

@@ -137,7 +137,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: schema {raw['schema']!r}, this version reads schema {SCHEMA}. {remedy}")
     try:
         values = _values(raw)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(f"{path}: a value is not of the expected kind ({error!r}). {remedy}") from error
     classes = len(values["labels"])
     shape = (len(values["confusion"]), {len(row) for row in values["confusion"]} or {0})
@@ -235,7 +235,7 @@ def _metrics(path: Path) -> tuple[Epoch, ...]:
         try:
             numbers = {key: _number(row.get(key)) for key in ("train_loss", "val_loss", "val_top1", "seconds")}
             rows.append(Epoch(epoch=int(float(row["epoch"])), **numbers))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise DataError(f"{path}, line {line}: {error}. Correct the line or delete the file.") from error
     return tuple(rows)
 
@@ -270,6 +270,11 @@ def _csv(path: Path, *, required: tuple[str, ...]) -> Iterator[tuple[int, list[s
                 "Restore or delete the file."
             )
         yield reader.line_num, columns
-        for row in reader:
-            if row:
-                yield reader.line_num, row + [""] * (len(columns) - len(row))
+        try:
+            for row in reader:
+                if row:
+                    yield reader.line_num, row + [""] * (len(columns) - len(row))
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {reader.line_num}: {error}; is a quote not closed? Correct the line or delete the file."
+            ) from error

@@ -62,7 +62,8 @@ def sections(baseline: Entry, others: Sequence[Entry]) -> tuple[list[Section], l
         comparison = compare_entries([baseline, *others])
     except DataError as error:
         return [], [f"The runs are not compared clip by clip: {error}"]
-    notes = [note for note in (words.left_out(comparison),) if note]
+    otherwise = [note for entry in others for note in words.seen_otherwise(comparison, entry.name)]
+    notes = [note for note in (words.left_out(comparison), *otherwise) if note]
     return [_section(entry, comparison.of(entry.name)) for entry in others], notes
 
 

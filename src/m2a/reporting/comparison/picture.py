@@ -25,8 +25,22 @@ GAIN, LOSS = "#0b66ad", "#c2570c"  # blue and orange: told apart by every eye, a
 _INK, _FAINT, _RULE = "#1b1e22", "#5c646e", "#dcdfe3"
 _SETTINGS: dict[Any, Any] = FONT | {"font.size": 9.5, "text.color": _INK}
 _EDGE, _NAMES, _COLUMN, _LEVELS = 0.22, 3.45, 5.0, 1.5  # inches: margin, names, a column, the figures at its right
-_HEAD, _FOOT, _AXIS, _GAP, _ROW, _PROFILE = 1.0, 0.62, 0.3, 0.5, 0.36, 1.9
+_FOOT, _AXIS, _GAP, _ROW, _PROFILE = 0.62, 0.3, 0.5, 0.36, 1.9
 _WRAP = 45  # letters
+_TITLE, _TEXT = 8.4, 12.5  # letters an inch: of a heading, and of the lines below it
+_TITLE_LINE, _TEXT_LINE = 0.21, 0.18  # inches
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """What stands over a column, in lines."""
+
+    title: list[str]
+    text: list[str]
+
+    @property
+    def height(self) -> float:
+        return 0.43 + _TITLE_LINE * len(self.title) + _TEXT_LINE * len(self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +78,17 @@ def draw(comparison: Comparison) -> Figure:
     parts = named_parts([row for row in comparison.classes if row["run"] == runs[0]])
     many = len(parts) > 1
     below = sum(_ROW * len(part) + _AXIS + _GAP * many for _, part in parts)
-    height = _HEAD + many * (_GAP + _PROFILE) + below + _FOOT
+    heads = {run: _head(comparison, run) for run in runs}
+    top_of_all = max(head.height for head in heads.values())
+    height = top_of_all + many * (_GAP + _PROFILE) + below + _FOOT
     sheet = _Sheet(figure=Figure(figsize=(_EDGE + _NAMES + _COLUMN * len(runs), height)))
     limits = _limits(comparison, parts)
     for column, run in enumerate(runs):
         rows = {row["label"]: row for row in comparison.classes if row["run"] == run}
         left = _EDGE + _NAMES + _COLUMN * column
         start = _EDGE if len(runs) == 1 else left
-        _write_head(sheet, comparison, run, start)
-        top = _HEAD
+        _write_head(sheet, heads[run], start)
+        top = top_of_all
         if many:
             start += 0.5 if len(runs) == 1 else 0.2
             axes = sheet.axes(start, top + _GAP, left + _COLUMN - _EDGE - start, _PROFILE)
@@ -83,7 +99,7 @@ def draw(comparison: Comparison) -> Figure:
             axes = sheet.axes(left, top, _COLUMN - _LEVELS, _ROW * len(part))
             _draw_rows(axes, [rows[label] for label in part], limits)
             top += _ROW * len(part) + _AXIS
-    _write_names(sheet, parts, comparison)
+    _write_names(sheet, parts, comparison, top_of_all)
     return sheet.figure
 
 
@@ -105,30 +121,37 @@ def _limits(comparison: Comparison, parts: Sequence[tuple[str, Sequence[str]]]) 
     return low - room, high + room
 
 
-def _write_head(sheet: _Sheet, comparison: Comparison, run: str, x: float) -> None:
+def _head(comparison: Comparison, run: str) -> _Head:
+    """Of several columns each names its own run, and the line below the bars what all are set beside."""
     (overall,) = (row for row in comparison.overall if row["run"] == run)
-    rows = [row for row in comparison.classes if row["run"] == run]
-    sheet.text(x, 0.2, f"What {run} gains over {comparison.baseline}", fontsize=12.5, weight="bold", va="top")
-    gain, interval = (
-        f"{signed(overall['difference'])} points of top-1 over all {clips_of(overall)}",
-        span(overall),
+    alone = len(comparison.overall) == 1
+    title = f"What {run} gains over {comparison.baseline}" if alone else f"What {run} gains"
+    gain = f"{signed(overall['difference'])} points of top-1 over all {clips_of(overall)}"
+    lines = [f"{gain}, 95% interval {span(overall)}", tally(comparison.classes)]
+    inches = _COLUMN + alone * _NAMES - 0.3
+    return _Head(
+        title=textwrap.wrap(title, int(inches * _TITLE)),
+        text=[part for line in lines[: 1 + alone] for part in textwrap.wrap(line, int(inches * _TEXT))],
     )
-    if len(comparison.overall) > 1:
-        text = f"{gain}\n95% interval {interval}"
-    else:
-        text = f"{gain}, 95% interval {interval}\n{tally(rows)}"
-    sheet.text(x, 0.5, text, fontsize=9.5, color=_FAINT, va="top", linespacing=1.35)
 
 
-def _write_names(sheet: _Sheet, parts: Sequence[tuple[str, Sequence[str]]], comparison: Comparison) -> None:
-    top, many = _HEAD, len(parts) > 1
+def _write_head(sheet: _Sheet, head: _Head, x: float) -> None:
+    sheet.text(x, 0.2, "\n".join(head.title), fontsize=12.5, weight="bold", va="top")
+    below = 0.29 + _TITLE_LINE * len(head.title)
+    sheet.text(x, below, "\n".join(head.text), fontsize=9.5, color=_FAINT, va="top", linespacing=1.35)
+
+
+def _write_names(sheet: _Sheet, parts: Sequence[tuple[str, Sequence[str]]], comparison: Comparison, top: float) -> None:
+    many = len(parts) > 1
+    whose = f" of {comparison.overall[0]['run']}" if len(comparison.overall) > 1 else ""
     if many:
         text = f"All {count(len({row['label'] for row in comparison.classes}), 'class', 'classes')}, sorted"
         sheet.text(_EDGE, top + 0.3, text, weight="bold", fontsize=10)
         top += _PROFILE + _GAP
     for heading, part in parts:
         top += _GAP * many
-        sheet.text(_EDGE, top - 0.08, heading, weight="bold", fontsize=10)
+        lines = textwrap.wrap(heading + whose, _WRAP, max_lines=2, placeholder=" \u2026") if many else []
+        sheet.text(_EDGE, top - 0.08, "\n".join(lines), weight="bold", fontsize=10)
         for place, label in enumerate(part):
             lines = textwrap.wrap(label, _WRAP, max_lines=2, placeholder=" \u2026")
             middle = top + _ROW * (place + 0.5)

@@ -100,13 +100,19 @@ def unlike(comparison: Comparison, run: str) -> str:
             f"Measured were {told}. Clips are told by their names: if those are not the same data, these are not the "
             "same clips, and the difference says nothing of the runs."
         )
+    return " ".join([*notes, *seen_otherwise(comparison, run)])
+
+
+def seen_otherwise(comparison: Comparison, run: str) -> list[str]:
+    """Sentences about other views of the same clips and other precision; none where there are none."""
+    notes, runs = [], _runs(comparison, run)
     if len({row["views"] for row in runs if row["views"]}) > 1:
         told = ", ".join(f"`{row['name']}` with {row['views']}" for row in runs)
         notes.append(f"The runs saw other views of each clip (in time x in space): {told}.")
     if len({row["precision"] for row in runs if row["precision"]}) > 1:
         told = ", ".join(f"`{row['name']}` in {_PRECISIONS.get(row['precision'], row['precision'])}" for row in runs)
         notes.append(f"They were computed in other precisions, which moves a few clips: {told}.")
-    return " ".join(notes)
+    return notes
 
 
 def _runs(comparison: Comparison, run: str) -> list[dict[str, Any]]:
