@@ -66,6 +66,21 @@ def test_every_kind_of_backbone(backbone: str, spec: str, video: Path) -> None:
     assert [site.name for site in found.sites] == model.insertion.sites
 
 
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("part", ["model", "backbone"])
+def test_a_compiled_model_is_explained_as_the_same_without(part: str, video: Path) -> None:
+    """Code that was compiled before hooks were there calls none of them."""
+    model = tiny("resnet10t", "m2a")
+    plain = m2a.explain(model, video, sites=True)
+    (model if part == "model" else model.backbone).compile(backend="eager")
+    with torch.no_grad():
+        model(torch.zeros(1, FRAMES, 3, model.preprocessing.size, model.preprocessing.size))
+    for sites in (False, True):
+        found = m2a.explain(model, video, sites=sites)
+        np.testing.assert_allclose(found.heat, plain.heat, atol=1e-5)
+    assert [site.name for site in found.sites] == [site.name for site in plain.sites]
+
+
 def test_an_inflated_network_whose_time_is_strided(video: Path) -> None:
     model = tiny("resnet10t", "m2a", inflate=True, num_frames=8)
     found = m2a.explain(model, video, sites=True)

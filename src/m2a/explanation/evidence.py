@@ -53,8 +53,8 @@ class SiteEvidence:
     """(T, h, w): the mean over reduced channels of the squared motion, as the mechanism computes it. With an attention,
     of features that were normalised before."""
     gate: NDArray[np.float32] | None = None
-    """(T, h, w): the mean over channels of the gate, 0 to 1 (of a gate that started as the identity -1/2 to 1/2): what
-    is added to the features, as a share of them."""
+    """(T, h, w): the mean over channels of the gate, 0 to 1 (of a gate that started as the identity -1/2 to 1/2, of
+    `m2a-plus` -2 to 2): what is added to the features, as a share of them."""
 
     @property
     def absent(self) -> tuple[str, ...]:

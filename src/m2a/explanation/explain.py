@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from contextlib import ExitStack
+import sys
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ def explain(
     indices, pixels = _read(model, Path(video))
     exact = torch.autocast(kind_of_input(model)[0].type, enabled=False)
     with torch.inference_mode(False), torch.enable_grad(), exact, evaluating(model), ExitStack() as stack:
+        stack.enter_context(_as_written())
         stage = choose_stage(model.backbone, layer, num_frames=model.num_frames)
         seen = stack.enter_context(observed(model.backbone)) if sites else []
         scores: list[Tensor] = []
@@ -125,6 +127,12 @@ def explain(
         heat=on_frames(heat, len(indices), (pixels.shape[-2], pixels.shape[-1])),
         sites=found,
     )
+
+
+def _as_written() -> AbstractContextManager[object]:
+    """Runs networks as they are written where some were compiled: code that was compiled before calls no hooks."""
+    compiled = "torch._dynamo" in sys.modules  # which takes a second to import
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 def _check(model: VideoClassifier, label: str | None) -> None:

@@ -78,7 +78,7 @@ def grad_cam(
     if not heat.any() and tap.maps is not None and tap.maps.any():
         raise ConfigError(
             f"The score does not depend on the maps that {stage.name!r} gives: what comes after takes other features "
-            "(a class token, say). Choose an earlier layer."
+            "(a class token, say), or weights in it are zero, as a new network's may be. Choose an earlier layer."
         )
     return heat[:, 0].detach().relu()
 
