@@ -16,6 +16,7 @@ from m2a.mechanisms import identity
 from m2a.models import consensus
 from m2a.training import config as options
 from m2a.training.config import RECIPES, TrainConfig, read_options, without_effect
+from m2a.training.fitting import _few_steps
 
 DATA = Path("somewhere/somethings")
 
@@ -237,3 +238,11 @@ def test_options_that_change_nothing_are_named() -> None:
     )
     with pytest.raises(ConfigError, match=r"stride is for sampling=dense, and sampling is segments"):
         TrainConfig(data=Path("clips"), stride=3)
+
+
+@pytest.mark.parametrize(("clips", "told"), [(28, "1 step an epoch, 30 in all: one takes 4 batches of 32"), (1300, "")])
+def test_a_recipe_for_large_sets_says_when_a_set_is_small(clips: int, told: str) -> None:
+    config = TrainConfig(data=Path("clips"))
+    assert " ".join(_few_steps(config, clips)).startswith(f"the optimiser makes {told}" if told else "")
+    assert bool(_few_steps(config, clips)) == bool(told)
+    assert _few_steps(config.with_changes(**RECIPES["quick"]), clips) == []

@@ -36,8 +36,10 @@ from m2a.training.checkpoints import BestCheckpoint, WholeCheckpoints, read_chec
 from m2a.training.config import TrainConfig, without_effect
 from m2a.training.interruption import interruptible
 from m2a.training.lock import RunLock
-from m2a.training.resuming import GoingOn, as_the_run_was, starting_point
+from m2a.training.resuming import GoingOn, as_the_run_was, starting_point, steps_of_an_epoch
 from m2a.training.task import ClassificationTask
+
+_FEW_STEPS = 300  # in which a new layer learns little
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
         console.print(Text(describe_flips(clips.labels)))
     if config.reverse:
         console.print(Text(describe_reversals(clips.labels)))
-    for told in without_effect(config):
+    for told in (*without_effect(config), *_few_steps(config, len(train))):
         console.print(Text(told, "yellow"), soft_wrap=True)
     if blind := what_it_cannot_tell(config, clips.labels):
         console.print(Text(blind, "yellow"))
@@ -105,6 +107,18 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
         with naming_dead_workers(), interruptible(trainer, config.run_folder):
             trainer.fit(task, *loaders, ckpt_path=path, weights_only=last is None or None)
     return _finish(task, trainer, console)
+
+
+def _few_steps(config: TrainConfig, num_train: int) -> list[str]:
+    """A sentence where a recipe for large sets leaves a small one next to no steps."""
+    steps = steps_of_an_epoch(config, num_train)
+    if config.accumulate == 1 or steps * config.epochs >= _FEW_STEPS:
+        return []
+    return [
+        f"the optimiser makes {number_of(steps, 'step')} an epoch, {steps * config.epochs:,} in all: one takes "
+        f"{config.accumulate} batches of {config.batch_size} clips. For a set as small as this --recipe quick, or "
+        "--accumulate 1 and a smaller --batch-size."
+    ]
 
 
 def _model(config: TrainConfig, clips: ClipSet, *, image_weights: bool) -> VideoClassifier:

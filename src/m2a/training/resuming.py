@@ -221,7 +221,7 @@ def _check_data(config: TrainConfig, clips: ClipSet, saved: Mapping[str, Any], l
         )
     count = len(clips.split("train"))
     before = data.get("num_train", count)
-    if config.schedule == "one-cycle" and _steps(config, before) != _steps(config, count):
+    if config.schedule == "one-cycle" and steps_of_an_epoch(config, before) != steps_of_an_epoch(config, count):
         raise CheckpointError(
             f"{last} was trained on {before:,} clips, and {clips.root} has {count:,} now. The steps of a one-cycle "
             f"schedule are laid out over the whole run: resume with the clips as they were, {ways}"
@@ -256,7 +256,7 @@ def trained_on(folder: Path, clips: Sequence[ClipFile]) -> list[ClipFile]:
     return [] if before is None else before.learnt_from(clips)
 
 
-def _steps(config: TrainConfig, num_clips: int) -> int:
+def steps_of_an_epoch(config: TrainConfig, num_clips: int) -> int:
     """Steps of the optimiser in an epoch."""
     return math.ceil(math.ceil(num_clips / config.batch_size) / config.accumulate)
 
