@@ -246,6 +246,14 @@ def test_nothing_to_resume(m2a: Command, video_set: Path, tmp_path: Path) -> Non
     check_message(m2a("train", "--data", video_set, "--out", tmp_path / "new", *tiny(), "--resume"), "last.ckpt")
 
 
+def test_a_moved_run_is_not_resumed_where_it_was_before(m2a: Command, trained: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved run"
+    shutil.copytree(trained, moved)
+    resume = ("train", "--config", moved / "config.yaml", "--resume")
+    check_message(m2a(*resume), f"a run lies beside it in {moved}. To go on with that one add --out '{moved}'")
+    assert "a run lies beside it" not in m2a(*resume, "--out", moved, "--epochs", 0).message
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [

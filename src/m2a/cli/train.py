@@ -48,6 +48,8 @@ def train(
     from m2a.cli.output import CONSOLE, print_json, print_table
     from m2a.workflows.run import train as run_training
 
+    if options.resume and config is not None:
+        _refuse_moved(options, config)
     result = run_training(options)
     assert result.macs is not None  # only of an exported file they are unknown
     assert result.parameters is not None
@@ -78,6 +80,19 @@ def train(
         f"{result.folder / 'report.html'} shows it; next: m2a predict VIDEO --model {quoted}",
         highlight=False,
         soft_wrap=True,
+    )
+
+
+def _refuse_moved(options: TrainConfig, config: Path) -> None:
+    """Raises ConfigError where a run that was moved or copied would go on in the folder that it was in before."""
+    beside, meant = config.parent, options.run_folder
+    stored = read_options(config).get("out")
+    told_by_flag = options.out != (None if stored is None else Path(stored))
+    if told_by_flag or beside.resolve() == meant.resolve() or not (beside / "checkpoints" / "last.ckpt").is_file():
+        return
+    raise ConfigError(
+        f"{config} is of a run in {meant}, and a run lies beside it in {beside}. To go on with that one add "
+        f"--out {shlex.quote(str(beside))}; with the other give its own config.yaml."
     )
 
 
