@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from m2a.errors import ConfigError, DataError
 from m2a.reporting.runs import Run
 
-_OTHER_COLOURS = ("--run-3", "--run-4", "--run-5", "--run-6")
+_OTHER_COLOURS = tuple(f"--run-{number}" for number in range(3, 13))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ def entries(runs: Sequence[Run]) -> list[Entry]:
                 f"{f' and {len(odd) - 1} more' if odd[1:] else ''}. Report about runs of the same data, or one by one."
             )
     names = [run.mechanism for run in runs]
-    for more in (lambda run: f"{run.mechanism}, {run.backbone}", lambda run: f"{run.mechanism}, {run.folder.name}"):
+    for more in (lambda run: f"{run.mechanism}, {run.backbone}", _with_its_folder):
         names = [more(run) if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
     names = [f"{name} ({i})" if names.count(name) > 1 else name for i, name in enumerate(names, 1)]
     free = {"m2a": "--run-m2a", "none": "--run-none"}
@@ -45,6 +45,11 @@ def entries(runs: Sequence[Run]) -> list[Entry]:
             others += 1
         result.append(Entry(run=run, name=name, colour=f"var({colour})"))
     return result
+
+
+def _with_its_folder(run: Run) -> str:
+    folder = run.folder.name
+    return folder if folder.startswith(run.mechanism) else f"{run.mechanism}, {folder}"
 
 
 def baseline_and_lead(shown: Sequence[Entry]) -> tuple[Entry | None, Entry]:

@@ -64,13 +64,18 @@ def report(
     return write_report(
         runs,
         path,
-        title=f"Runs compared: {', '.join(e.name for e in shown)}" if len(shown) > 1 else shown[0].run.folder.name,
+        title=_title([entry.name for entry in shown]) if len(shown) > 1 else shown[0].run.folder.name,
         strips=_examples(clips.values(), labels[:MOST_EXAMPLES], lead.run, heats.get(lead.name)),
         mistakes=[mistake_strips(entry.run, found[entry.name][0], heats.get(entry.name)) for entry in shown],
         notes=notes,
         paper=paper_figures([entry.run for entry in shown]),
         **drawn,
     )
+
+
+def _title(names: Sequence[str]) -> str:
+    title = f"Runs compared: {', '.join(names)}"
+    return title if len(title) <= 80 else f"{len(names)} runs compared"
 
 
 def mistake_strips(run: Run, clips: Mapping[str, ClipFile], heat: Heat | None = None) -> dict[str, FilmStrip]:
