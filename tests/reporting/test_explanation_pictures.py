@@ -190,6 +190,11 @@ def test_long_titles_lose_their_middle(letter: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_letters_that_no_font_has_are_no_warnings(kind: str, tmp_path: Path) -> None:
+    draw_one(kind, "\U00013000\U00013001", tmp_path / ("a.gif" if kind == "animation" else "a.png"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_pictures_with_long_titles(kind: str, tmp_path: Path) -> None:
     """Where one ran off, the right edge of the title's lines is inked."""
     path = tmp_path / ("a.gif" if kind == "animation" else "a.png")

@@ -18,7 +18,7 @@ from PIL import Image
 
 from m2a.reporting.heat import HeatRow
 from m2a.reporting.owned import MARK, put
-from m2a.reporting.pictures import FONT, fit, in_letters_alone
+from m2a.reporting.pictures import FONT, fit, in_letters_alone, quiet_of_letters
 
 FORMATS = (".gif", ".mp4")
 _CELL, _GAP, _TOP, _BOTTOM = 2.3, 0.14, 0.95, 0.62  # inches
@@ -89,7 +89,8 @@ def _rendered(
                 image.set_data(strip[index])
             line.set_xdata([number, number])
             text.set_text(f"frame {number}")
-            canvas.draw()
+            with quiet_of_letters():
+                canvas.draw()
             yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 

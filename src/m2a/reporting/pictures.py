@@ -43,7 +43,7 @@ def fit(text: Text, inches: float) -> None:
         text.set_text(said if left == len(said) else f"{said[:start].rstrip()}…{said[len(said) - (left - start) :]}")
         return bool(text.get_window_extent(renderer).width <= room)
 
-    with _quiet_of_letters():
+    with quiet_of_letters():
         if not fits(len(said)):
             fits(bisect.bisect_left(range(len(said)), True, key=lambda left: not fits(left)) - 1)
 
@@ -61,7 +61,8 @@ def _in_letters(text: str) -> str:
 
 
 @contextmanager
-def _quiet_of_letters() -> Iterator[None]:
+def quiet_of_letters() -> Iterator[None]:
+    """Without a warning for each letter that no font here has: it is a box."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
@@ -73,6 +74,6 @@ def save_png(figure: Figure, path: str | Path, *, description: str = "", **optio
     in_letters_alone(figure)
     metadata = {"Software": MARK} | ({"Description": description} if description else {})
     buffer = io.BytesIO()
-    with _quiet_of_letters():
+    with quiet_of_letters():
         figure.savefig(buffer, format="png", metadata=metadata, **options)
     put(path, buffer.getvalue())
