@@ -60,4 +60,4 @@ def test_training_says_it(tmp_path: Path) -> None:
     config = TrainConfig(data=tmp_path / "clips", out=tmp_path / "run", mechanism="tdn", device="cpu", **small)
     out = io.StringIO()
     fit(config, read_clips(tmp_path / "clips"), console=Console(file=out, width=1000))
-    assert out.getvalue().startswith("One pair of labels is each other's reverse, such as 'Moving something ")
+    assert "One pair of labels is each other's reverse, such as 'Moving something " in out.getvalue()
