@@ -16,8 +16,9 @@ import m2a
 from m2a.app.analysis import Entrant, analyse
 from m2a.app.limits import Limits
 from m2a.data import ClipFile, Preprocessing
-from m2a.errors import DivergedError
+from m2a.errors import ConfigError, DivergedError
 from m2a.evaluation import Prediction, evaluate, predict, predict_all, predict_timeline
+from m2a.evaluation.predict import likeliest
 from m2a.models import VideoClassifier
 
 RISING, FALLING = (40, 200), (200, 40)
@@ -136,3 +137,9 @@ def test_what_to_do_about_precision(model: VideoClassifier, clips: list[ClipFile
         DivergedError, match=rf"of {clips[2].path} {LOST}Its weights are finite; .* in bfloat16, {remedy}"
     ):
         evaluate(model.float(), clips, device="cpu", bf16=True)
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], ["a", "b", "c", "d"]])
+def test_labels_that_are_not_the_scores_are_refused(labels: list[str]) -> None:
+    with pytest.raises(ConfigError, match=rf"has {len(labels)} names and the model gives 3 scores\. Set model\.labels"):
+        likeliest(torch.tensor([0.5, 0.3, 0.2]), labels, 1)

@@ -99,7 +99,7 @@ def check(
 
 
 def _head(report: CheckReport) -> str:
-    from m2a.reporting.text import count
+    from m2a.wording import count
 
     clips = report.clips
     counted = f"{count(report.num_clips, 'clip')}, {count(len(clips.labels), 'class', 'classes')}"
@@ -147,10 +147,11 @@ def _findings(report: CheckReport) -> Table:
 
 def _verdict(report: CheckReport, skip_file: Path) -> str:
     from m2a.data.checking.report import SEVERITIES
+    from m2a.wording import count
 
     numbers = {severity: sum(f.severity == severity for f in report.findings) for severity in SEVERITIES}
     how = "opened and counted" if report.quick else "decoded to the last frame"
-    errors, warnings = (f"{numbers[name]:,} {name}{'' if numbers[name] == 1 else 's'}" for name in ("error", "warning"))
+    errors, warnings = (count(numbers[name], name) for name in ("error", "warning"))
     said = f"{errors}, {warnings}, {numbers['information']:,} for information"
     written = f"{skip_file.with_name('check.json')}, check.jsonl, {skip_file.name}"
     lines = [f"{report.num_clips:,} clips {how}: {said}", f"written: {written}"]

@@ -93,15 +93,15 @@ def shard(
 
 
 def _text(summary: ShardSummary, notes: Sequence[str]) -> str:
-    from m2a.data.clipset import number_of
     from m2a.data.parts import readable
+    from m2a.wording import count
 
     counts = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items())
-    shards = number_of(len(summary.shards), "shard")
+    shards = count(len(summary.shards), "shard")
     lines = [f"{summary.root}: {counts} clips in {shards}, {readable(summary.num_bytes)}"]
     lines += [f"  {note}" for note in notes]
     if summary.left_out:
-        lines.append(f"{number_of(len(summary.left_out), 'clip')} could not be opened, left out:")
+        lines.append(f"{count(len(summary.left_out), 'clip')} could not be opened, left out:")
         lines += [f"  {path}: {reason}" for path, reason in summary.left_out.items()]
     following = "m2a train --data" if "train" in summary.counts else "m2a evaluate RUN --split test --out NEW --data"
     return "\n".join([*lines, f"Next: {following} {summary.root}"])

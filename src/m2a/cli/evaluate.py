@@ -78,8 +78,8 @@ def evaluate(
         Print evaluation.json instead of tables.
     """
     from m2a.cli.output import CONSOLE, print_json
-    from m2a.data.clipset import number_of
     from m2a.training.fitting import default_workers
+    from m2a.wording import count
     from m2a.workflows.run import evaluate_run
 
     result = evaluate_run(
@@ -110,7 +110,7 @@ def evaluate(
     if (found := evaluation.probe_summary()) is not None:
         _print_probes(found)
     if evaluation.skipped:
-        told = number_of(len(evaluation.skipped), "clip")
+        told = count(len(evaluation.skipped), "clip")
         CONSOLE.print(f"{told} could not be decoded, left out of these figures:")
         for bad in evaluation.skipped:
             CONSOLE.print(f"  {bad.path}: {bad.reason}", highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
+from ..wording import count
 from .clipset import (
     VIDEO_SUFFIXES,
     WHAT_A_CLIP_IS,
@@ -16,7 +17,6 @@ from .clipset import (
     is_hidden,
     names_in,
     natural_key,
-    number_of,
 )
 from .groups import ucf_group
 from .listing import SPLIT_NAMES
@@ -42,14 +42,13 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
     found: dict[str, list[ClipFile]]
     if (root / "split.csv").is_file():
         found = read_split_csv(root, options, notes)
-    elif folders := split_folders(root):
-        found = _read_split_folders(root, folders, notes)
     else:
-        found = {"train": _read_classes(root, root, notes)}
-    if not (root / "split.csv").is_file() and (lists := _strange_tables(root)):
-        notes.append(
-            f"not read: {first_few(lists)}; a list of clips names the columns {','.join(COLUMNS)} in its first line"
-        )
+        folders = split_folders(root)
+        found = _read_split_folders(root, folders, notes) if folders else {"train": _read_classes(root, root, notes)}
+        if lists := _strange_tables(root):
+            notes.append(
+                f"not read: {first_few(lists)}; a list of clips names the columns {','.join(COLUMNS)} in its first line"
+            )
     members = found.get("train") or [clip for clips in found.values() for clip in clips]
     labels = sorted({clip.label for clip in members})
     splits = complete(root, found, labels, options, notes)
@@ -111,7 +110,7 @@ def _read_classes(folder: Path, root: Path, notes: list[str]) -> list[ClipFile]:
     loose = [child.name for child in _children(folder) if child.is_file() and is_clip(child)]
     if loose:
         raise DataError(
-            f"{folder} holds {number_of(len(loose), 'clip')} directly ({first_few(loose, 3)}). Put clips into class "
+            f"{folder} holds {count(len(loose), 'clip')} directly ({first_few(loose, 3)}). Put clips into class "
             f"folders, {folder.name}/<class>/{loose[0]}, or list them in {root / 'split.csv'} (columns "
             "path,label,split)."
         )
@@ -152,7 +151,7 @@ def _twins(clips: list[ClipFile], folder: Path) -> str:
     if not twins:
         return ""
     return (
-        f"{folder} has {len(twins)} recording{'s' if twins[1:] else ''} more than once: {first_few(twins, 2)}. Each "
+        f"{folder} has {count(len(twins), 'recording')} more than once: {first_few(twins, 2)}. Each "
         "counts as a clip, and those of one name stay on one side of a held-out split; move one kind away to read each "
         "recording once"
     )

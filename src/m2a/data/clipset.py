@@ -147,11 +147,6 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return (*((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts), (0, 0, name))
 
 
-def number_of(count: int, noun: str) -> str:
-    """`1 clip`, `1,234 clips`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def first_few(names: list[str], limit: int = 5) -> str:
     """`a, b, c and 12 more`."""
     rest = len(names) - limit

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, DataError, NotFoundError
-from .clipset import first_few, is_clip, is_hidden, natural_key, number_of
+from ..wording import count
+from .clipset import first_few, is_clip, is_hidden, natural_key
 
 SPLIT_NAMES = {
     "train": "train",
@@ -71,9 +72,9 @@ def report_missing(listing: Path, absent: list[str], total: int, missing: str) -
     raise DataError(f"{what}. {ways}")
 
 
-def without_labels(listing: Path, count: int) -> str:
+def without_labels(listing: Path, number: int) -> str:
     """The note for so many clips of a test list that have no labels."""
-    return f"{listing.name}: {number_of(count, 'clip')} without a label, left out"
+    return f"{listing.name}: {count(number, 'clip')} without a label, left out"
 
 
 def unknown_label(label: str, labels: Collection[str], labels_path: Path) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
-from .clipset import ClipFile, ClipSet, first_few, number_of
+from ..wording import count
+from .clipset import ClipFile, ClipSet, first_few
 from .groups import hold_out, straddling
 from .listing import Disk, report_missing
 
@@ -117,7 +118,7 @@ def held_out(train: list[ClipFile], options: ReadOptions, notes: list[str]) -> d
         )
     grouped = ", in whole groups" if any(clip.group for clip in train) else ""
     notes.append(
-        f"no validation split: about {fraction:.0%} of each class ({number_of(len(held), 'clip')}) "
+        f"no validation split: about {fraction:.0%} of each class ({count(len(held), 'clip')}) "
         f"is held out of training{grouped}, chosen by their {'names' if grouped else 'paths'}, so always the same ones"
     )
     without = sorted({clip.label for clip in train} - {clip.label for clip in held})

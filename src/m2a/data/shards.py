@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, NotFoundError, UnreadableClipError
-from .clipset import ClipFile, ClipSet, first_few, number_of
+from ..wording import count
+from .clipset import ClipFile, ClipSet, first_few
 from .listing import report_missing
 from .parts import Part
 from .reading import ReadOptions, complete
@@ -153,9 +154,8 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
         raise NotFoundError(f"{root} holds no {INDEX}; the {FORMAT} layout needs it. m2a data shard writes it.")
     index = read_index(root / INDEX)
     notes = [f"when the shards were written: {note}" for note in index.notes]
-    notes += [f"{number_of(index.num_left_out, 'clip')} could not be opened when the shards were written"] * (
-        index.num_left_out > 0
-    )
+    if index.num_left_out:
+        notes.append(f"{count(index.num_left_out, 'clip')} could not be opened when the shards were written")
     gone = {name for name in sorted({entry.shard for entry in index.entries}) if not (root / name).is_file()}
     if gone:
         absent = [entry.id for entry in index.entries if entry.shard in gone]

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, NotFoundError
-from .clipset import ClipFile, ClipSet, first_few, is_hidden, natural_key, number_of
+from ..wording import count
+from .clipset import ClipFile, ClipSet, first_few, is_hidden, natural_key
 from .groups import ucf_group
 from .listing import list_folders, read_lines, subfolders
 from .reading import Reading, ReadOptions
@@ -82,7 +83,7 @@ def read_hmdb51(root: Path, options: ReadOptions) -> ClipSet:
             clip = ClipFile(id=f"{label}/{name}", path=classes / label / name, label=label, group=group)
             reading.add(split, clip, f"{path}:{number}")
     if neither:
-        reading.notes.append(f"{number_of(neither, 'clip')} in neither list of split {options.split}, left out")
+        reading.notes.append(f"{count(neither, 'clip')} in neither list of split {options.split}, left out")
     reading.check_disk(next(iter(chosen.values())).parent, "train", "validation")
     return reading.finish(sorted(chosen))
 

@@ -162,7 +162,13 @@ class _Caller:
 
 
 def likeliest(probabilities: Float[Tensor, " K"], labels: Sequence[str], top_k: int) -> tuple[Guess, ...]:
-    """The `top_k` likeliest labels, or all where there are fewer, best first."""
+    """The `top_k` likeliest labels, or all where there are fewer, best first. Raises ConfigError where there are not as
+    many labels as probabilities."""
+    if len(labels) != len(probabilities):
+        raise ConfigError(
+            f"model.labels has {len(labels)} names and the model gives {len(probabilities)} scores. Set "
+            "model.labels to as many names."
+        )
     best = probabilities.sort(descending=True, stable=True)  # of labels alike the first, as argmax has it
     pairs = zip(best.values[:top_k].tolist(), best.indices[:top_k].tolist(), strict=True)
     return tuple(Guess(label=labels[index], probability=value) for value, index in pairs)

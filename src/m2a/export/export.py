@@ -139,8 +139,8 @@ def _is_exact(model: VideoClassifier) -> bool:
 
 
 def _program(model: VideoClassifier, clips: Tensor, *, any_batch: bool) -> ExportedProgram:
-    net = _Pixels(for_inference(copied(model).cpu().float())).eval()  # not folded in 16 bits
-    for parameter in net.requires_grad_(False).parameters():  # channels last, which is for running here
+    net = _Pixels(for_inference(copied(model).cpu().float())).eval().requires_grad_(False)  # not folded in 16 bits
+    for parameter in net.parameters():  # channels last, which is for running here
         parameter.data = parameter.data.contiguous()
     shapes = ({0: Dim("batch", min=1)},) if any_batch else None
     try:

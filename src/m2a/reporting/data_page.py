@@ -15,6 +15,7 @@ from m2a.reporting.drawing import Curve, Palette, new_axes, to_svg
 from m2a.reporting.owned import check_ours, put
 from m2a.reporting.report import environment
 from m2a.reporting.strips import FilmStrip
+from m2a.wording import count
 
 _COLOURS = ("var(--run-m2a)", "var(--run-3)", "var(--run-4)")
 _MANY, _ENDS = 40, 12  # with more classes than this the page shows both ends of the list and folds the whole away
@@ -87,7 +88,7 @@ def write_data_page(
 
 def _headline(numbers: Mapping[str, Any]) -> str:
     parts = [f"{clips:,} for {'training' if name == 'train' else name}" for name, clips in numbers["splits"].items()]
-    clips, classes = text.count(numbers["num_clips"], "clip"), text.count(len(numbers["classes"]), "class", "classes")
+    clips, classes = count(numbers["num_clips"], "clip"), count(len(numbers["classes"]), "class", "classes")
     frames = numbers["measured"]["frames"]
     length = ""
     if frames and frames["least"] == frames["most"]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from m2a.reporting.entries import Entry, baseline_and_lead
 from m2a.reporting.runs import Run
-from m2a.reporting.text import count, difference, listing, percent, signed
+from m2a.reporting.text import difference, listing, percent, signed
+from m2a.wording import count
 
 
 def introduction(shown: Sequence[Entry]) -> str:

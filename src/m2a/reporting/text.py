@@ -48,11 +48,6 @@ def listing(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 clip`, `2 clips`, `1 class`, `2 classes`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def duration(seconds: float | None) -> str:
     """`3725` -> `1 h 02 min`."""
     if seconds is None:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from m2a.data.augment import Augmentation
 from m2a.data.cache import ClipCache
-from m2a.data.clipset import ClipSet, number_of
+from m2a.data.clipset import ClipSet
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.data.labels import describe_flips
 from m2a.data.reversal import describe_reversals
@@ -38,6 +38,7 @@ from m2a.training.interruption import interruptible
 from m2a.training.lock import RunLock
 from m2a.training.resuming import GoingOn, as_the_run_was, starting_point, steps_of_an_epoch
 from m2a.training.task import ClassificationTask
+from m2a.wording import count
 
 _FEW_STEPS = 300  # in which a new layer learns little
 
@@ -115,7 +116,7 @@ def _few_steps(config: TrainConfig, num_train: int) -> list[str]:
     if config.accumulate == 1 or steps * config.epochs >= _FEW_STEPS:
         return []
     return [
-        f"the optimiser makes {number_of(steps, 'step')} an epoch, {steps * config.epochs:,} in all: one takes "
+        f"the optimiser makes {count(steps, 'step')} an epoch, {steps * config.epochs:,} in all: one takes "
         f"{config.accumulate} batches of {config.batch_size} clips. For a set as small as this --recipe quick, or "
         "--accumulate 1 and a smaller --batch-size."
     ]
@@ -236,9 +237,7 @@ def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> F
     best = read_checkpoint(Path(checkpoint.best_model_path))
     task.load_state_dict(best["state_dict"])
     if task.skipped:
-        console.print(
-            f"{number_of(len(task.skipped), 'clip')} could not be decoded, left out of training:", style="yellow"
-        )
+        console.print(f"{count(len(task.skipped), 'clip')} could not be decoded, left out of training:", style="yellow")
         for path, reason in sorted(task.skipped.items()):
             console.print(Text(f"  {path}: {reason}"), soft_wrap=True)
     return FitResult(model=task.model.eval().cpu(), best_epoch=best["epoch"] + 1, skipped=task.skipped)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from ...wording import count
 from ..clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_frame
 from ..listing import read_lines
 from ..something_something import JESTER, V1
@@ -88,10 +89,10 @@ def class_findings(clips: ClipSet) -> Iterator[Finding]:
             why = f"the label {label!r} has no clip"
             yield Finding(kind="label without clips", severity="warning", why=why)
         elif not train[label]:
-            why = f"{label!r} has {total} clip{'s' if total > 1 else ''}, none of them to train on"
+            why = f"{label!r} has {count(total, 'clip')}, none of them to train on"
             yield Finding(kind="class without training clips", severity="warning", why=why)
         elif train[label] < FEW:
-            why = f"{label!r} has {train[label]} training clip{'s' if train[label] > 1 else ''}"
+            why = f"{label!r} has {count(train[label], 'training clip')}"
             yield Finding(kind="class with few training clips", severity="warning", why=why)
     used = [(count, label) for label, count in train.items() if count]
     if used and max(used)[0] >= _IMBALANCE * min(used)[0]:

@@ -17,7 +17,8 @@ from m2a.reporting.comparison.compare import Comparison
 from m2a.reporting.comparison.words import clips_of, drawn, span, tally
 from m2a.reporting.owned import check_ours
 from m2a.reporting.pictures import FONT, save_png
-from m2a.reporting.text import count, signed
+from m2a.reporting.text import signed
+from m2a.wording import count
 
 MOST_NAMED = 26  # classes; of more than these the ends are named
 ENDS = 12
@@ -127,11 +128,11 @@ def _head(comparison: Comparison, run: str) -> _Head:
     alone = len(comparison.overall) == 1
     title = f"What {run} gains over {comparison.baseline}" if alone else f"What {run} gains"
     gain = f"{signed(overall['difference'])} points of top-1 over all {clips_of(overall)}"
-    lines = [f"{gain}, 95% interval {span(overall)}", tally(comparison.classes)]
+    lines = [f"{gain}, 95% interval {span(overall)}", *([tally(comparison.classes)] if alone else [])]
     inches = _COLUMN + alone * _NAMES - 0.3
     return _Head(
         title=textwrap.wrap(title, int(inches * _TITLE)),
-        text=[part for line in lines[: 1 + alone] for part in textwrap.wrap(line, int(inches * _TEXT))],
+        text=[part for line in lines for part in textwrap.wrap(line, int(inches * _TEXT))],
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from m2a.reporting.comparison.compare import Comparison
-from m2a.reporting.text import count, percent, signed
+from m2a.reporting.text import percent, signed
+from m2a.wording import count
 
 _PRECISIONS = {"32": "float32", "bf16": "bfloat16"}
 FEW = 10
