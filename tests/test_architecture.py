@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "wording": set(),
     "mechanisms": {"errors"},
     "insertion": {"errors", "mechanisms"},
-    "models": {"errors", "mechanisms", "insertion", "data.preprocessing"},
+    "models": {"errors", "mechanisms", "insertion", "data.preprocessing", "wording"},
     "training": {"ending", "errors", "mechanisms", "insertion", "models", "data", "wording"},
     "evaluation": {"errors", "mechanisms", "insertion", "models", "data", "export"},
     "measurement": {"ending", "errors", "mechanisms", "insertion", "models", "data"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,23 @@ def test_the_image_weights_are_those_that_it_began_with(clips: ClipSet, tmp_path
     assert model.config.pretrained == str(began)
     x = torch.randn(1, 3, 3, 32, 32)
     torch.testing.assert_close(load(tmp_path / "run" / "adapter")(x), model(x))
+
+
+def test_clips_stay_normalised_as_for_the_model_that_it_started_from(clips: ClipSet, tmp_path: Path) -> None:
+    """Which may be gone by then."""
+    config = options(clips, tmp_path / "first", epochs=1)
+    model = fit(config, clips, console=silent()).model
+    model.preprocessing = replace(model.preprocessing, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    model.save_pretrained(tmp_path / "source")
+    out = io.StringIO()
+    changes: dict[str, Any] = {"out": tmp_path / "run", "pretrained": str(tmp_path / "source"), "lr": 1e-12}
+    began = fit(config.with_changes(**changes), clips, console=Console(file=out, width=1000)).model
+    assert f"starts from {tmp_path / 'source'}, all of it: its 2 classes are the same" in out.getvalue()
+    x = torch.randn(1, 3, 3, 32, 32)
+    torch.testing.assert_close(began(x), model(x), rtol=0, atol=0.1)  # batch norms have seen more
+    (tmp_path / "source").rename(tmp_path / "gone")
+    went_on = fit(config.with_changes(**changes, resume=True, epochs=2), clips, console=silent()).model
+    assert began.preprocessing == went_on.preprocessing == model.preprocessing
 
 
 def test_its_probes_are_measured_again(clips: ClipSet, tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
+from dataclasses import dataclass, fields
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -97,20 +98,45 @@ def _refuse_moved(options: TrainConfig, config: Path) -> None:
 
 
 def option_sources(tokens: Sequence[str]) -> tuple[Dict, ...]:
-    """The values that stand below the flags: those of `--config`, over those of `--recipe`."""
-    recipe, config = _peek(tokens)
-    if recipe not in RECIPES:
+    """The values that stand below the flags: those of `--config`, over those of `--recipe`, over what a saved model
+    that `--pretrained` names was built with."""
+    flags = _peek(tokens)
+    if flags.recipe not in RECIPES:
         return ()  # the parser says which there are
-    values: dict[str, Any] = dict(RECIPES[recipe])
-    if config is not None:
-        from dataclasses import fields
-
+    values: dict[str, Any] = dict(RECIPES[flags.recipe])
+    if (config := flags.config) is not None:
         stored = read_options(config)
         known = [f.name for f in fields(TrainConfig)]
         if unknown := [str(key) for key in stored if key not in known]:
             raise ConfigError(f"{config} has no option {', '.join(unknown)}. The options are {', '.join(known)}.")
         values |= declared(stored)
+    of_model = _built_with(flags.pretrained or values.get("pretrained"), values.keys())
+    for name in ("backbone", "mechanism"):  # another one has other options
+        if of_model and (getattr(flags, name) or values.get(name, of_model[name])) != of_model[name]:
+            del of_model[f"{name}_options"]
+    values = of_model | values
     return (_Below({"train": {key: _as_flag(value) for key, value in values.items() if value is not None}}),)
+
+
+def _built_with(pretrained: str | None, given: Set[str]) -> dict[str, Any]:
+    """The options of a saved model that decide what weights fit; none where all are given, as in a run's `config.yaml`,
+    whose model may be gone. Raises ConfigError for a model that no options build."""
+    names = ["backbone", "backbone_options", "inflate", "mechanism", "mechanism_options", "reduction", "init"]
+    names += ["consensus", "num_frames"]
+    if pretrained in (None, "imagenet", "none") or {*names, "size"} <= given:
+        return {}
+    from m2a.models.starting import SavedModel, names_model
+
+    if not names_model(pretrained):
+        return {}
+    assert pretrained is not None
+    model = SavedModel.read(pretrained)
+    if model.config.own_backbone or model.config.where is not None or model.config.position != "before":
+        raise ConfigError(
+            f"{pretrained} is around a network of its author's, or has its mechanism at sites that were named, for "
+            "which m2a train has no options. Start from it in Python: m2a.create_model(..., pretrained=FOLDER)."
+        )
+    return {name: getattr(model.config, name) for name in names} | {"size": model.preprocessing.size}
 
 
 class _Below(Dict):
@@ -137,16 +163,28 @@ def _as_flag(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _peek(tokens: Sequence[str]) -> tuple[str, Path | None]:
-    found: list[tuple[str, Path | None]] = []
+@dataclass(frozen=True, kw_only=True)
+class _Flags:
+    """Those that decide what stands below all flags."""
+
+    recipe: str = "paper"
+    config: Path | None = None
+    pretrained: str | None = None
+    backbone: str | None = None
+    mechanism: str | None = None
+
+
+def _peek(tokens: Sequence[str]) -> _Flags:
+    found: list[_Flags] = []
     peeker = App(help_flags=[], version_flags=[], result_action="return_value")
 
     @peeker.default
     def peek(
-        *rest: Annotated[str, Parameter(allow_leading_hyphen=True)], recipe: str = "paper", config: Path | None = None
+        *rest: Annotated[str, Parameter(allow_leading_hyphen=True)],
+        flags: Annotated[_Flags, Parameter(name="*")] = _Flags(),
     ) -> None:
-        found.append((recipe, config))
+        found.append(flags)
 
     with suppress(CycloptsError):  # the parser says it
         peeker(list(tokens), exit_on_error=False, print_error=False)
-    return found[0] if found else ("paper", None)
+    return found[0] if found else _Flags()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from m2a.models.consensus import Consensus
 from m2a.models.inflation import inflate as inflate_network
 from m2a.models.restoring import as_it_was_on_error
 from m2a.models.saving import outline_of
+from m2a.models.starting import names_model, start_from
 from m2a.models.weights import load_image_weights
 
 
@@ -52,8 +54,10 @@ def create_model(
         mechanism: a spec (`m2a.list_mechanisms()`); "none" is the frame-averaging baseline.
         num_classes: K.
         num_frames: T.
-        pretrained: True for timm's or torchvision's own weights (downloaded on first use), or the path of an image
-            checkpoint (.safetensors, .pth) of the same backbone.
+        pretrained: True for timm's or torchvision's own weights (downloaded on first use), the path of an image
+            checkpoint (.safetensors, .pth) of the same backbone, or a model that this library saved, a folder or
+            owner/name on the hub, with the same backbone and mechanism, whose weights and normalisation are taken over:
+            all of them where the `labels` are the same, else all but the last layer.
         labels: names of the classes, in the order of the outputs.
         size: height and width in pixels the clips are cropped to; the backbone's own by default. Networks that are
             built for one size are built for this one.
@@ -67,7 +71,7 @@ def create_model(
         ConfigError: a value is of the wrong type, or there is no such model, or no weights for it, or it cannot be
             inflated.
         WeightsUnavailableError: the weights could not be downloaded.
-        CheckpointError, NotFoundError: the checkpoint does not fit, or is not there.
+        CheckpointError, NotFoundError: the checkpoint or the saved model does not fit, or is not there.
         SpecError, NoSitesError, WrappedModelError: see `m2a.insert`.
     """
     parse_spec(mechanism)
@@ -116,6 +120,11 @@ def build(
 ) -> VideoClassifier:
     """The model a config describes, around `network`, which stays as it is where there is an error, or a backbone by
     its name. `extras` go to VideoClassifier."""
+    if names_model(pretrained):
+        with nullcontext() if network is None else as_it_was_on_error(network, values=False):
+            model = build(config, network, size=size, **extras)
+            start_from(model, pretrained)
+        return model
     if network is None:
         network = create_backbone(config.backbone, pretrained=pretrained, size=size, options=config.backbone_options)
         return _around(network, config, size, extras)

@@ -178,11 +178,10 @@ def load(
     """
     from m2a.models.create import build  # it imports VideoClassifier, which imports this module
 
-    model_id = _inside_run(model_id)
-    content = _read_config(_locate(model_id, CONFIG_NAME, hub))
-    config, preprocessing = _parsed(content, model_id)
+    content = read_config(model_id, hub)
+    config, preprocessing = parsed(content, model_id)
     of_adapter = "adapter" in content
-    weights_path = _locate(model_id, adapters.ADAPTER if of_adapter else SAFETENSORS_SINGLE_FILE, hub)
+    weights_path = locate(model_id, adapters.ADAPTER if of_adapter else SAFETENSORS_SINGLE_FILE, hub)
     _check_given(model_id, config, backbone, image_weights, of_adapter)
     pretrained: bool | str | Path = image_weights or False  # a network of one's own may have its weights in it
     if of_adapter and backbone is None and not pretrained:
@@ -215,9 +214,8 @@ def outline(model_id: str, *, size: int | None = None) -> VideoClassifier:
     """
     from m2a.models.create import build
 
-    model_id = _inside_run(model_id)
-    content = _read_config(_locate(model_id, CONFIG_NAME, {}))
-    config, preprocessing = _parsed(content, model_id)
+    content = read_config(model_id)
+    config, preprocessing = parsed(content, model_id)
     _check_given(model_id, config, None, None, "adapter" in content)
     if size is not None:
         preprocessing = replace(preprocessing, size=size)
@@ -238,11 +236,11 @@ def check_options(options: Iterable[str]) -> None:
 
 def is_adapter(model_id: str) -> bool:
     """Whether a saved model is an adapter. Raises what `load` does where there is none."""
-    return "adapter" in _read_config(_locate(_inside_run(model_id), CONFIG_NAME, {}))
+    return "adapter" in read_config(model_id)
 
 
-def _parsed(content: Mapping[str, Any], model_id: str) -> tuple[ModelConfig, Preprocessing]:
-    """Raises CheckpointError for values of a kind that they cannot be."""
+def parsed(content: Mapping[str, Any], model_id: str) -> tuple[ModelConfig, Preprocessing]:
+    """What a `config.json` describes. Raises CheckpointError for values of a kind that they cannot be."""
     try:
         return ModelConfig.from_dict(content["model"]), Preprocessing.from_dict(content["clips"])
     except (TypeError, ValueError, AttributeError) as error:
@@ -265,7 +263,7 @@ def _check_given(
 
 def _image_weights(model_id: str, config: ModelConfig) -> bool | str:
     """The weights an adapter was trained beside, as its config names them."""
-    if config.pretrained is True or (config.pretrained and Path(config.pretrained).is_file()):
+    if config.pretrained is True or (config.pretrained and Path(config.pretrained).exists()):
         return config.pretrained
     known = (
         f"They were {config.pretrained}, which is not here." if config.pretrained else "Its config does not name them."
@@ -276,7 +274,10 @@ def _image_weights(model_id: str, config: ModelConfig) -> bool | str:
     )
 
 
-def _read_config(path: Path) -> Mapping[str, Any]:
+def read_config(model_id: str, hub: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """The `config.json` of a saved model, of a run or on the hub. Raises what `load` does where there is none, or it is
+    damaged."""
+    path = locate(model_id, CONFIG_NAME, hub)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -302,7 +303,10 @@ def _inside_run(model_id: str) -> str:
     return str(inside) if (inside / CONFIG_NAME).is_file() and not (folder / CONFIG_NAME).is_file() else model_id
 
 
-def _locate(model_id: str, name: str, hub: Mapping[str, Any]) -> Path:
+def locate(model_id: str, name: str, hub: Mapping[str, Any] | None = None) -> Path:
+    """A file of a saved model, of a run or on the hub, from which it is fetched with the options `hub`. Raises
+    NotFoundError and WeightsUnavailableError."""
+    model_id, hub = _inside_run(model_id), hub or {}
     folder = Path(model_id)
     if folder.is_dir():
         if (folder / name).is_file():
@@ -323,6 +327,11 @@ def _locate(model_id: str, name: str, hub: Mapping[str, Any]) -> Path:
         raise NotFoundError(
             f"There is no folder {model_id}. Give a folder that save_pretrained or m2a train wrote (RUN, RUN/model), "
             "or the name of a model on the hub, owner/name."
+        )
+    if folder.parent.is_dir():
+        raise NotFoundError(
+            f"There is no folder {model_id}: {folder.parent} is here and has no {folder.name}. (A model of that name "
+            f"on the hub is fetched only where there is no folder {folder.parent}.)"
         )
     known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
     try:

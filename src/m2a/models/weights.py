@@ -16,6 +16,8 @@ from m2a.errors import CheckpointError, NotFoundError
 from m2a.insertion.insert import belongs_to_mechanism
 from m2a.models.frame_features import find_classifier, removed_classifiers
 
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
+"""What files of weights are called."""
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "model_ema")
 
 
@@ -87,6 +89,11 @@ def load_image_weights(network: nn.Module, path: str | Path) -> None:
     """
     state = read_state_dict(path)
     own = network.state_dict()
+    if "head.weight" in state and all(key.startswith(("backbone.", "head.", "consensus.")) for key in state):
+        raise CheckpointError(
+            f"{path} holds the weights of a whole video model. To start from that, give the folder that its "
+            f"config.json is in: {Path(path).parent}"
+        )
     if foreign := [key for key in state if ".mechanism." in key and key not in own]:
         raise CheckpointError(
             f"{path} was saved with another mechanism inside: {_some(foreign)} have no place here. Load it with "

@@ -80,8 +80,8 @@ class TrainConfig:
     consensus: Consensus = "avg"
     """How frames' scores become the clip's: avg, or attention (a mean with learned weights)."""
     pretrained: str = "imagenet"
-    """Image weights to start from: imagenet (downloaded on first use), none, or the path of a .safetensors or .pth
-    file."""
+    """Weights to start from: imagenet (downloaded on first use), none, the path of a .safetensors or .pth file of image
+    weights, or a trained model, RUN or owner/name, whose backbone, mechanism, frames and size are the defaults then."""
     num_frames: int = 8
     """Frames sampled from a clip."""
     size: int | None = None

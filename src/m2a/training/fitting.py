@@ -28,6 +28,7 @@ from m2a.data.slots import SlotPool
 from m2a.errors import ConfigError, DataError
 from m2a.models import VideoClassifier, create_model
 from m2a.models.layout import to_channels_last
+from m2a.models.starting import SavedModel, names_model, with_normalisation
 from m2a.training.alone import OneProcess, as_the_only_process
 from m2a.training.blindness import what_it_cannot_tell
 from m2a.training.caching import opened_cache
@@ -36,7 +37,7 @@ from m2a.training.checkpoints import BestCheckpoint, WholeCheckpoints, read_chec
 from m2a.training.config import TrainConfig, without_effect
 from m2a.training.interruption import interruptible
 from m2a.training.lock import RunLock
-from m2a.training.resuming import GoingOn, as_the_run_was, starting_point, steps_of_an_epoch
+from m2a.training.resuming import GoingOn, LastCheckpoint, as_the_run_was, starting_point, steps_of_an_epoch
 from m2a.training.task import ClassificationTask
 from m2a.wording import count
 
@@ -95,7 +96,9 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
     if blind := what_it_cannot_tell(config, clips.labels):
         console.print(Text(blind, "yellow"))
     L.seed_everything(config.seed, workers=False, verbose=False)
-    model = _model(config, clips, image_weights=last is None)
+    model = _model(config, clips, last)
+    if last is None and names_model(config.pretrained):
+        console.print(Text(SavedModel.read(config.pretrained).about_last_layer(clips.labels)), soft_wrap=True)
     sets, side = _datasets(config, clips, model), model.preprocessing.smallest_side
     shared = _shared_bytes(config, sets)
     with opened_cache(config, clips, side, console, shared_bytes=shared) as cache, quiet(), as_the_only_process():
@@ -122,8 +125,8 @@ def _few_steps(config: TrainConfig, num_train: int) -> list[str]:
     ]
 
 
-def _model(config: TrainConfig, clips: ClipSet, *, image_weights: bool) -> VideoClassifier:
-    """`image_weights`: whether to read them; a checkpoint to go on from has all weights itself."""
+def _model(config: TrainConfig, clips: ClipSet, last: LastCheckpoint | None) -> VideoClassifier:
+    """With the weights to start from, but where there is a checkpoint to go on from, which has all weights itself."""
     options: dict[str, Any] = dict(config.mechanism_options)
     pretrained: bool | str = {"imagenet": True, "none": False}.get(config.pretrained, config.pretrained)
     model = create_model(
@@ -132,7 +135,7 @@ def _model(config: TrainConfig, clips: ClipSet, *, image_weights: bool) -> Video
         num_classes=len(clips.labels),
         labels=clips.labels,
         num_frames=config.num_frames,
-        pretrained=pretrained if image_weights else False,
+        pretrained=pretrained if last is None else False,
         size=config.size,
         dropout=config.dropout,
         reduction=config.reduction,
@@ -143,6 +146,8 @@ def _model(config: TrainConfig, clips: ClipSet, *, image_weights: bool) -> Video
         backbone_options=config.backbone_options,
         **options,
     )
+    if last is not None and last.preprocessing is not None:
+        model.preprocessing = with_normalisation(model.preprocessing, last.preprocessing)
     model.preprocessing = replace(
         model.preprocessing, scales=config.scales, sampling=config.sampling, stride=config.stride
     )

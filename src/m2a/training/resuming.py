@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
 from m2a.data.clipset import ClipFile, ClipSet
+from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
 from m2a.models.optimizer import choose_way_again, forget_way
 from m2a.training.checkpoints import PART, drop_parts, read_checkpoint
@@ -33,10 +34,12 @@ SKIP_LIST = "skip.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class LastCheckpoint:
-    """A run's `last.ckpt`, and how many epochs were complete when it was written."""
+    """A run's `last.ckpt`, how many epochs were complete when it was written, and how its clips were normalised (None:
+    of an earlier version, as the backbone has it)."""
 
     path: Path
     epochs: int
+    preprocessing: Preprocessing | None = None
 
 
 def as_the_run_was(config: TrainConfig, console: Console) -> TrainConfig:
@@ -117,7 +120,10 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     epochs = int(saved["epoch"]) + 1
     if config.epochs < epochs:
         raise CheckpointError(f"{last} has {epochs} epochs behind it, and epochs is {config.epochs}. Resume with more.")
-    return LastCheckpoint(path=last, epochs=epochs)
+    clip = saved.get(_DATA, {}).get("clips")
+    return LastCheckpoint(
+        path=last, epochs=epochs, preprocessing=None if clip is None else Preprocessing.from_dict(clip)
+    )
 
 
 def _check_free(folder: Path) -> None:
@@ -277,7 +283,9 @@ class GoingOn(L.Callback):
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         counted = {"labels": list(self.clips.labels), "num_train": len(self.clips.split("train"))}
         options = self.config.with_changes(resume=False).to_dict()
-        checkpoint[_DATA] = counted | self._fingerprint.to_dict() | {"options": options}
+        assert isinstance(pl_module, ClassificationTask)
+        about = {"options": options, "clips": pl_module.model.preprocessing.to_dict()}
+        checkpoint[_DATA] = counted | self._fingerprint.to_dict() | about
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """The folder may have been moved: Lightning would forget the best model's score, and overwrite that model. The

@@ -27,6 +27,7 @@ from m2a.evaluation.predictor import Predictor
 from m2a.export import ExportedClassifier
 from m2a.measurement import count_macs, count_parameters, hardware, versions
 from m2a.models.saving import put
+from m2a.models.starting import names_model
 from m2a.reporting import Run, write_report
 from m2a.reporting.owned import check_probes_kept, check_replaceable, check_results, has_probes
 from m2a.training.config import TrainConfig
@@ -76,6 +77,7 @@ def _train(config: TrainConfig, probes: bool, console: Console, lock: RunLock) -
     clips, left_out = without_listed(clips, config.skip_list, console)
     _refuse_emptied(clips, left_out["train"], config.skip_list)
     clips = limited(clips, config, console)
+    _say_what_start_learnt(config, clips.split("validation"), console)
     fitted = fit(config, clips, console=console, lock=lock)
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
@@ -315,6 +317,23 @@ def _check_learnt(
             "lists, or name a folder for the results with --out."
         )
     console.print(Text(told, "yellow"), soft_wrap=True)
+
+
+def _say_what_start_learnt(config: TrainConfig, validation: Sequence[ClipFile], console: Console) -> None:
+    """Says where the run whose model this one starts from was trained on clips that are validated on."""
+    if config.resume or not names_model(config.pretrained):
+        return
+    folder = _run_of(Path(config.pretrained))
+    own = _is_data_of(Path(config.pretrained), config.data)
+    if learnt := trained_on(folder, validation) if own else _files_learnt(folder, validation):
+        console.print(
+            Text(
+                f"the run in {folder} was trained on {len(learnt):,} of the {len(validation):,} clips to validate on, "
+                f"the first of them {learnt[0].path}: a model that starts from it knows their answers",
+                "yellow",
+            ),
+            soft_wrap=True,
+        )
 
 
 def _files_learnt(folder: Path, clips: Sequence[ClipFile]) -> list[ClipFile]:
