@@ -231,6 +231,16 @@ def test_predict_names_every_label(m2a: Command, trained: Path, video_set: Path,
     assert "probability" in m2a("predict", video, "--model", trained / "model", "--top-k", 2).out
 
 
+def test_predict_says_where_nothing_moves(m2a: Command, trained: Path, frames_set: Path, tmp_path: Path) -> None:
+    moving = next((frames_set / "20bn-something-something-v1").iterdir())
+    (tmp_path / "still").mkdir()
+    shutil.copy(min(moving.iterdir()), tmp_path / "still" / "1.jpg")
+    outcome = m2a("predict", tmp_path / "still", moving, "--model", trained)
+    assert outcome.code == 0
+    told = "the frames that the model looked at are all the same picture: nothing moves in it"
+    assert outcome.message == f"{tmp_path / 'still'}: {told}"
+
+
 def test_predict_takes_folders_of_videos_and_goes_on_after_a_bad_one(
     m2a: Command, trained: Path, own_videos: Path
 ) -> None:

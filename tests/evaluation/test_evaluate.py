@@ -272,6 +272,24 @@ def test_a_prediction_of_frames_and_of_a_video(clips: ClipSet, model: VideoClass
     assert predict(model.eval(), str(video)) == of_video
 
 
+@pytest.mark.parametrize("how", [{}, {"workers": 1}, {"threads": 3}, {"num_clips": 2, "num_crops": 3}])
+def test_a_picture_that_stands_still_is_told(
+    clips: ClipSet, model: VideoClassifier, tmp_path: Path, how: dict[str, int]
+) -> None:
+    moving = clips.split("validation")[0].path
+    frames = sorted(moving.iterdir())
+    for name, taken in (("one", frames[:1]), ("same", frames[:1] * 5), ("late", [*frames[:1] * 2, frames[-1]])):
+        (tmp_path / name).mkdir()
+        for number, frame in enumerate(taken):
+            shutil.copy(frame, tmp_path / name / f"{number}.jpg")
+    paths = [tmp_path / "one", moving, tmp_path / "same", tmp_path / "late"]
+    said = [one for one in predict_all(model, paths, **how) if not isinstance(one, BadClip)]
+    assert [one.still for one in said] == [True, False, True, False]
+    views = {name: count for name, count in how.items() if name.startswith("num")}
+    assert [predict(model, path, **views).still for path in paths] == [True, False, True, False]
+    assert said[0].to_dict()["still"] is True
+
+
 @pytest.mark.parametrize("how", [{}, {"workers": 1}, {"threads": 3}])
 def test_many_videos_are_predicted_as_one_by_one(
     clips: ClipSet, model: VideoClassifier, video: Path, tmp_path: Path, how: dict[str, int]

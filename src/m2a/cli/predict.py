@@ -78,7 +78,8 @@ def predict(
     device:
         cpu, cuda, ...; by default cuda where there is one.
     json:
-        Print JSON: for each video its path and its labels with probabilities, or its path and an error.
+        Print JSON: for each video its path, its labels with probabilities and whether it is a still picture, or its
+        path and an error.
     """
     from m2a.data import BadClip, find_clips
     from m2a.errors import ConfigError
@@ -213,6 +214,14 @@ def _print_all(
         print_answers([one for one in said if not isinstance(one, BadClip)])
 
 
+def _say_still(predictions: Sequence[Prediction]) -> None:
+    from m2a.cli.output import error_console
+
+    for path in (prediction.path for prediction in predictions if prediction.still):
+        told = f"{path}: the frames that the model looked at are all the same picture: nothing moves in it"
+        error_console().print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def _print(predictions: Sequence[Prediction]) -> None:
     """Of one video all labels, of several the likeliest of each."""
     from rich.table import Table
@@ -230,6 +239,7 @@ def _print(predictions: Sequence[Prediction]) -> None:
         for prediction in predictions:
             table.add_row(str(prediction.path), f"{prediction.guesses[0].probability:.1%}", prediction.guesses[0].label)
         print_table(table)
+    _say_still(predictions)
 
 
 def _print_timelines(timelines: Sequence[Timeline]) -> None:

@@ -40,9 +40,11 @@ class Prediction:
 
     path: Path
     guesses: tuple[Guess, ...]
+    still: bool = False
+    """Whether the frames that the model looked at are all the same picture, as of a video with a single frame."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {"path": str(self.path), "top": [asdict(guess) for guess in self.guesses]}
+        return {"path": str(self.path), "top": [asdict(guess) for guess in self.guesses], "still": self.still}
 
 
 def predict(
@@ -64,7 +66,7 @@ def predict(
     clip = load_clip(model, path, num_clips=num_clips, num_crops=num_crops)
     with evaluating(model):
         scores = predict_views(model, clip[None], [str(path)])[0]
-    return Prediction(path=Path(path), guesses=likeliest(scores, labels, top_k))
+    return Prediction(path=Path(path), guesses=likeliest(scores, labels, top_k), still=_is_still(clip))
 
 
 def predict_all(
@@ -154,8 +156,10 @@ class _Caller:
     def _named(self, paths: Sequence[Path], clips: UInt8[Tensor, "B *V T 3 S S"]) -> list[Prediction]:
         with self._autocast():
             scores = predict_views(self.model, clips, [str(path) for path in paths], at_once=self.at_once)
-        rows = zip(paths, scores, strict=True)
-        return [Prediction(path=path, guesses=likeliest(row, self.labels, self.top_k)) for path, row in rows]
+        return [
+            Prediction(path=path, guesses=likeliest(row, self.labels, self.top_k), still=_is_still(clip))
+            for path, row, clip in zip(paths, scores, clips, strict=True)
+        ]
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(kind_of_input(self.model)[0].type, torch.bfloat16) if self.bf16 else nullcontext()
@@ -172,6 +176,10 @@ def likeliest(probabilities: Float[Tensor, " K"], labels: Sequence[str], top_k: 
     best = probabilities.sort(descending=True, stable=True)  # of labels alike the first, as argmax has it
     pairs = zip(best.values[:top_k].tolist(), best.indices[:top_k].tolist(), strict=True)
     return tuple(Guess(label=labels[index], probability=value) for value, index in pairs)
+
+
+def _is_still(clip: UInt8[Tensor, "*V T 3 S S"]) -> bool:
+    return bool((clip == clip[..., :1, :, :, :]).all())
 
 
 def load_clip(
