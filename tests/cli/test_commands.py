@@ -209,7 +209,10 @@ def test_evaluate_replaces_no_results_of_another_model_and_no_probes(
         assert f"{out / 'evaluation.json'} holds other results" in refused.message
         assert (out / "evaluation.json").read_bytes() == before
     for arguments, place in (((run, *flags), out), ((run, "--workers", 0), run)):
-        assert m2a("evaluate", *arguments, "--probes").code == 0
+        probed = m2a("evaluate", *arguments, "--probes")
+        assert probed.code == 0
+        assert "shuffled" in probed.out
+        assert "top-5" not in probed.out  # of 3 classes
         refused = m2a("evaluate", *arguments)
         assert refused.code == 1
         assert f"{place / 'evaluation.json'} holds probes in time" in refused.message

@@ -22,7 +22,7 @@ SEEING = [[9, 1, 0, 0, 0], [0, 8, 0, 0, 2], [0, 0, 10, 0, 0], [0, 0, 3, 7, 0], [
 
 
 def run_of(folder: Path, confusion: list[list[int]], mechanism: str, **changes: object) -> Run:
-    evaluation = evaluation_of(np.array(confusion), LABELS, mechanism=mechanism, **changes)
+    evaluation = evaluation_of(np.array(confusion), **({"labels": LABELS, "mechanism": mechanism} | changes))
     return Run.load(write_run(folder, evaluation, config={"mechanism": mechanism, "lr": 0.1}))
 
 
@@ -71,6 +71,12 @@ def test_table(runs: list[Run]) -> None:
     assert (limit["kind"], limit["top1"], limit["gmacs"]) == ("ceiling", 60.0, None)
     assert limit["difference"] == pytest.approx(4.0)
     assert results_table([run.folder for run in runs]) == [first, second]
+
+
+@pytest.mark.parametrize(("classes", "top5"), [(5, None), (6, 99.1)])
+def test_top5_of_five_classes_says_nothing(tmp_path: Path, classes: int, top5: float | None) -> None:
+    run = run_of(tmp_path / "run", np.diag([3] * classes).tolist(), "m2a", labels=[str(k) for k in range(classes)])
+    assert results_table([run])[0]["top5"] == top5
 
 
 def test_interval_is_wilsons() -> None:

@@ -108,7 +108,7 @@ def evaluate(
         return
     _print_classes(evaluation)
     if (found := evaluation.probe_summary()) is not None:
-        _print_probes(found)
+        _print_probes(found, top5=len(evaluation.labels) > 5)
     if evaluation.skipped:
         told = count(len(evaluation.skipped), "clip")
         CONSOLE.print(f"{told} could not be decoded, left out of these figures:")
@@ -126,19 +126,21 @@ def _print_classes(evaluation: Evaluation) -> None:
     for row in sorted(evaluation.per_class(), key=lambda row: -(row["top1"] if row["top1"] is not None else -1)):
         table.add_row(row["label"], str(row["clips"]), "-" if row["top1"] is None else f"{row['top1']:.1f}")
     table.add_section()
-    table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f} (top-5 {evaluation.top5:.1f})")
+    top5 = f" (top-5 {evaluation.top5:.1f})" if len(evaluation.labels) > 5 else ""  # else 100 whatever the model says
+    table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f}{top5}")
     print_table(table)
 
 
-def _print_probes(found: dict[str, Any]) -> None:
+def _print_probes(found: dict[str, Any], *, top5: bool) -> None:
     from rich.table import Table
 
     from m2a.cli.output import CONSOLE, print_table
 
-    table = Table("probe", "top-1, %", "95% interval", "top-5, %", "what the model sees")
+    table = Table("probe", "top-1, %", "95% interval", *(["top-5, %"] if top5 else []), "what the model sees")
     for row in found["rows"]:
         interval = f"{row['top1_low']:.1f} to {row['top1_high']:.1f}"
-        table.add_row(row["probe"], f"{row['top1']:.1f}", interval, f"{row['top5']:.1f}", row["definition"])
+        last = [f"{row['top5']:.1f}"] if top5 else []
+        table.add_row(row["probe"], f"{row['top1']:.1f}", interval, *last, row["definition"])
     print_table(table)
     CONSOLE.print(found["reading"], highlight=False)
     if (reversals := found["reversals"]) is not None:

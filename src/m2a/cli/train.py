@@ -67,14 +67,16 @@ def train(
     if json:
         print_json(row)
         return
-    table = Table("mechanism", "GMACs", "parameters, M", "top-1, %", "top-5, %")
-    table.add_row(
-        options.mechanism,
-        f"{row['gmacs']:.3f}",
-        f"{result.parameters / 1e6:.2f}",
-        f"{row['top1']:.1f}",
-        f"{row['top5']:.1f}",
-    )
+    columns = {
+        "mechanism": options.mechanism,
+        "GMACs": f"{row['gmacs']:.3f}",
+        "parameters, M": f"{result.parameters / 1e6:.2f}",
+        "top-1, %": f"{row['top1']:.1f}",
+    }
+    if len(result.evaluation.labels) > 5:  # of fewer it is 100 whatever the model says
+        columns["top-5, %"] = f"{row['top5']:.1f}"
+    table = Table(*columns)
+    table.add_row(*columns.values())
     print_table(table)
     quoted = shlex.quote(str(result.folder / "model"))
     CONSOLE.print(

@@ -48,8 +48,8 @@ def results_table(runs: Sequence[Run | str | Path], ceiling: float | int | None 
     """The table of results as plain data, a dict per run; the last is the order-blind ceiling where one is given.
 
     Keys: `kind` ("run" or "ceiling"), `name`, `mechanism`, `backbone`, `gmacs`, `parameters_m`, `top1`, `top1_low` and
-    `top1_high` (95% interval), `top5`, and `difference` in top-1 points to `none`, where it is not among
-    them to the first. What is unknown is None.
+    `top1_high` (95% interval), `top5` (None of five classes or fewer, of which it is 100 whatever the model says),
+    and `difference` in top-1 points to `none`, where it is not among them to the first. What is unknown is None.
     """
     shown = entries([run if isinstance(run, Run) else Run.load(run) for run in runs])
     baseline = (baseline_and_lead(shown)[0] or shown[0]).run
@@ -68,7 +68,7 @@ def results_table(runs: Sequence[Run | str | Path], ceiling: float | int | None 
                 "top1": run.top1,
                 "top1_low": low,
                 "top1_high": high,
-                "top5": run.top5,
+                "top5": run.top5 if len(run.labels) > 5 else None,
                 "difference": difference(run.top1, baseline.top1) if run is not baseline else None,
             }
         )
