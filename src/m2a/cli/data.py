@@ -11,7 +11,11 @@ from cyclopts import App, Parameter
 app = App(name="data", help="Check, describe, copy and draw data sets.", help_format="plaintext")
 app.command("m2a.cli.data_check:check", name="check", help="Decode every clip of a set, and name what is wrong.")
 app.command("m2a.cli.data_stats:stats", name="stats", help="Describe a set on one page: counts, lengths, sizes.")
-app.command("m2a.cli.data_shard:shard", name="shard", help="Copy a set into tar files, for slow or small disks.")
+app.command(
+    "m2a.cli.data_shard:shard",
+    name="shard",
+    help="Copy a set into tar files, for slow file systems.",
+)
 
 
 @app.command

@@ -52,7 +52,7 @@ def check(
     num_frames:
         Clips with fewer frames are named.
     quick:
-        Open the clips and count their frames, without decoding them: finds no damage in the middle.
+        Open the clips, decode the first frame and count the others: finds no damage in the middle.
     workers:
         Processes; by default one a core.
     out:

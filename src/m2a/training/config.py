@@ -56,7 +56,7 @@ class TrainConfig:
     skip_list: Path | None = None
     """A file of clips to leave out, one path a line, such as the skip.txt of m2a data check."""
     train_clips_per_class: int | None = None
-    """Train on so many clips of each class, the same ones for every seed; a class with fewer keeps all. Default: all
+    """Train on this many clips of each class, the same ones for every seed; a class with fewer keeps all. Default: all
     clips."""
     validation_clips_per_class: int | None = None
     """Likewise of the clips that are validated and measured on."""
@@ -129,7 +129,8 @@ class TrainConfig:
     flip: bool = False
     """Mirror half of the training clips; left/right labels are swapped with their partner or their clips left alone."""
     reverse: bool = False
-    """Play half of the training clips backwards whose reversed label (opening, closing) is in the set, with that."""
+    """Play half of the training clips backwards whose reversed label (opening, closing) is in the set, under that
+    label."""
     color_jitter: float = 0.0
     """Largest relative change of a training clip's brightness, contrast and saturation; 0 for none."""
     rand_augment: int = 0
@@ -137,7 +138,8 @@ class TrainConfig:
     mixup: float = 0.0
     """Alpha of mixup of training clips and their labels; 0 for none."""
     cutmix: float = 0.0
-    """Alpha of cutmix of training clips and their labels; 0 for none. With mixup too, one of them is drawn a batch."""
+    """Alpha of cutmix of training clips and their labels; 0 for none. With mixup too, one of them is drawn for each
+    batch."""
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     """Sides of the multi-scale training crops, as shares of the short side."""
 
