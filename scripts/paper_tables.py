@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from m2a.estimate import estimate
 from m2a.recipes.claims import ZEROS, Column, claims_table
 from m2a.recipes.class_gains import class_gains
 from m2a.recipes.coverage import coverage_table
-from m2a.recipes.estimate import estimate
 from m2a.recipes.evidence import NOTHING, changed_results, orderings, picture_name, read_groups, table_results
 from m2a.recipes.groups import Group
 from m2a.recipes.paired import Gain, paired_gain, setting_of

@@ -54,6 +54,26 @@ def test_compare(m2a: Command, trained: Path, other: Path, tmp_path: Path, monke
     assert (tmp_path / "comparison.png").read_bytes() == b"a holiday picture"
 
 
+def test_compare_over_seeds(
+    m2a: Command, trained: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    again = shutil.copytree(trained, tmp_path / "again")
+    TrainConfig.load(trained / "config.yaml", seed=1).save(again / "config.yaml")
+    outcome = m2a("compare", other, trained, again, "--over-seeds")
+    assert outcome.code == 0, outcome.err
+    told = " ".join(outcome.out.split())
+    assert "points with one seed in common, which says nothing about another" in told
+    assert "the 95% interval over seeds (Student's t), of what another training would change" in told
+    plain = json.loads(m2a("compare", other, trained, again, "--over-seeds", "--json").out)
+    assert [(one["name"], list(one["runs"]), one["seeds_in_common"]) for one in plain] == [
+        ("none", ["0"], []),
+        ("m2a", ["0", "1"], [0]),
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]
+    assert "draws no picture" in m2a("compare", other, trained, "--over-seeds", "--out", "a.png").message
+
+
 def test_compare_where_clips_are_of_one_recording(m2a: Command, own: Path, other: Path, tmp_path: Path) -> None:
     path = own / "evaluation.json"
     clips = [row.clip for row in Run.load(own).predictions]

@@ -13,8 +13,8 @@ from made_results import DATA, FILE, IMAGENET, RANDOM, made, put
 
 from m2a.data.clipset import ClipFile, ClipSet
 from m2a.errors import ConfigError, DataError, NotFoundError
+from m2a.estimate import Estimate, estimate, t_quantile
 from m2a.evaluation import PROBES as PROBES_OF_EVALUATION
-from m2a.recipes.estimate import Estimate, estimate, t_quantile
 from m2a.recipes.groups import group_results
 from m2a.recipes.results import (
     PROBES,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from m2a.estimate import Estimate
     from m2a.reporting import Comparison
 
 _ENDS = 8  # rows at each end of a long table
@@ -14,6 +16,7 @@ _ENDS = 8  # rows at each end of a long table
 def compare(
     *runs: Path,
     out: Path | None = None,
+    over_seeds: bool = False,
     resamples: int = 10_000,
     seed: int = 0,
     json: bool = False,
@@ -29,6 +32,9 @@ def compare(
         Folders of two runs or more, as m2a train or m2a evaluate --out leave them; the first is the baseline.
     out:
         Where the picture goes, a PNG; by default comparison.png here, or none with --json.
+    over_seeds:
+        Take runs together that differ in their seed alone: the mean top-1 of each, and the difference to the first,
+        seed by seed, with intervals of what another training would change. No clips are compared, and no picture drawn.
     resamples:
         Of the bootstrap that the intervals come from.
     seed:
@@ -41,6 +47,9 @@ def compare(
     from m2a.reporting import write_comparison
     from m2a.reporting.owned import check_picture
 
+    if over_seeds:
+        _over_seeds(runs, out, json)
+        return
     picture = Path("comparison.png") if out is None and not json else out
     if picture is not None:
         check_picture(picture, "--out")
@@ -53,6 +62,37 @@ def compare(
     for row in result.overall:
         _print(result.of(row["run"]))
     CONSOLE.print(f"written: {picture}", highlight=False, soft_wrap=True)
+
+
+def _over_seeds(runs: Sequence[Path], out: Path | None, json: bool) -> None:
+    from rich.table import Table
+
+    from m2a.cli.output import CONSOLE, print_json, print_table
+    from m2a.errors import ConfigError
+    from m2a.reporting import over_seeds
+    from m2a.reporting.text import signed
+
+    if out is not None:
+        raise ConfigError("--over-seeds draws no picture. Leave --out out, or --over-seeds.")
+    found = over_seeds(runs)
+    if json:
+        print_json([one.to_dict() for one in found])
+        return
+    table = Table("run", "seeds", "top-1 of each, %", "top-1, %", "difference")
+    for one in found:
+        each = ", ".join(f"{run.top1:.1f}" for run in one.runs.values())
+        difference = "" if one.difference is None else signed(one.difference.mean) + _plus_minus(one.difference)
+        table.add_row(one.name, ", ".join(map(str, one.runs)), each, str(one.top1), difference)
+    print_table(table)
+    told = [one.verdict(found[0].name) for one in found[1:]]
+    told.append("±: the 95% interval over seeds (Student's t), of what another training would change. What other clips")
+    told[-1] += " would change m2a compare says, of two runs of one seed."
+    for sentence in told:
+        CONSOLE.print(sentence, highlight=False, markup=False)
+
+
+def _plus_minus(found: Estimate) -> str:
+    return "" if found.half_width is None else f" ± {found.half_width:.1f}"
 
 
 def _print(result: Comparison) -> None:

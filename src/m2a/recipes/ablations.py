@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from m2a.recipes.estimate import estimate
+from m2a.estimate import estimate
 from m2a.recipes.groups import Group, Measured
 from m2a.recipes.paired import Gain, paired_gain, setting_of
 from m2a.recipes.paper import brief, single_changes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from m2a.recipes.estimate import Estimate, estimate
+from m2a.estimate import Estimate, estimate
 from m2a.recipes.groups import Group
 from m2a.recipes.results import Result
 

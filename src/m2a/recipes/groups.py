@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from m2a.data.synthetic import order_blind_ceiling, time_reversal_pairs
-from m2a.recipes.estimate import Estimate, estimate
+from m2a.estimate import Estimate, estimate
 from m2a.recipes.paper import MODEL_OPTIONS, brief
 from m2a.recipes.results import PROBES, DataInfo, Result, changes_tag, safe_name, settings_of
 from m2a.recipes.rows import PaperRow, find_table

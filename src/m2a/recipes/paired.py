@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from m2a.recipes.estimate import Estimate, estimate
+from m2a.estimate import Estimate, estimate
 from m2a.recipes.groups import Group
 from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
-
-_NO_WIDTH = 1e-9  # points: percentages that differ by as many clips differ in their last bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +20,8 @@ class Gain:
 
     @property
     def side(self) -> int:
-        """1 where the whole interval is above zero, -1 where it is below, else 0. Of one seed nothing is known, nor of
-        several that agree to the last clip: an interval without width is no certainty."""
-        mean, half = self.estimate.mean, self.estimate.half_width
-        if half is None or half < _NO_WIDTH or not abs(mean) > half:
-            return 0
-        return 1 if mean > 0 else -1
+        """See `Estimate.side`."""
+        return self.estimate.side
 
     def __str__(self) -> str:
         mean, half = self.estimate.mean, self.estimate.half_width

@@ -120,6 +120,15 @@ class Run:
         )
 
 
+def options_of(run: Run) -> Mapping[str, str]:
+    """The options that its model was trained with, also of an evaluation in a folder of its own; none where they are
+    not known."""
+    if run.config or not run.model:
+        return run.config
+    model = Path(run.model)  # a run, or the model in one
+    return _config(model / "config.yaml") or _config(model.parent / "config.yaml")
+
+
 def _evaluation(folder: Path) -> dict[str, Any]:
     path = folder / "evaluation.json"
     remedy = f"Run `m2a evaluate {folder}` to write it anew."

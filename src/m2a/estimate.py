@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_NO_WIDTH = 1e-9  # points: percentages that differ by as many clips differ in their last bits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -15,6 +17,14 @@ class Estimate:
     mean: float
     half_width: float | None
     n: int
+
+    @property
+    def side(self) -> int:
+        """1 where the whole interval is above zero, -1 where it is below, else 0. Of one value nothing is known, nor of
+        several that agree to the last clip: an interval without width is no certainty."""
+        if self.half_width is None or self.half_width < _NO_WIDTH or not abs(self.mean) > self.half_width:
+            return 0
+        return 1 if self.mean > 0 else -1
 
     def __str__(self) -> str:
         return f"{self.mean:.1f}" + ("" if self.half_width is None else f" ± {self.half_width:.1f}")
