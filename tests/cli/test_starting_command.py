@@ -11,7 +11,10 @@ import pytest
 import yaml
 from command import LABELS, Outcome, run_command, tiny
 
-from m2a.training import TrainConfig
+from m2a.errors import ConfigError
+from m2a.insertion.insert import mechanisms_of
+from m2a.models import create_model, load
+from m2a.training import TrainConfig, options_of
 
 Command = Callable[..., Outcome]
 SHORT = ("--recipe", "quick", "--epochs", 1, "--batch-size", 4, "--workers", 0, "--device", "cpu")
@@ -51,12 +54,15 @@ def test_what_it_was_built_with_is_the_default(m2a: Command, source: Path, fewer
 
 
 def test_flags_and_a_config_go_over_it(m2a: Command, source: Path, fewer: Path, tmp_path: Path) -> None:
-    (tmp_path / "some.yaml").write_text(yaml.safe_dump({"pretrained": str(source), "num_frames": 3}), encoding="utf-8")
-    flags = ("--data", fewer, "--config", tmp_path / "some.yaml", "--size", 48, *SHORT)
+    stored = {"pretrained": str(source), "num_frames": 3, "size": None, "backbone_options": {"drop_path_rate": 0.1}}
+    (tmp_path / "some.yaml").write_text(yaml.safe_dump(stored), encoding="utf-8")
+    flags = ("--data", fewer, "--config", tmp_path / "some.yaml", *SHORT)
     outcome = m2a("train", *flags, "--out", tmp_path / "run", "--mechanism", "m2a+tsm")
     assert outcome.code == 0, outcome.err
     config = TrainConfig.load(tmp_path / "run" / "config.yaml")
-    assert (config.num_frames, config.size, config.mechanism) == (3, 48, "m2a+tsm")
+    assert (config.num_frames, config.size, config.mechanism) == (3, 32, "m2a+tsm")
+    assert config.backbone_options == {"channels": [16, 16, 32, 32], "drop_path_rate": 0.1}
+    assert config.mechanism_options == {"boundary": "zero"}
     outcome = m2a("train", *flags, "--out", tmp_path / "other", "--mechanism", "tsm", "--reduction", 4)
     assert outcome.code == 1
     there = "mechanism='m2a+tsm', mechanism_options={'boundary': 'zero'}, reduction=2"
@@ -92,6 +98,15 @@ def test_clips_that_the_other_run_was_trained_on(m2a: Command, source: Path, vid
     told = f"the run in {source} was trained on {num} of the {num} clips to validate on, the first of them"
     assert told in outcome.message
     assert "a model that starts from it knows their answers" in outcome.message
+    flags = ("train", "--data", tmp_path / "others", "--out", tmp_path / "chained", "--pretrained", tmp_path / "same")
+    outcome = m2a(*flags, *SHORT)
+    assert outcome.code == 0, outcome.err
+    assert told in outcome.message  # the run before the one that it starts from
+    flags = ("--data", video_set, "--split", "train", "--out", tmp_path / "measured", "--workers", 0)
+    outcome = m2a("evaluate", tmp_path / "chained", *flags)
+    assert outcome.code == 0, outcome.err
+    told = f"its model started from that of {source}, which was trained on {num} of the clips that it is measured on"
+    assert told in outcome.message
 
 
 @pytest.mark.parametrize(
@@ -101,6 +116,7 @@ def test_clips_that_the_other_run_was_trained_on(m2a: Command, source: Path, vid
         ("model/model.safetensors", "holds the weights of a whole video model. To start from that, give the folder"),
         ("checkpoints", "holds no config.json, so it is not a saved model"),
         ("nope", "There is no checkpoint"),
+        ("checkpoints/best.ckpt", "holds the weights of a whole video model. To start from that, give the folder"),
     ],
 )
 def test_what_cannot_be_started_from(
@@ -114,3 +130,44 @@ def test_what_cannot_be_started_from(
     assert outcome.code == 1
     assert told in outcome.message
     assert not (tmp_path / "run").exists()
+
+
+def test_a_converted_model(m2a: Command, fewer: Path, tmp_path: Path) -> None:
+    """Whose sites are named in its files, and which no option of training names."""
+    model = create_model(
+        "resnet10t", mechanism="tsm", num_classes=2, num_frames=3, size=32, where=r"layer[12]\.0\.conv2"
+    )
+    model.save_pretrained(tmp_path / "source")
+    flags = ("--data", fewer, "--out", tmp_path / "run", "--pretrained", tmp_path / "source", "--schedule", "constant")
+    outcome = m2a("train", *flags, *SHORT)
+    assert outcome.code == 0, outcome.err
+    assert "which was for 2 classes, which have no names, and is made anew for 2" in outcome.message
+    assert model.insertion is not None
+    for _ in range(2):
+        trained = load(tmp_path / "run")
+        assert [name for name, _ in mechanisms_of(trained.backbone)] == list(model.insertion.sites)
+        shutil.rmtree(tmp_path / "source", ignore_errors=True)
+        outcome = m2a("train", "--config", tmp_path / "run" / "config.yaml", "--resume", "--epochs", 2)
+        assert outcome.code == 0, outcome.err
+
+
+def test_in_python(source: Path, fewer: Path) -> None:
+    options = options_of(source)
+    assert (options["mechanism"], options["num_frames"], options["size"]) == ("m2a+tsm", 5, 32)
+    config = TrainConfig.from_dict({**options, "data": fewer, "pretrained": source})
+    assert (config.pretrained, config.consensus, config.reduction) == (str(source), "attention", 2)
+    with pytest.raises(ConfigError, match="pretrained is empty"):
+        TrainConfig(data=fewer, pretrained="")
+
+
+def test_folders_called_as_the_words_are(
+    m2a: Command, fewer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none").mkdir()
+    outcome = m2a("train", "--data", fewer, "--out", "run", *tiny())
+    assert outcome.code == 0, outcome.err
+    assert (
+        "is a folder. Rows of the paper start from image weights"
+        in m2a("paper", "run", "R18/none", "--data", "synthetic", "--scale", "tiny", "--pretrained", fewer).message
+    )

@@ -92,6 +92,7 @@ def test_a_model_without_a_mechanism_gives_its_image_network(tmp_path: Path) -> 
         ({"consensus": "attention"}, r"has consensus='avg', and"),
         ({"backbone": "resnet14t"}, r"has backbone='resnet10t', and"),
         ({"where": ["layer1.0.conv1"]}, r"has where=None, and"),
+        ({"position": "after"}, r"has position='before', and"),
         ({"inflate": True}, r"has inflate=False, and"),
     ],
 )
@@ -100,8 +101,24 @@ def test_what_is_built_otherwise_is_refused(before: Path, changes: dict[str, Any
         start(before, **changes)
 
 
-def test_rates_of_dropout_may_be_others(before: Path) -> None:
-    assert_same_features(start(before, backbone_options=VISIBLE | {"drop_path_rate": 0.2}), load(before))
+@pytest.mark.parametrize("changes", [{"drop_path_rate": 0.2}, {"zero_init_last": True}, {"channels": (8, 8, 16, 16)}])
+def test_options_that_weights_do_not_hang_on_may_be_others(before: Path, changes: dict[str, Any]) -> None:
+    """Tuples are lists in a file."""
+    assert_same_features(start(before, backbone_options=VISIBLE | changes), load(before))
+
+
+def test_a_spec_may_be_spelt_otherwise(tmp_path: Path) -> None:
+    tiny(mechanism="m2a+tsm", labels=LABELS).save_pretrained(tmp_path)
+    assert_same_features(start(tmp_path, mechanism="m2a + tsm", boundary=...), load(tmp_path))
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_sites_that_were_named_are_taken_over(tmp_path: Path, position: str) -> None:
+    tiny(labels=LABELS, where=r"layer[34]\.0\.conv2", position=position, mechanism="m2a+tsm").save_pretrained(tmp_path)
+    model = start(tmp_path, ("x", "y"), mechanism="m2a+tsm", boundary=...)
+    assert_same_features(model, load(tmp_path))
+    model.save_pretrained(tmp_path / "again")
+    assert_same_features(load(tmp_path / "again"), load(tmp_path))
 
 
 def test_a_mechanism_for_one_number_of_frames_says_so(tmp_path: Path) -> None:
@@ -111,7 +128,9 @@ def test_a_mechanism_for_one_number_of_frames_says_so(tmp_path: Path) -> None:
         start(tmp_path, mechanism="tam", boundary=..., num_frames=5)
 
 
-def test_an_adapter_is_refused_and_one_can_be_made_beside_a_saved_model(before: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_refused_and_one_can_be_made_beside_a_saved_model(
+    before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = start(before, ("x", "y"), freeze_backbone=True)
     torch.nn.init.normal_(model.head.weight)
     model.save_adapter(tmp_path / "adapter")
@@ -122,6 +141,17 @@ def test_an_adapter_is_refused_and_one_can_be_made_beside_a_saved_model(before: 
         load(tmp_path / "adapter")
     again = load(tmp_path / "adapter", image_weights=tmp_path / "moved")
     torch.testing.assert_close(again(x), model(x), rtol=0, atol=0)
+    model.preprocessing = replace(model.preprocessing, mean=(0.5, 0.5, 0.5), interpolation="bicubic")
+    model.save_adapter(tmp_path / "adapter")
+    again = load(tmp_path / "adapter", image_weights=tmp_path / "moved")
+    assert again.preprocessing == model.preprocessing  # its own, not those of the model that it started from
+    monkeypatch.setattr(
+        "m2a.models.saving.hf_hub_download", lambda name, file, **_: str(tmp_path / "moved/model" / file)
+    )
+    rewritten = json.loads((tmp_path / "adapter" / "config.json").read_text(encoding="utf-8"))
+    rewritten["model"]["pretrained"] = "owner/name"
+    (tmp_path / "adapter" / "config.json").write_text(json.dumps(rewritten), encoding="utf-8")
+    torch.testing.assert_close(load(tmp_path / "adapter")(x), model(x), rtol=0, atol=0)
     with pytest.raises(ConfigError, match=r"adapter is an adapter, which lacks the image network .* \(RUN/model\)"):
         start(tmp_path / "adapter")
 
@@ -134,9 +164,9 @@ def test_a_network_of_ones_own(tmp_path: Path) -> None:
     torch.testing.assert_close(
         create_model(own_networks.Residual(), pretrained=tmp_path, **options).eval()(x), source(x), rtol=0, atol=0
     )
-    network = own_networks.Maps()
+    network = own_networks.Deep()
     kept = {key: value.clone() for key, value in network.state_dict().items()}
-    with pytest.raises(ConfigError, match=r"has backbone='own_networks\.Residual', and"):
+    with pytest.raises(CheckpointError, match=r"does not fit: \d+ tensors? differs?, such as"):
         create_model(network, pretrained=tmp_path, **options)
     assert network.state_dict().keys() == kept.keys()
 
@@ -157,8 +187,23 @@ def test_damage_is_told(before: Path) -> None:
 def test_what_names_a_model(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(before)
     (before / "image").write_bytes(b"")
-    models = [before, "model", "owner/name", "owner/m2a-v1.0"]
-    files = [True, False, "image.pth", "image", "gone", "model/gone", "./gone", "owner/image.safetensors", "/a/b/c"]
+    for name in ("imagenet", "none"):
+        (before / name).mkdir()
+    models = [before, "model", "owner/name", "owner/m2a-v1.0", "./none"]
+    files = [
+        True,
+        False,
+        "",
+        "none",
+        "imagenet",
+        "image.pth",
+        "image",
+        "gone",
+        "model/gone",
+        "./gone",
+        "owner/image.safetensors",
+        "/a/b/c",
+    ]
     assert [one for one in (*models, *files) if names_model(one)] == models
 
 
@@ -174,4 +219,4 @@ def test_what_names_a_model(before: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_what_is_said(before: Path, labels: tuple[str, ...], told: str) -> None:
-    assert SavedModel.read(before).about_last_layer(labels) == told.format(before)
+    assert SavedModel.read(before).about_start(labels) == told.format(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from json import dumps
@@ -112,33 +112,31 @@ def option_sources(tokens: Sequence[str]) -> tuple[Dict, ...]:
         if unknown := [str(key) for key in stored if key not in known]:
             raise ConfigError(f"{config} has no option {', '.join(unknown)}. The options are {', '.join(known)}.")
         values |= declared(stored)
-    of_model = _built_with(flags.pretrained or values.get("pretrained"), values.keys())
-    for name in ("backbone", "mechanism"):  # another one has other options
-        if of_model and (getattr(flags, name) or values.get(name, of_model[name])) != of_model[name]:
-            del of_model[f"{name}_options"]
-    values = of_model | values
-    return (_Below({"train": {key: _as_flag(value) for key, value in values.items() if value is not None}}),)
+    values = {name: value for name, value in values.items() if value is not None}
+    if not (flags.resume and config is not None):  # a run's own options are whole, and the model may be gone
+        values = _over_those_of_model(flags, values)
+    return (_Below({"train": {name: _as_flag(value) for name, value in values.items()}}),)
 
 
-def _built_with(pretrained: str | None, given: Set[str]) -> dict[str, Any]:
-    """The options of a saved model that decide what weights fit; none where all are given, as in a run's `config.yaml`,
-    whose model may be gone. Raises ConfigError for a model that no options build."""
-    names = ["backbone", "backbone_options", "inflate", "mechanism", "mechanism_options", "reduction", "init"]
-    names += ["consensus", "num_frames"]
-    if pretrained in (None, "imagenet", "none") or {*names, "size"} <= given:
-        return {}
-    from m2a.models.starting import SavedModel, names_model
+def _over_those_of_model(flags: _Flags, values: Mapping[str, Any]) -> dict[str, Any]:
+    """With what a saved model that is named as the weights was built with, below. Raises ConfigError for a model that
+    no options build."""
+    pretrained = flags.pretrained or values.get("pretrained")
+    if pretrained in (None, "imagenet", "none"):
+        return dict(values)
+    from m2a.models.starting import names_model
+    from m2a.training.starting import options_of
 
     if not names_model(pretrained):
-        return {}
-    assert pretrained is not None
-    model = SavedModel.read(pretrained)
-    if model.config.own_backbone or model.config.where is not None or model.config.position != "before":
-        raise ConfigError(
-            f"{pretrained} is around a network of its author's, or has its mechanism at sites that were named, for "
-            "which m2a train has no options. Start from it in Python: m2a.create_model(..., pretrained=FOLDER)."
-        )
-    return {name: getattr(model.config, name) for name in names} | {"size": model.preprocessing.size}
+        return dict(values)
+    below = options_of(pretrained)
+    for name in ("backbone", "mechanism"):
+        options = f"{name}_options"
+        if (getattr(flags, name) or values.get(name, below[name])) != below[name]:
+            del below[options]  # another one has others
+        elif options in values:
+            below[options] = {**below[options], **values[options]}
+    return {**below, **values, **{name: below[name] for name in below if name.endswith("_options")}}
 
 
 class _Below(Dict):
@@ -174,6 +172,7 @@ class _Flags:
     pretrained: str | None = None
     backbone: str | None = None
     mechanism: str | None = None
+    resume: bool = False
 
 
 def _peek(tokens: Sequence[str]) -> _Flags:

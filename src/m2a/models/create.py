@@ -21,7 +21,7 @@ from m2a.models.consensus import Consensus
 from m2a.models.inflation import inflate as inflate_network
 from m2a.models.restoring import as_it_was_on_error
 from m2a.models.saving import outline_of
-from m2a.models.starting import names_model, start_from
+from m2a.models.starting import SavedModel, at_its_sites, names_model, start_from, with_normalisation
 from m2a.models.weights import load_image_weights
 
 
@@ -121,9 +121,12 @@ def build(
     """The model a config describes, around `network`, which stays as it is where there is an error, or a backbone by
     its name. `extras` go to VideoClassifier."""
     if names_model(pretrained):
+        source = SavedModel.read(pretrained)
         with nullcontext() if network is None else as_it_was_on_error(network, values=False):
-            model = build(config, network, size=size, **extras)
-            start_from(model, pretrained)
+            model = build(at_its_sites(config, source), network, size=size, **extras)
+            start_from(model, source)
+        if "preprocessing" not in extras:
+            model.preprocessing = with_normalisation(model.preprocessing, source.preprocessing)
         return model
     if network is None:
         network = create_backbone(config.backbone, pretrained=pretrained, size=size, options=config.backbone_options)

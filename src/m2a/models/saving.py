@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -263,8 +264,14 @@ def _check_given(
 
 def _image_weights(model_id: str, config: ModelConfig) -> bool | str:
     """The weights an adapter was trained beside, as its config names them."""
-    if config.pretrained is True or (config.pretrained and Path(config.pretrained).exists()):
+    from m2a.models.starting import names_model  # it imports this module
+
+    if config.pretrained is True or (config.pretrained and Path(config.pretrained).is_file()):
         return config.pretrained
+    if names_model(config.pretrained):
+        with suppress(NotFoundError, WeightsUnavailableError):
+            locate(str(config.pretrained), CONFIG_NAME)
+            return str(config.pretrained)
     known = (
         f"They were {config.pretrained}, which is not here." if config.pretrained else "Its config does not name them."
     )
@@ -312,9 +319,10 @@ def locate(model_id: str, name: str, hub: Mapping[str, Any] | None = None) -> Pa
         if (folder / name).is_file():
             return folder / name
         if (folder / "config.yaml").is_file():  # a run's
+            config, out = (shlex.quote(str(path)) for path in (folder / "config.yaml", folder))
             raise NotFoundError(
                 f"{folder} holds a run without a model; it did not finish. Go on with: m2a train --resume --config "
-                f"{folder / 'config.yaml'} --out {folder}"
+                f"{config} --out {out}"
             )
         raise NotFoundError(f"{folder} holds no {name}, so it is not a saved model.")
     if folder.is_file():

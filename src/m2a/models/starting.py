@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ConfigError
 from m2a.insertion.insert import belongs_to_mechanism
+from m2a.mechanisms import parse_spec
 from m2a.models import saving
 from m2a.models.config import ModelConfig
 from m2a.models.weights import SUFFIXES, read_state_dict
@@ -58,21 +60,23 @@ class SavedModel:
         """Whether its classes are these, in any order, so that its last layer is of use for them."""
         return labels is not None and self.labels is not None and sorted(labels) == sorted(self.labels)
 
-    def about_last_layer(self, labels: Sequence[str]) -> str:
-        """What becomes of its last layer in a model for `labels`, in a sentence."""
+    def about_start(self, labels: Sequence[str]) -> str:
+        """What becomes of it in a model for `labels`, in a sentence."""
         if self.has_classes(labels):
-            return f"starts from {self.name}, all of it: its {count(len(labels), 'class', 'classes')} are the same"
+            what = "its image network and last layer" if self.config.mechanism == "none" else "all of it"
+            return f"starts from {self.name}, {what}: its {count(len(labels), 'class', 'classes')} are the same"
         before = count(self.config.num_classes, "class", "classes")
+        why = "which have no names" if self.labels is None else "not the same as here"
         return (
-            f"starts from {self.name}, all but its last layer, which was for {before}, not the same as here, and is "
-            f"made anew for {len(labels)}"
+            f"starts from {self.name}, all but its last layer, which was for {before}, {why}, and is made anew for "
+            f"{len(labels)}"
         )
 
 
 def names_model(pretrained: object) -> TypeGuard[str | Path]:
     """Whether `pretrained=` names a saved model, a folder or `owner/name` on the Hugging Face hub, and not a file of
-    image weights."""
-    if not isinstance(pretrained, str | Path):
+    image weights, nor "imagenet" or "none", which training takes, whatever lies in folders of these names."""
+    if not isinstance(pretrained, str | Path) or pretrained in ("", "imagenet", "none"):
         return False
     path = Path(pretrained)
     if path.is_dir():
@@ -82,20 +86,27 @@ def names_model(pretrained: object) -> TypeGuard[str | Path]:
     return str(pretrained).count("/") == 1 and not path.is_absolute()
 
 
-def start_from(model: VideoClassifier, name: str | Path) -> None:
-    """Puts the weights of a saved model into one that is built alike, and takes over how its pixels are normalised. The
-    last layer keeps those of its classes where both models have the same, in any order, and else stays as it is.
-    Mechanisms stay as they are where the saved model has none.
+def at_its_sites(config: ModelConfig, source: SavedModel) -> ModelConfig:
+    """The config of a model that starts from a saved one, with its sites where none are named."""
+    if config.where is not None or source.config.mechanism == "none":
+        return config
+    position = source.config.position if config.position == "before" else config.position  # which is the default
+    return replace(config, where=source.config.where, position=position)
+
+
+def start_from(model: VideoClassifier, source: SavedModel) -> None:
+    """Puts the weights of a saved model into one that is built alike. The last layer keeps those of its classes where
+    both models have the same, in any order, and else stays as it is. Mechanisms stay as they are where the saved model
+    has none.
 
     Raises:
         NotFoundError, WeightsUnavailableError, CheckpointError: as `m2a.load`, and CheckpointError where weights do
             not fit.
         ConfigError: another backbone, another mechanism or other options of them; an adapter.
     """
-    source = SavedModel.read(name)
     assert model.config is not None
     _check_alike(source, model.config)
-    state = read_state_dict(saving.locate(str(name), SAFETENSORS_SINGLE_FILE))
+    state = read_state_dict(saving.locate(source.name, SAFETENSORS_SINGLE_FILE))
     own = model.state_dict()
     known = _head_for(model.labels, source, state) | {key: value for key, value in state.items() if key not in _HEAD}
     without = belongs_to_mechanism(model) if source.config.mechanism == "none" else (lambda _: False)
@@ -104,8 +115,6 @@ def start_from(model: VideoClassifier, name: str | Path) -> None:
     if missing or wrong:
         raise CheckpointError(_misfit(source, model, [*missing, *wrong], state, own))
     model.load_state_dict({**own, **known})
-    given = source.preprocessing
-    model.preprocessing = with_normalisation(model.preprocessing, given)
 
 
 def with_normalisation(preprocessing: Preprocessing, of: Preprocessing) -> Preprocessing:
@@ -124,7 +133,9 @@ def _head_for(labels: Sequence[str] | None, source: SavedModel, state: Mapping[s
 
 
 def _check_alike(source: SavedModel, config: ModelConfig) -> None:
-    names = _SAME if source.config.mechanism == "none" else (*_SAME, *_SAME_MECHANISM)
+    names = list(_SAME if source.config.mechanism == "none" else (*_SAME, *_SAME_MECHANISM))
+    if source.config.own_backbone and config.own_backbone:
+        names.remove("backbone")  # the class may have moved to another module; the shapes tell
     there, here = (_plain(one, names) for one in (source.config, config))
     if there == here:
         return
@@ -132,15 +143,20 @@ def _check_alike(source: SavedModel, config: ModelConfig) -> None:
     raise ConfigError(
         f"{source.name} has {_listed(there, differ)}, and the model that would start from it {_listed(here, differ)}. "
         "Weights go into a network that is built alike: give the same, or, on the command line, leave these options "
-        "out, which are the saved model's then."
+        "out, of a --config too: they are the saved model's then."
     )
 
 
 def _plain(config: ModelConfig, names: Sequence[str]) -> dict[str, Any]:
-    """By name; of the backbone's options without the rates of dropout, which are training's."""
+    """By name, as JSON has them; of the backbone's options without the rates of dropout, which are training's, and what
+    weights start as, which these do not."""
     values = {name: getattr(config, name) for name in names}
-    options = {key: value for key, value in config.backbone_options.items() if "drop" not in key}
-    return values | {"backbone_options": options}
+    values["backbone_options"] = {
+        key: value for key, value in config.backbone_options.items() if "drop" not in key and key != "zero_init_last"
+    }
+    if "mechanism" in values:
+        values["mechanism"] = str(parse_spec(config.mechanism))
+    return dict(json.loads(json.dumps(values, default=str)))
 
 
 def _listed(values: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -158,8 +174,8 @@ def _misfit(
         return f"of shape {tuple(of[name].shape)}" if name in of else "missing"
 
     name = names[0]
-    told = f"{source.name} does not fit: {count(len(names), 'tensor')} differ, such as {name!r}, {shape(state)} there "
-    told += f"and {shape(own)} here."
+    differ = "1 tensor differs" if len(names) == 1 else f"{len(names):,} tensors differ"
+    told = f"{source.name} does not fit: {differ}, such as {name!r}, {shape(state)} there and {shape(own)} here."
     for what, there, here in (
         ("num_frames", source.config.num_frames, model.num_frames),
         ("size", source.preprocessing.size, model.preprocessing.size),

@@ -89,10 +89,11 @@ def load_image_weights(network: nn.Module, path: str | Path) -> None:
     """
     state = read_state_dict(path)
     own = network.state_dict()
-    if "head.weight" in state and all(key.startswith(("backbone.", "head.", "consensus.")) for key in state):
+    names = {key.removeprefix("model.") for key in state}  # which a run's checkpoints have before them
+    if "head.weight" in names and all(name.startswith(("backbone.", "head.", "consensus.")) for name in names):
         raise CheckpointError(
             f"{path} holds the weights of a whole video model. To start from that, give the folder that its "
-            f"config.json is in: {Path(path).parent}"
+            "config.json is in: of a run RUN, or RUN/model."
         )
     if foreign := [key for key in state if ".mechanism." in key and key not in own]:
         raise CheckpointError(

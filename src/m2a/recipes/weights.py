@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from m2a.errors import NotFoundError
+from m2a.errors import ConfigError, NotFoundError
 
 Kind = Literal["random", "imagenet"]
 
@@ -45,6 +45,11 @@ def start_weights(pretrained: str) -> StartWeights:
     if pretrained == "imagenet":
         return StartWeights(kind="imagenet")
     path = Path(pretrained)
+    if path.is_dir():
+        raise ConfigError(
+            f"{path} is a folder. Rows of the paper start from image weights, so that they can be set beside each "
+            "other: give --pretrained imagenet, none, or the path of a file. From a trained model starts m2a train."
+        )
     if not path.is_file():
         raise NotFoundError(f"There is no checkpoint {path}. Give --pretrained imagenet, none, or the path of a file.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -10,8 +10,9 @@ from m2a.training.config import TrainConfig as TrainConfig
 if TYPE_CHECKING:
     from m2a.training.fitting import FitResult as FitResult
     from m2a.training.fitting import fit as fit
+    from m2a.training.starting import options_of as options_of
 
-__all__ = ["RECIPES", "FitResult", "TrainConfig", "fit"]
+__all__ = ["RECIPES", "FitResult", "TrainConfig", "fit", "options_of"]
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of ours
@@ -21,6 +22,10 @@ if not TYPE_CHECKING:  # a type checker would take any name for one of ours
             from m2a.training import fitting as module
 
             return getattr(module, name)
+        if name == "options_of":
+            from m2a.training.starting import options_of
+
+            return options_of
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

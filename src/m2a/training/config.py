@@ -81,7 +81,8 @@ class TrainConfig:
     """How frames' scores become the clip's: avg, or attention (a mean with learned weights)."""
     pretrained: str = "imagenet"
     """Weights to start from: imagenet (downloaded on first use), none, the path of a .safetensors or .pth file of image
-    weights, or a trained model, RUN or owner/name, whose backbone, mechanism, frames and size are the defaults then."""
+    weights, or a trained model, RUN or owner/name, whose backbone, mechanism, frames and size are the command's
+    defaults then."""
     num_frames: int = 8
     """Frames sampled from a clip."""
     size: int | None = None
@@ -270,6 +271,8 @@ def _as_declared(name: str, value: Any, kind: Any) -> Any:
         return tuple(_as_declared(name, item, get_args(kind)[0]) for item in value)
     if origin is Path and isinstance(value, str | Path):
         return Path(value)
+    if origin is str and isinstance(value, Path):
+        return str(value)
     if origin is float and type(value) in (int, str):
         with suppress(ValueError):
             return float(value)  # for YAML 1e-4 is text
@@ -351,6 +354,8 @@ def _validate(config: TrainConfig) -> None:
     for name, least in at_least.items():
         if not getattr(config, name) >= least:  # as nan is not
             raise ConfigError(f"{name} must be at least {least}; got {getattr(config, name)}.")
+    if not config.pretrained:
+        raise ConfigError("pretrained is empty; it must be imagenet, none, or the path of weights or of a model.")
     if config.seed > _LAST_SEED:
         raise ConfigError(f"seed must be at most {_LAST_SEED} (2 ** 32 - 1); got {config.seed}.")
     for name in ("train_clips_per_class", "validation_clips_per_class"):

@@ -98,7 +98,7 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
     L.seed_everything(config.seed, workers=False, verbose=False)
     model = _model(config, clips, last)
     if last is None and names_model(config.pretrained):
-        console.print(Text(SavedModel.read(config.pretrained).about_last_layer(clips.labels)), soft_wrap=True)
+        console.print(Text(SavedModel.read(config.pretrained).about_start(clips.labels)), soft_wrap=True)
     sets, side = _datasets(config, clips, model), model.preprocessing.smallest_side
     shared = _shared_bytes(config, sets)
     with opened_cache(config, clips, side, console, shared_bytes=shared) as cache, quiet(), as_the_only_process():
@@ -127,7 +127,7 @@ def _few_steps(config: TrainConfig, num_train: int) -> list[str]:
 
 def _model(config: TrainConfig, clips: ClipSet, last: LastCheckpoint | None) -> VideoClassifier:
     """With the weights to start from, but where there is a checkpoint to go on from, which has all weights itself."""
-    options: dict[str, Any] = dict(config.mechanism_options)
+    options: dict[str, Any] = dict(config.mechanism_options) | dict({} if last is None else last.sites)
     pretrained: bool | str = {"imagenet": True, "none": False}.get(config.pretrained, config.pretrained)
     model = create_model(
         config.backbone,

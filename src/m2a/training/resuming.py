@@ -6,7 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,14 @@ SKIP_LIST = "skip.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class LastCheckpoint:
-    """A run's `last.ckpt`, how many epochs were complete when it was written, and how its clips were normalised (None:
-    of an earlier version, as the backbone has it)."""
+    """A run's `last.ckpt`, and how many epochs were complete when it was written; of its model what it may have from
+    another one that it started from, which earlier versions did not note."""
 
     path: Path
     epochs: int
     preprocessing: Preprocessing | None = None
+    sites: Mapping[str, Any] = field(default_factory=dict)
+    """`where` and `position`."""
 
 
 def as_the_run_was(config: TrainConfig, console: Console) -> TrainConfig:
@@ -120,10 +122,9 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     epochs = int(saved["epoch"]) + 1
     if config.epochs < epochs:
         raise CheckpointError(f"{last} has {epochs} epochs behind it, and epochs is {config.epochs}. Resume with more.")
-    clip = saved.get(_DATA, {}).get("clips")
-    return LastCheckpoint(
-        path=last, epochs=epochs, preprocessing=None if clip is None else Preprocessing.from_dict(clip)
-    )
+    noted = saved.get(_DATA, {})
+    given = None if "clips" not in noted else Preprocessing.from_dict(noted["clips"])
+    return LastCheckpoint(path=last, epochs=epochs, preprocessing=given, sites=noted.get("sites", {}))
 
 
 def _check_free(folder: Path) -> None:
@@ -284,7 +285,10 @@ class GoingOn(L.Callback):
         counted = {"labels": list(self.clips.labels), "num_train": len(self.clips.split("train"))}
         options = self.config.with_changes(resume=False).to_dict()
         assert isinstance(pl_module, ClassificationTask)
-        about = {"options": options, "clips": pl_module.model.preprocessing.to_dict()}
+        model = pl_module.model
+        assert model.config is not None
+        sites = {"where": model.config.where, "position": model.config.position}
+        about = {"options": options, "clips": model.preprocessing.to_dict(), "sites": sites}
         checkpoint[_DATA] = counted | self._fingerprint.to_dict() | about
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:

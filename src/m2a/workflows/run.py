@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -282,7 +282,7 @@ def _named(
 
 def _run_of(path: Path) -> Path:
     """The folder of the run that a run's folder, or the model in it, is of."""
-    return path if (path / "config.yaml").is_file() else path.parent
+    return path if (path / "config.yaml").is_file() else path.absolute().parent
 
 
 def _is_data_of(path: Path, data: str | Path) -> bool:
@@ -305,6 +305,12 @@ def _check_learnt(
     if split in ("train", "all") and not others:
         return  # as was asked for
     learnt = _files_learnt(folder, clips) if others else trained_on(folder, clips)
+    for before in list(_started_from(str(path)))[1:]:
+        if known := _learnt_by(before, data, clips):
+            told = f"its model started from that of {before}, which was trained on {len(known):,} of the clips"
+            console.print(
+                Text(f"{told} that it is measured on, the first of them {known[0].path}", "yellow"), soft_wrap=True
+            )
     if not learnt:
         return
     told = (
@@ -320,20 +326,34 @@ def _check_learnt(
 
 
 def _say_what_start_learnt(config: TrainConfig, validation: Sequence[ClipFile], console: Console) -> None:
-    """Says where the run whose model this one starts from was trained on clips that are validated on."""
-    if config.resume or not names_model(config.pretrained):
+    """Says where a run whose model this one starts from, or one that that one started from, was trained on clips that
+    are validated on."""
+    if config.resume:
         return
-    folder = _run_of(Path(config.pretrained))
-    own = _is_data_of(Path(config.pretrained), config.data)
-    if learnt := trained_on(folder, validation) if own else _files_learnt(folder, validation):
-        console.print(
-            Text(
+    for folder in _started_from(config.pretrained):
+        if learnt := _learnt_by(folder, config.data, validation):
+            told = (
                 f"the run in {folder} was trained on {len(learnt):,} of the {len(validation):,} clips to validate on, "
-                f"the first of them {learnt[0].path}: a model that starts from it knows their answers",
-                "yellow",
-            ),
-            soft_wrap=True,
-        )
+                f"the first of them {learnt[0].path}: a model that starts from it knows their answers"
+            )
+            console.print(Text(told, "yellow"), soft_wrap=True)
+
+
+def _started_from(pretrained: str) -> Iterator[Path]:
+    """The folders of the runs whose models came before, the nearest first, as far as they are here."""
+    seen: set[Path] = set()
+    while names_model(pretrained) and (folder := _run_of(Path(pretrained))) not in seen:
+        seen.add(folder)
+        yield folder
+        try:
+            pretrained = TrainConfig.load(folder / "config.yaml").pretrained
+        except (M2AError, OSError):  # a model without a run
+            return
+
+
+def _learnt_by(folder: Path, data: str | Path | None, clips: Sequence[ClipFile]) -> list[ClipFile]:
+    own = data is not None and _is_data_of(folder, data)
+    return trained_on(folder, clips) if own else _files_learnt(folder, clips)
 
 
 def _files_learnt(folder: Path, clips: Sequence[ClipFile]) -> list[ClipFile]:
