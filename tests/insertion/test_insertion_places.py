@@ -46,6 +46,16 @@ def test_a_network_with_a_long_stage_takes_every_second_block_as_released() -> N
     assert set(found.skipped.values()) == {"a stage has 23 blocks; every second one of each stage is taken"}
 
 
+def test_the_length_of_clips_is_checked_at_each_tam() -> None:
+    net = timm.create_model("resnet10t")
+    insert(net.layer1, "m2a", num_frames=4, where=["0.conv1"])
+    insert(net.layer2, "tam", num_frames=8, where=["0.conv1"])
+    with pytest.raises(ConfigError, match=r"TAM at 'layer2\.0\.conv1' .* changed from 8 to 4"):
+        set_num_frames(net, 4)
+    set_num_frames(net, 8)
+    assert net(torch.randn(8, 3, 32, 32)).shape[0] == 8
+
+
 def test_resnet50_takes_every_block() -> None:
     found = find_sites(on_meta("resnet50"), None, "before")
     assert (len(found.sites), found.skipped) == (16, {})

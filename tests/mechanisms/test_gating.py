@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import prune
 
-from m2a.mechanisms import create_mechanism, gating
+from m2a.mechanisms import FrameDifference, create_mechanism, gating
 from m2a.mechanisms.gating import gate, plain_gate
 from m2a.mechanisms.tsm import _Shift, plain_shift
 
@@ -228,6 +228,24 @@ def test_a_gate_that_is_watched_is_called() -> None:
         optimizer.step()
     assert seen == [(3, 11, 5, 7)] * 2
     assert mechanism.expand.weight_orig.grad is not None
+
+
+def test_parts_that_were_replaced_are_called() -> None:
+    """A `forward` of its own, as some libraries hook, and another motion."""
+    mechanism, x = create_mechanism("m2a", channels=11, num_frames=3, reduction=2), torch.randn(1, 3, 11, 5, 7)
+    expected = mechanism(x)
+    plain, calls = mechanism.expand.forward, []
+    mechanism.expand.forward = lambda y: calls.append(tuple(y.shape)) or plain(y)
+    torch.testing.assert_close(mechanism(x), expected)
+    assert calls == [(3, 5, 5, 7)]
+
+    class Backwards(FrameDifference):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return -super().forward(z)
+
+    mechanism.motion, z = Backwards(), torch.randn(1, 3, 5, 5, 7)
+    normed = torch.nn.functional.layer_norm(z, z.shape[2:])
+    torch.testing.assert_close(mechanism.temporal(z), mechanism.attention(-FrameDifference()(normed)) + z)
 
 
 def test_gradients_of_weights_are_summed_over_tiles_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:

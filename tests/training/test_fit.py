@@ -231,6 +231,7 @@ def test_going_on_from_a_checkpoint_of_before_data_was_noted(clips: ClipSet, run
     assert (noted.pop("labels"), noted.pop("num_train")) == (list(clips.labels), 7)
     assert noted.pop("options") == options(clips, run).to_dict()
     assert noted.pop("clips")["size"] == 32
+    assert noted.pop("sites") == {"where": None, "position": "before"}
     assert {split: len(marks) for split, marks in noted.items()} == {"train": 7 * 8, "validation": 4 * 8}
     torch.save(saved, tmp_path / "run" / "checkpoints" / "last.ckpt")
     fit(options(clips, tmp_path / "run", epochs=3, resume=True), swapped(clips), console=silent())

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from m2a.insertion.layout import Axes, Layout, Origin, grid_of
-from m2a.insertion.trace import Step, Trace
+from m2a.insertion.trace import Passage, Step, Trace
 
 _CHANNELS_FIRST = frozenset(
     {"convolution", "native_batch_norm", "_native_batch_norm_legit_no_training", "native_group_norm"}
 )
 _CHANNELS_LAST = frozenset({"native_layer_norm", "addmm", "mm", "bmm", "baddbmm"})
+_PASSING = frozenset({"view", "_unsafe_view", "clone", "_to_copy", "alias", "detach"})
 _POOLINGS = frozenset({"max_pool2d_with_indices", "avg_pool2d", "max_pool3d_with_indices", "avg_pool3d"})
 _MOST_PREFIX_TOKENS = 16
 
@@ -48,8 +49,10 @@ def features_at(record: Trace, module: str, position: str) -> Features:
         raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, no batch of frames")
     if len(shape) != 5 and record.clips:
         raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, single frames of a 3D network")
-    last = _channels_last(record, module, passage.given, shape)
+    last = _channels_last(record, module, position, passage)
     if len(shape) == 5:
+        if not record.clips:
+            raise NoFeaturesError(f"what goes through it is {_spelled(shape, record.batch)}, no maps of frames")
         axes: Axes = "BTHWC" if last else "BCTHW"
         return _maps(record, step, axes, num_frames=shape[axes.index("T")])
     if len(shape) == 4:
@@ -132,16 +135,52 @@ def _origin(record: Trace, tokens: Step, grid: tuple[int, int]) -> Origin | None
     return Origin(module=given[-1], position="before", height_axis=-2, size=record.image, grid=grid)
 
 
-def _channels_last(record: Trace, module: str, given: Step, shape: tuple[int, ...]) -> bool:
-    """From the first layer at work inside the module: of which axis it takes the channels, and whether the axes were
-    exchanged on the way to it. Without a layer inside: tokens have their channels last, maps first."""
-    for step in _inside(record, module):
-        if step.operation in _CHANNELS_FIRST:
+def _channels_last(record: Trace, module: str, position: str, passage: Passage) -> bool:
+    """Which axis is the channels': that which the first layer at work inside the module takes for them, where it is
+    given what the module is. Else the one that is as long with larger images. Where the network takes no others, behind
+    the module by the last layer at work before; in front of it by the first inside, and by whether the axes were
+    exchanged on the way there, and without one by the last before, but tokens have their channels last."""
+    given, made = passage.given, passage.made
+    layer = next((step for step in _inside(record, module) if step.operation in _CHANNELS_FIRST | _CHANNELS_LAST), None)
+    if layer is not None and position == "before" and _is_given(layer, given):
+        return layer.operation in _CHANNELS_LAST and not _norms_maps(layer)
+    if (larger := record.larger()) is not None and (other := larger.passages.get(module)) is not None:
+        told = _unscaled_is_last(given, other.given) if position == "before" else _unscaled_is_last(made, other.made)
+        if told is not None:
+            return told
+    if position == "after" and made is not None:
+        return _was_made_last(made)
+    if layer is None:
+        return len(given.shape) == 3 or _was_made_last(given)
+    exchanged = len(given.shape) > 3 and _permuted(layer, given)
+    return layer.operation in _CHANNELS_LAST and not exchanged
+
+
+def _is_given(layer: Step, given: Step) -> bool:
+    """Whether a layer works on what was given, as it is or with its axes in front of the last joined."""
+    step = layer
+    while step.sources[:1] and step.sources[0] is not given:
+        step = step.sources[0]
+        if step.operation not in _PASSING or step.shape[-1:] != given.shape[-1:]:
             return False
-        if step.operation in _CHANNELS_LAST:
-            exchanged = len(shape) > 3 and _permuted(step, given)
-            return not exchanged
-    return len(shape) == 3
+    return step.sources[:1] == [given]
+
+
+def _norms_maps(layer: Step) -> bool:
+    """Whether it is a layer norm of whole maps, whose channels, height and width are in this order."""
+    return layer.operation == "native_layer_norm" and layer.kernel == len(layer.shape) - 1 > 2
+
+
+def _unscaled_is_last(one: Step | None, larger: Step | None) -> bool | None:
+    """Of features and the same ones of larger images: whether the channels are the last axis, or, False, the first
+    behind the batch; None where the lengths of axes do not tell."""
+    if one is None or larger is None or len(one.shape) != len(larger.shape):
+        return None
+    same = {axis for axis in range(1, len(one.shape)) if one.shape[axis] == larger.shape[axis]}
+    last = len(one.shape) - 1
+    if len(one.shape) == 5:  # of clips, time is as long, too
+        return False if same == {1, 2} else True if same == {1, last} else None
+    return False if same == {1} else True if same == {last} else None
 
 
 def _inside(record: Trace, module: str) -> Iterator[Step]:
@@ -161,18 +200,31 @@ def _permuted(step: Step, given: Step) -> bool:
     return False
 
 
-def ends_channels_last(made: Step) -> bool:
-    """Whether maps have their channels behind, from the last layer that worked on them and the exchanges of axes since;
-    first where there was none."""
+def ends_channels_last(record: Trace, made: Step) -> bool:
+    """Whether the maps that a network ends in have their channels behind: the axis that is as long with larger images.
+    Where it takes no others, by the last layer that worked on them."""
+    if (larger := record.larger()) is not None:
+        told = _unscaled_is_last(made, larger.passages[""].made)
+        if told is not None:
+            return told
+    return _was_made_last(made)
+
+
+def _was_made_last(made: Step) -> bool:
+    """Whether features have their channels behind, from the last layer that worked on them and the exchanges of axes
+    since; first where there was none."""
     step, exchanged = made, False
     while step.operation not in _CHANNELS_FIRST | _CHANNELS_LAST:
         if not step.sources:
             return False
-        before = step.sources[0].shape
+        source = next((source for source in step.sources if source.shape == step.shape), step.sources[0])
+        before = source.shape
         forth, back = (*before[:1], *before[2:], *before[1:2]), (*before[:1], *before[-1:], *before[1:-1])
         exchanged ^= step.operation in ("permute", "transpose") and step.shape in (forth, back)
-        step = step.sources[0]
-    return exchanged if step.operation in _CHANNELS_FIRST else not exchanged
+        step = source
+    if step.operation in _CHANNELS_FIRST or _norms_maps(step):
+        return exchanged
+    return not exchanged
 
 
 def _spelled(shape: tuple[int, ...], batch: int) -> str:

@@ -73,6 +73,8 @@ def insert(
     """
     parse_spec(spec)
     _check_given(model, num_frames, position)
+    if str(parse_spec(spec)) != "none":
+        _check_patches_stay(model)
     where = list(where) if isinstance(where, Iterator) else where
     found = find_sites(model, where, position, num_frames=num_frames)
     _check_names(found)
@@ -124,6 +126,18 @@ def _check_given(model: nn.Module, num_frames: int, position: str) -> None:
             f"The model carries a mechanism at {len(present)} sites already ({present[0]!r}, ...). Call "
             'm2a.remove(model) first; to use two together stack them in one spec, such as "m2a+tsm".'
         )
+
+
+def _check_patches_stay(model: nn.Module) -> None:
+    """Raises ConfigError for a network that drops other patches of each frame in training (timm's `patch_drop_rate`):
+    what is left of one frame lies elsewhere than what is left of the next."""
+    for name, module in model.named_modules():
+        rate = getattr(module, "prob", 0.0) if type(module).__name__.startswith("PatchDropout") else 0.0
+        if rate:
+            raise ConfigError(
+                f"{name!r} drops {rate:.0%} of the patches in training, others of each frame, so that frames cannot be "
+                "compared place by place. Build the network without patch_drop_rate."
+            )
 
 
 def _check_frames(num_frames: Any) -> None:
@@ -215,10 +229,11 @@ def set_num_frames(model: nn.Module, num_frames: int) -> None:
         raise NotInsertedError(f"This {type(model).__name__} carries no mechanism; call m2a.insert first.")
     for name, mechanism in mechanisms_of(model):
         bound = next((m for m in mechanism.modules() if isinstance(m, TemporalAdaptive)), None)
-        if bound is not None and num_frames != get_num_frames(model):
+        before = get_num_frames(model.get_submodule(name))
+        if bound is not None and num_frames != before:
             raise ConfigError(
                 f"The TAM at {name!r} has the number of frames in the shape of its weights, so num_frames cannot be "
-                f"changed from {get_num_frames(model)} to {num_frames}. Build the model anew with "
+                f"changed from {before} to {num_frames}. Build the model anew with "
                 f"num_frames={num_frames}, or use another mechanism: all others take any number."
             )
     kept = (value for module in model.modules() for value in vars(module).values() if isinstance(value, FrameCount))

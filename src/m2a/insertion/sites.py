@@ -85,23 +85,13 @@ def find_sites(
             "are found: with a batch of images (N, C, H, W), or of clips, alone. Name convolutions or batch norms "
             "yourself with where=."
         ) from error
-    at = partial(_features, record, _of_larger_images(model, record, num_frames), position)
+    attends = any(step.operation in ATTENTION for step in record.steps)
+    # attention within windows may have one window a frame in the images that were tried, and several in others
+    at = partial(_features, record, record.larger() if attends else None, position)
     if names is None:
         return _by_default(model, record, at, num_frames)
     layers = dict(model.named_modules())
     return Found(sites=tuple(_named_site(name, layers[name], at, num_frames) for name in names), skipped={})
-
-
-def _of_larger_images(model: nn.Module, record: Trace, num_frames: int) -> Trace | None:
-    """A pass with images twice as large, of a network with attention that takes them. Attention within windows may have
-    one window a frame in the images that were tried, and several in others."""
-    if not any(step.operation in ATTENTION for step in record.steps):
-        return None
-    height, width = record.image
-    try:
-        return trace(model, num_frames=num_frames, size=(2 * height, 2 * width))
-    except UntraceableError:
-        return None
 
 
 def _features(record: Trace, larger: Trace | None, position: Position, name: str) -> Features:

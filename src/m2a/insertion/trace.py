@@ -7,8 +7,9 @@ says which operation made a tensor, out of which others, and in which module.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -33,7 +34,7 @@ class Step:
     shape: tuple[int, ...]
     sources: list[Step]
     kernel: int = 1
-    """Largest side of a convolution's kernel."""
+    """Largest side of a convolution's kernel; how many axes a layer norm works on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,8 @@ class Trace:
     """First axis of folded frames, or of clips."""
     clips: bool
     """Whether the network is 3D: its features have an axis for time."""
+    larger: Callable[[], Trace | None] = lambda: None
+    """A pass with images twice as large; None where the network does not take them. It is made when it is asked for."""
 
 
 class UntraceableError(Exception):
@@ -85,11 +88,19 @@ def trace(model: nn.Module, *, num_frames: int = 8, size: tuple[int, int] | None
         sides = {"C": channels, "T": num_frames}
         try:
             shape = (BATCH, *(sides[axis] for axis in front), *image)
-            return _record(without_data(model), shape, batch, clips, channels=channels)
+            found = _record(without_data(model), shape, batch, clips, channels=channels)
+            return replace(found, larger=cache(partial(_of_larger_images, model, num_frames, image)))
         except Exception as error:  # whatever a model that is not ours raises
             said = str(error).strip().splitlines() or [""]
             reasons.append(f"{type(error).__name__}: {said[0]}")
     raise UntraceableError(reasons[0])
+
+
+def _of_larger_images(model: nn.Module, num_frames: int, image: tuple[int, int]) -> Trace | None:
+    try:
+        return trace(model, num_frames=num_frames, size=(2 * image[0], 2 * image[1]))
+    except UntraceableError:
+        return None
 
 
 def image_channels(model: nn.Module) -> int:
@@ -191,6 +202,7 @@ class _Recorder(TorchDispatchMode):
         if sources:
             operation = func.__name__.partition(".")[0].rstrip("_")
             kernel = max(args[1].shape[2:]) if operation == "convolution" else 1
+            kernel = len(args[1]) if operation == "native_layer_norm" else kernel
             for value in tree_leaves(out):
                 if isinstance(value, Tensor):
                     self.add(value, operation, sources, kernel)

@@ -62,7 +62,11 @@ def is_traced() -> bool:
 def _is_watched(expand: nn.Conv2d) -> bool:
     """Whether calling it does more than its weights say: hooks of pruning or of yours, a layer put in its place."""
     return type(expand) is not nn.Conv2d or bool(
-        expand._forward_pre_hooks or expand._forward_hooks or expand._backward_pre_hooks or expand._backward_hooks
+        "forward" in vars(expand)  # replaced, as some libraries hook
+        or expand._forward_pre_hooks
+        or expand._forward_hooks
+        or expand._backward_pre_hooks
+        or expand._backward_hooks
     )
 
 

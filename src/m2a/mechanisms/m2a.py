@@ -140,6 +140,8 @@ class MotionAttention(Gate):
     T x T matrix. Statistics, scores and mix are accumulated in float32 whatever autocast says."""
 
     def temporal(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
+        if type(self.motion) not in (FrameDifference, nn.Identity):  # another one was put in their place
+            return super().temporal(z_BTcHW)
         flat_BTD = _frames_as_rows(z_BTcHW)
         with _without_autocast(z_BTcHW.device.type):
             wide_BTD = _at_least_float32(flat_BTD)

@@ -64,7 +64,7 @@ def without_classifier(network: Any) -> Output:
             "m2a.insert on it, without VideoClassifier."
         )
     _check_sites_are_read(network, record, made)
-    last = len(made.shape) in (4, 5) and ends_channels_last(made)
+    last = len(made.shape) in (4, 5) and ends_channels_last(record, made)
     channels = made.shape[-1] if last or len(made.shape) == 3 else made.shape[1]
     return Output(num_features=channels, takes_clips=record.clips, channels_last=last)
 
