@@ -164,3 +164,57 @@ def test_tokens_in_front_of_the_batch_are_told_of() -> None:
         NoSitesError, match=r"TokensFirst has no .*: its tokens come first, \(L, N, C\); build it with batch_first=True"
     ):
         insert(TokensFirst(), "m2a", num_frames=T)
+
+
+class Adds(nn.Module):
+    """Adds what each of its children makes, one after the other; of a list of lists, what each in these makes."""
+
+    def __init__(self, *children: nn.Module):
+        super().__init__()
+        self.layers = nn.ModuleList(children)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for child in self.layers:
+            for branch in child if isinstance(child, nn.ModuleList) else [child]:
+                x = x + branch(x)
+        return x
+
+
+class Attends(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm, self.qkv = nn.LayerNorm(width), nn.Linear(width, 3 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm(x)).chunk(3, -1)
+        return (q @ k.mT).softmax(-1) @ v
+
+
+def convs() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(7, 7, 3, padding=1), nn.ReLU(), nn.Conv2d(7, 7, 3, padding=1))
+
+
+class ToTokens(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).transpose(1, 2)
+
+
+def test_each_child_that_a_numbered_module_adds_is_a_block() -> None:
+    """Not the module alone, whose name the sums have."""
+    net = nn.Sequential(nn.Conv2d(3, 7, 3), Adds(*(convs() for _ in range(3))), Adds(convs(), convs()))
+    expected = [f"{stage}.layers.{k}.0" for stage, blocks in ((1, 3), (2, 2)) for k in range(blocks)]
+    assert [site.name for site in find_sites(net).sites] == expected
+
+
+def test_in_stages_too() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 7, 3), Adds(*(nn.ModuleList([convs(), convs()]) for _ in range(3))))
+    assert [site.name for site in find_sites(net).sites] == [f"1.layers.{k}.{j}.0" for k in range(3) for j in range(2)]
+
+
+def test_an_attention_and_what_stands_behind_it_are_one_block() -> None:
+    pairs = [
+        nn.ModuleList([Attends(7), nn.Sequential(nn.LayerNorm(7), nn.Linear(7, 7), nn.GELU(), nn.Linear(7, 7))])
+        for _ in range(5)
+    ]
+    net = nn.Sequential(nn.Conv2d(3, 7, 16, 16), ToTokens(), Adds(*pairs))
+    assert [site.name for site in find_sites(net).sites] == [f"2.layers.{k}.0.norm" for k in range(5)]

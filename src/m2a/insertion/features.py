@@ -141,9 +141,12 @@ def _channels_last(record: Trace, module: str, position: str, passage: Passage) 
     the module by the last layer at work before; in front of it by the first inside, and by whether the axes were
     exchanged on the way there, and without one by the last before, but tokens have their channels last."""
     given, made = passage.given, passage.made
-    layer = next((step for step in _inside(record, module) if step.operation in _CHANNELS_FIRST | _CHANNELS_LAST), None)
+    layers = (step for step in _inside(record, module) if step.operation in _CHANNELS_FIRST | _CHANNELS_LAST)
+    layer = next(
+        (step for step in layers if step.shape[0] != record.batch or len(step.shape) > 2), None
+    )  # not of means
     if layer is not None and position == "before" and _is_given(layer, given):
-        return layer.operation in _CHANNELS_LAST and not _norms_maps(layer)
+        return _takes_last(layer)
     if (larger := record.larger()) is not None and (other := larger.passages.get(module)) is not None:
         told = _unscaled_is_last(given, other.given) if position == "before" else _unscaled_is_last(made, other.made)
         if told is not None:
@@ -153,7 +156,7 @@ def _channels_last(record: Trace, module: str, position: str, passage: Passage) 
     if layer is None:
         return len(given.shape) == 3 or _was_made_last(given)
     exchanged = len(given.shape) > 3 and _permuted(layer, given)
-    return layer.operation in _CHANNELS_LAST and not exchanged
+    return _takes_last(layer) and not exchanged
 
 
 def _is_given(layer: Step, given: Step) -> bool:
@@ -166,9 +169,12 @@ def _is_given(layer: Step, given: Step) -> bool:
     return step.sources[:1] == [given]
 
 
-def _norms_maps(layer: Step) -> bool:
-    """Whether it is a layer norm of whole maps, whose channels, height and width are in this order."""
-    return layer.operation == "native_layer_norm" and layer.kernel == len(layer.shape) - 1 > 2
+def _takes_last(layer: Step) -> bool:
+    """Whether a layer takes the last axis for the channels. A layer norm of whole maps has their channels, height and
+    width in this order; what a batch norm takes may be the rows of all tokens."""
+    if layer.operation in _CHANNELS_FIRST:
+        return len(layer.shape) == 2
+    return not (layer.operation == "native_layer_norm" and layer.kernel == len(layer.shape) - 1 > 2)
 
 
 def _unscaled_is_last(one: Step | None, larger: Step | None) -> bool | None:
@@ -222,9 +228,7 @@ def _was_made_last(made: Step) -> bool:
         forth, back = (*before[:1], *before[2:], *before[1:2]), (*before[:1], *before[-1:], *before[1:-1])
         exchanged ^= step.operation in ("permute", "transpose") and step.shape in (forth, back)
         step = source
-    if step.operation in _CHANNELS_FIRST or _norms_maps(step):
-        return exchanged
-    return not exchanged
+    return _takes_last(step) ^ exchanged
 
 
 def _spelled(shape: tuple[int, ...], batch: int) -> str:

@@ -228,12 +228,33 @@ def _blocks(branches: list[_Branch]) -> list[Block]:
     by_name: dict[str, list[_Branch]] = defaultdict(list)
     for branch in branches:
         by_name[branch.block].append(branch)
+    apart = [group for name, members in by_name.items() for group in _apart(name, members)]
     blocks = []
-    for name, members in by_name.items():
+    for name, members in apart:
         members = sorted(members, key=lambda branch: not branch.mixes_space)
         layers = dict.fromkeys(branch.layer for branch in members if branch.layer is not None)
         blocks.append(Block(name=name, layers=tuple(layers)))
     return blocks
+
+
+def _apart(name: str, members: list[_Branch]) -> list[tuple[str, list[_Branch]]]:
+    """A block, or several: of a module that itself adds what its numbered children make, one after the other
+    (`for layer in self.layers: x = x + layer(x)`), each child is one, or each of a child's own. Of branches of which
+    one mixes space, as an attention and what stands behind it, the child that holds them is the block."""
+    if any(branch.layer is None or branch.join.module != name for branch in members):
+        return [(name, members)]
+    return _by_child(name, members)
+
+
+def _by_child(name: str, members: list[_Branch]) -> list[tuple[str, list[_Branch]]]:
+    below = re.compile(rf"{re.escape(name)}\.(?:.*?\.)?\d+(?=\.|$)")
+    children = [below.match(branch.layer or "") for branch in members]
+    groups: dict[str, list[_Branch]] = defaultdict(list)
+    for child, branch in zip(children, members, strict=True):
+        groups["" if child is None else child[0]].append(branch)
+    if "" in groups or len(groups) < 2 or sum(branch.mixes_space for branch in members) == 1:
+        return [(name, members)]
+    return [part for child, group in groups.items() for part in _by_child(child, group)]
 
 
 def _numbered(name: str) -> str:
