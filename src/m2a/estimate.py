@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _NO_WIDTH = 1e-9  # points: percentages that differ by as many clips differ in their last bits
@@ -38,6 +38,13 @@ def estimate(values: Sequence[float], *, level: float = 0.95) -> Estimate:
         return Estimate(mean=mean, half_width=None, n=n)
     half_width = t_quantile(level, n - 1) * statistics.stdev(values) / math.sqrt(n)
     return Estimate(mean=mean, half_width=half_width, n=n)
+
+
+def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> tuple[Estimate | None, tuple[int, ...]]:
+    """What is ours less what is theirs, by seed, each seed's difference taken by itself, and the seeds that both have;
+    None where that is none."""
+    common = tuple(sorted(ours.keys() & theirs.keys()))
+    return estimate([ours[seed] - theirs[seed] for seed in common]) if common else None, common
 
 
 def t_quantile(level: float, degrees: int) -> float:

@@ -17,7 +17,7 @@ from m2a.insertion.insert import belongs_to_mechanism
 from m2a.mechanisms import parse_spec
 from m2a.models import saving
 from m2a.models.config import ModelConfig
-from m2a.models.weights import SUFFIXES, read_state_dict
+from m2a.models.weights import SUFFIXES, load_whole, read_state_dict
 from m2a.wording import count
 
 if TYPE_CHECKING:
@@ -110,11 +110,11 @@ def start_from(model: VideoClassifier, source: SavedModel) -> None:
     own = model.state_dict()
     known = _head_for(model.labels, source, state) | {key: value for key, value in state.items() if key not in _HEAD}
     without = belongs_to_mechanism(model) if source.config.mechanism == "none" else (lambda _: False)
-    missing = [key for key in own if key not in known and key not in _HEAD and not without(key)]
-    wrong = [key for key, value in known.items() if key not in own or own[key].shape != value.shape]
-    if missing or wrong:
-        raise CheckpointError(_misfit(source, model, [*missing, *wrong], state, own))
-    model.load_state_dict({**own, **known})
+    kept = {key: value for key, value in own.items() if key in _HEAD or without(key)}
+    try:
+        load_whole(model, kept | known, source.name)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}{_made_for_other(source, model)}") from error
 
 
 def with_normalisation(preprocessing: Preprocessing, of: Preprocessing) -> Preprocessing:
@@ -163,23 +163,15 @@ def _listed(values: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join(f"{name}={values[name]!r}" for name in names)
 
 
-def _misfit(
-    source: SavedModel,
-    model: VideoClassifier,
-    names: Sequence[str],
-    state: Mapping[str, Tensor],
-    own: Mapping[str, Tensor],
-) -> str:
-    def shape(of: Mapping[str, Tensor]) -> str:
-        return f"of shape {tuple(of[name].shape)}" if name in of else "missing"
-
-    name = names[0]
-    differ = "1 tensor differs" if len(names) == 1 else f"{len(names):,} tensors differ"
-    told = f"{source.name} does not fit: {differ}, such as {name!r}, {shape(state)} there and {shape(own)} here."
-    for what, there, here in (
+def _made_for_other(source: SavedModel, model: VideoClassifier) -> str:
+    """The number of frames and the size where they differ, which some networks have in the shapes of weights."""
+    pairs = (
         ("num_frames", source.config.num_frames, model.num_frames),
         ("size", source.preprocessing.size, model.preprocessing.size),
-    ):
-        if there != here:
-            told += f" It was made for {what}={there}, and this is for {here}: give the same."
-    return told
+    )
+    told = (
+        f" It was made for {what}={there}, and this is for {here}: give the same."
+        for what, there, here in pairs
+        if there != here
+    )
+    return "".join(told)

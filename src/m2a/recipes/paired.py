@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from m2a.estimate import Estimate, estimate
+from m2a.estimate import Estimate, paired
 from m2a.recipes.groups import Group
 from m2a.recipes.paper import brief
 from m2a.recipes.results import Result
@@ -30,11 +30,8 @@ class Gain:
 
 def paired_gain(ours: Sequence[Result], theirs: Sequence[Result]) -> Gain | None:
     """Seed by seed; None where no seed is common."""
-    others = {result.seed: result.top1 for result in theirs}
-    pairs = {result.seed: result.top1 - others[result.seed] for result in ours if result.seed in others}
-    if not pairs:
-        return None
-    return Gain(estimate=estimate(list(pairs.values())), seeds=tuple(sorted(pairs)))
+    found, seeds = paired(*({result.seed: result.top1 for result in results} for results in (ours, theirs)))
+    return None if found is None else Gain(estimate=found, seeds=seeds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from m2a.errors import ConfigError, DataError
-from m2a.estimate import Estimate, estimate
+from m2a.estimate import Estimate, estimate, paired
 from m2a.reporting.entries import entries
 from m2a.reporting.runs import Run, options_of
 from m2a.reporting.text import signed
@@ -94,14 +94,10 @@ def over_seeds(runs: Sequence[str | Path]) -> list[OverSeeds]:
 
 
 def _compared(name: str, members: Mapping[int, Run], first: Mapping[int, Run]) -> OverSeeds:
-    common = tuple(sorted(members.keys() & first.keys()))
-    gains = [_top1(members[seed]) - _top1(first[seed]) for seed in common]
+    ours, theirs = ({seed: _top1(run) for seed, run in runs.items()} for runs in (members, first))
+    difference, common = paired(ours, theirs)
     return OverSeeds(
-        name=name,
-        runs=members,
-        top1=estimate([_top1(run) for run in members.values()]),
-        difference=estimate(gains) if gains else None,
-        in_common=common,
+        name=name, runs=members, top1=estimate(list(ours.values())), difference=difference, in_common=common
     )
 
 
