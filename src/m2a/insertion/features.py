@@ -141,10 +141,15 @@ def _channels_last(record: Trace, module: str, position: str, passage: Passage) 
     the module by the last layer at work before; in front of it by the first inside, and by whether the axes were
     exchanged on the way there, and without one by the last before, but tokens have their channels last."""
     given, made = passage.given, passage.made
-    layers = (step for step in _inside(record, module) if step.operation in _CHANNELS_FIRST | _CHANNELS_LAST)
     layer = next(
-        (step for step in layers if step.shape[0] != record.batch or len(step.shape) > 2), None
-    )  # not of means
+        (
+            step
+            for step in _inside(record, module)
+            if step.operation in _CHANNELS_FIRST | _CHANNELS_LAST
+            and (len(step.shape) > 2 or step.shape[0] != record.batch)  # not one of means
+        ),
+        None,
+    )
     if layer is not None and position == "before" and _is_given(layer, given):
         return _takes_last(layer)
     if (larger := record.larger()) is not None and (other := larger.passages.get(module)) is not None:
