@@ -1,6 +1,7 @@
 """How the features at a site lie in memory, and clips made of them. Views only, but for class tokens.
 
-Shapes: N = B * T folded frames, L tokens of a frame, p of which come before its map (class and register tokens).
+Shapes: N = B * T folded frames, L tokens of a frame, of which some come before its map or behind it (class and register
+tokens).
 """
 
 from __future__ import annotations
@@ -19,17 +20,20 @@ Axes = Literal["NCHW", "NHWC", "NLC", "BCTHW", "BTHWC"]
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The axes at a site. Of tokens, how many come before the map, and the map's height and width as inserted."""
+    """The axes at a site. Of tokens, how many come before the map and behind it, and the map's height and width as
+    inserted."""
 
     axes: Axes
     prefix: int = 0
     grid: tuple[int, int] = (1, 1)
+    suffix: int = 0
 
     def __str__(self) -> str:
-        return f"{self.axes}+{self.prefix}" if self.prefix else self.axes
+        behind = f"+{self.suffix}" if self.suffix else ""
+        return f"{self.axes}+{self.prefix}{behind}" if self.prefix or self.suffix else self.axes
 
     def clips(self, x: Tensor, num_frames: int, site: str) -> Tensor:
-        """(B, T, C, H, W), without the prefix tokens. Raises ClipShapeError when the batch holds no whole clips."""
+        """(B, T, C, H, W), of the map alone. Raises ClipShapeError when the batch holds no whole clips."""
         if self.axes == "BCTHW":
             return x.transpose(1, 2)
         if self.axes == "BTHWC":
@@ -41,13 +45,14 @@ class Layout:
                 "m2a.insertion.set_num_frames(model, T)."
             )
         if self.axes == "NLC":
-            height, width = self._grid(x.shape[1] - self.prefix, site)
-            x = x[:, self.prefix :].unflatten(1, (height, width))
+            places = x.shape[1] - self.prefix - self.suffix
+            height, width = self._grid(places, site)
+            x = x[:, self.prefix : self.prefix + places].unflatten(1, (height, width))
         frames = x if self.axes == "NCHW" else x.permute(0, 3, 1, 2)
         return frames.unflatten(0, (-1, num_frames))
 
     def features(self, clips_BTCHW: Tensor, like: Tensor) -> Tensor:
-        """Back into the layout of `like`, with its prefix tokens."""
+        """Back into the layout of `like`, with its tokens beside the map."""
         if self.axes == "BCTHW":
             return clips_BTCHW.transpose(1, 2)
         if self.axes == "BTHWC":
@@ -59,7 +64,10 @@ class Layout:
         if self.axes == "NHWC":
             return frames_NHWC
         tokens_NLC = frames_NHWC.flatten(1, 2)
-        return torch.cat([like[:, : self.prefix], tokens_NLC], dim=1) if self.prefix else tokens_NLC
+        if not (self.prefix or self.suffix):
+            return tokens_NLC
+        behind = [like[:, -self.suffix :]] if self.suffix else []
+        return torch.cat([like[:, : self.prefix], tokens_NLC, *behind], dim=1)
 
     def _grid(self, tokens: int, site: str) -> tuple[int, int]:
         """The map's height and width: as inserted, or another size of the same shape."""

@@ -19,7 +19,7 @@ class InsertionReport:
     """Channels at each site."""
     layouts: list[str]
     """How features lie at each site: "NCHW" or "NHWC" for maps of folded frames, "BCTHW" or "BTHWC" in a 3D network,
-    "NLC" for tokens, "NLC+1" with a class token in front."""
+    "NLC" for tokens, "NLC+1" with a class token in front, "NLC+1+4" with four more behind."""
     position: str
     """"before" or "after" the layer."""
     skipped: dict[str, str] = field(default_factory=dict)

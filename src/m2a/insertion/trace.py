@@ -7,7 +7,7 @@ says which operation made a tensor, out of which others, and in which module.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import product
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from m2a.insertion.no_device import autocast_on_meta
 
 aten = torch.ops.aten
 BATCH = 5  # of the recorded pass; a tensor whose first axis is of another size is no batch of feature maps
@@ -35,6 +37,13 @@ class Step:
     sources: list[Step]
     kernel: int = 1
     """Largest side of a convolution's kernel; how many axes a layer norm works on."""
+    starts: tuple[int, ...] = ()
+    """Of a concatenation: where each source begins, along the axis that becomes longer."""
+
+    @property
+    def main_source(self) -> Step:
+        """The first source of the same shape; without one, the first."""
+        return next((source for source in self.sources if source.shape == self.shape), self.sources[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +196,9 @@ def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 class _Recorder(TorchDispatchMode):
     steps: list[Step] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)  # those at work, the innermost last
-    tensors: list[Tensor] = field(default_factory=list)  # kept, so that no two have one id
+    tensors: dict[int, list[Tensor]] = field(default_factory=dict)  # by storage; kept, so that no two have one id
     latest: dict[int, Step] = field(default_factory=dict)  # by tensor; an operation in place makes a new step
+    written: dict[int, Step] = field(default_factory=dict)  # by storage: what was last written to a part of it
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -197,30 +207,80 @@ class _Recorder(TorchDispatchMode):
         out = _known(func, args, kwargs)
         if out is None:
             out = func(*args, **(kwargs or {}))
-        found = (self.latest.get(id(value)) for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor))
+        found = (self.source(value) for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor))
         sources = list(dict.fromkeys(step for step in found if step is not None))
         if sources:
             operation = func.__name__.partition(".")[0].rstrip("_")
             kernel = max(args[1].shape[2:]) if operation == "convolution" else 1
             kernel = len(args[1]) if operation == "native_layer_norm" else kernel
+            starts = self.starts(*args) if operation == "cat" else ()
             for value in tree_leaves(out):
                 if isinstance(value, Tensor):
-                    self.add(value, operation, sources, kernel)
+                    step = self.add(value, operation, sources, kernel, starts)
+                    if func._schema.is_mutable:
+                        self.write(value, step)
         return out
 
-    def add(self, tensor: Tensor, operation: str, sources: list[Step], kernel: int = 1) -> Step:
+    def add(
+        self, tensor: Tensor, operation: str, sources: list[Step], kernel: int = 1, starts: tuple[int, ...] = ()
+    ) -> Step:
         module = self.modules[-1] if self.modules else ""
-        step = Step(operation, module, tuple(tensor.shape), sources, kernel)
+        step = Step(operation, module, tuple(tensor.shape), sources, kernel, starts)
         self.steps.append(step)
-        self.tensors.append(tensor)
+        self.tensors.setdefault(_storage(tensor), []).append(tensor)
         self.latest[id(tensor)] = step
         return step
+
+    def source(self, tensor: Tensor) -> Step | None:
+        """The step that made a tensor; of one into which something was written that depends on the input, a new one."""
+        step, written = self.latest.get(id(tensor)), self.written.get(_storage(tensor))
+        return self.add(tensor, "copy", [written]) if step is None and written is not None else step
+
+    def write(self, tensor: Tensor, step: Step) -> None:
+        """Notes that an operation in place changed other tensors, too: those that share memory with this one."""
+        storage = _storage(tensor)
+        self.written[storage] = step
+        others = {id(other): other for other in self.tensors[storage] if other is not tensor}
+        for other in others.values():
+            if _overlap(tensor, other):
+                self.add(other, "copy", [self.latest[id(other)], step])
+
+    def starts(self, parts: Sequence[Tensor], axis: int = 0) -> tuple[int, ...]:
+        """Where each part that depends on the input begins in what is concatenated, those met before left out."""
+        begins: dict[Step, int] = {}
+        length = 0
+        for part in parts:
+            if (step := self.source(part)) is not None:
+                begins.setdefault(step, length)
+            length += part.shape[axis] if part.dim() else 0
+        return tuple(begins.values())
 
     def of(self, values: Any) -> Step | None:
         """The step that made a tensor, or the first of several; None where that is none or does not depend on the
         input."""
         value = values[0] if isinstance(values, tuple | list) and values else values
-        return self.latest.get(id(value)) if isinstance(value, Tensor) else None
+        return self.source(value) if isinstance(value, Tensor) else None
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Whether two views of the same memory have elements in common: slices with the same strides are compared side by
+    side, and others taken to overlap."""
+    if one.stride() != other.stride():
+        return True
+    rest = (one.storage_offset(), other.storage_offset())
+    for axis in sorted(range(one.dim()), key=one.stride, reverse=True):
+        stride = one.stride(axis)
+        if stride == 0 or one.shape[axis] == other.shape[axis] == 1:
+            continue
+        start, other_start = (offset // stride for offset in rest)
+        if start + one.shape[axis] <= other_start or other_start + other.shape[axis] <= start:
+            return False
+        rest = (rest[0] % stride, rest[1] % stride)
+    return True
 
 
 def _known(func: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
@@ -271,7 +331,7 @@ def _record(ghost: nn.Module, shape: tuple[int, ...], batch: int, clips: bool, *
     dtype = next((p.dtype for p in ghost.parameters() if p.is_floating_point()), None)
     image = torch.empty(shape, device="meta", dtype=dtype)
     recorder.add(image, "input", [])
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), recorder:
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), autocast_on_meta(), recorder:
         ghost(image)
     size = (shape[-2], shape[-1])
     return Trace(steps=recorder.steps, passages=passages, image=size, channels=channels, batch=batch, clips=clips)

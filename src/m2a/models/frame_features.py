@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from m2a.errors import ClipShapeError, ConfigError
-from m2a.insertion.features import ends_channels_last
+from m2a.insertion.channel_axis import ends_channels_last
 from m2a.insertion.insert import insertions
 from m2a.insertion.trace import BATCH, Step, Trace, UntraceableError, first_tensor, trace
 

@@ -1,0 +1,27 @@
+"""What code asks of its tensors' device where they are on none: torch's meta device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+_ONE_AT_A_TIME = RLock()
+
+
+@contextmanager
+def autocast_on_meta() -> Iterator[None]:
+    """Lets networks follow `torch.autocast(x.device.type)`, with which many keep a part in float32, on tensors without
+    data: torch refuses that device. Nothing is cast there."""
+    with _ONE_AT_A_TIME:
+        begin = torch.autocast.__init__
+
+        def without_device(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
+            begin(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)
+
+        with patch.object(torch.autocast, "__init__", without_device):
+            yield
