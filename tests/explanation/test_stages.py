@@ -96,7 +96,7 @@ def test_a_network_without_an_eighth() -> None:
 
 
 def test_tokens_in_an_order_of_their_own_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"Hiera keeps its tokens in an order of its own.*another backbone"):
+    with pytest.raises(ConfigError, match=r"This network keeps its tokens in an order of its own.*another backbone"):
         list_stages(network("hiera_tiny_224"))
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from m2a.errors import SiteTypeError
+from m2a.errors import NoSitesError, SiteTypeError
 from m2a.insertion import find_sites, insert
 
 WIDTH, SIDE, FRAMES = 12, 3, 2
@@ -61,6 +61,58 @@ def test_tokens_beside_the_map_pass_by(front: int, behind: int) -> None:
 def test_tokens_whose_others_cannot_be_told_are_no_map() -> None:
     with pytest.raises(SiteTypeError, match=r"10 tokens would be a map of 3 x 3 and 1 others, but which those are"):
         find_sites(Encoder(0, 0, written=True), where=["blocks.1.norm1"])
+
+
+class Chosen(Encoder):
+    """As a masked autoencoder, which takes some places of each frame's map; or all, in an order of its own."""
+
+    def __init__(self, keep: int, *, alike: bool):
+        super().__init__(1, 0)
+        self.keep, self.alike = keep, alike
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2) + self.place
+        order = torch.rand(x.shape[:2], device=x.device).argsort(1)[:, : self.keep]
+        x = x[:, order[0]] if self.alike else x.gather(1, order[..., None].expand(-1, -1, WIDTH))
+        x = torch.cat([self.front.expand(len(x), -1, -1), x], 1)
+        for block in self.blocks:
+            x = block(x)
+        return x[:, 0]
+
+
+@pytest.mark.parametrize(("keep", "alike"), [(4, False), (4, True), (9, False)])
+def test_chosen_places_are_no_map(keep: int, alike: bool) -> None:
+    with pytest.raises(NoSitesError, match=rf"its {keep + 1} tokens are places chosen from a map"):
+        find_sites(Chosen(keep, alike=alike))
+
+
+def test_all_places_in_another_order_that_frames_share() -> None:
+    found = find_sites(Chosen(9, alike=True))
+    assert {(str(site.layout), site.row_by_row) for site in found.sites} == {("NLC+1", False)}
+
+
+class Units(Encoder):
+    """As Hiera: the tokens of a map of 4 x 4 come in four units of 2 x 2."""
+
+    def __init__(self, *, ordered: bool):
+        super().__init__(1, 2)
+        self.image_size, self.place = 32, nn.Parameter(torch.randn(1, 16, WIDTH))
+        self.ordered = ordered
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2) + self.place
+        if not self.ordered:
+            x = x.view(-1, 2, 2, 2, 2, WIDTH).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, WIDTH)
+        x = torch.cat([self.front.expand(len(x), -1, -1), x, self.behind.expand(len(x), -1, -1)], 1)
+        for block in self.blocks:
+            x = block(x)
+        return x[:, 0]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_units_of_places_do_not_come_row_by_row(ordered: bool) -> None:
+    found = find_sites(Units(ordered=ordered))
+    assert {(str(site.layout), site.row_by_row) for site in found.sites} == {("NLC+1+2", ordered)}
 
 
 class Mixed(nn.Module):

@@ -18,7 +18,6 @@ from m2a.errors import ConfigError
 from m2a.insertion.features import NoFeaturesError, features_at, has_images_shape
 from m2a.insertion.layout import Layout
 from m2a.insertion.residuals import find_blocks
-from m2a.insertion.sites import keeps_tokens_out_of_order
 from m2a.insertion.trace import Trace, UntraceableError, trace
 
 _PAPERS_STRIDE = 8  # of the second stage of a ResNet
@@ -69,11 +68,6 @@ def choose_stage(backbone: nn.Module, layer: str | None = None, *, num_frames: i
 
 
 def _followed(backbone: nn.Module, num_frames: int) -> Trace:
-    if keeps_tokens_out_of_order(backbone):
-        raise ConfigError(
-            f"{type(backbone).__name__} keeps its tokens in an order of its own (Hiera's mask units), not row by row, "
-            "so its features cannot be laid over the frames. Explain a model with another backbone."
-        )
     try:
         return trace(backbone, num_frames=num_frames)
     except UntraceableError as error:
@@ -89,7 +83,13 @@ def _octaves(stride: float) -> float:
 
 def _stages(record: Trace, num_frames: int) -> list[Stage]:
     maps = {name: stage for name in record.passages if name and (stage := _stage(record, name, num_frames))}
-    blocks = [maps[block.name] for block in find_blocks(record) if block.name in maps]
+    found = find_blocks(record)
+    blocks = [maps[block.name] for block in found if block.name in maps]
+    if not blocks and any(_are_reordered(record, block.name) for block in found):
+        raise ConfigError(
+            "This network keeps its tokens in an order of its own, not row by row (as Hiera's mask units), so that its "
+            "features cannot be laid over the frames. Explain a model with another backbone."
+        )
     if not maps:
         raise ConfigError("This network gives feature maps nowhere, so there is no place to look at.")
     if len({stage.stride for stage in blocks}) <= 1:
@@ -97,8 +97,8 @@ def _stages(record: Trace, num_frames: int) -> list[Stage]:
     stages: dict[float, Stage] = {}
     for block in blocks:  # in their order
         holder = _outermost(block, maps, blocks)
-        found = stages.setdefault(block.stride, holder)
-        if holder.name.count(".") <= found.name.count("."):
+        known = stages.setdefault(block.stride, holder)
+        if holder.name.count(".") <= known.name.count("."):
             stages[block.stride] = holder
     return [_last_sibling(stages[stride], maps) for stride in sorted(stages)]
 
@@ -129,11 +129,21 @@ def _stage(record: Trace, name: str, num_frames: int) -> Stage | None:
         return None
 
 
+def _are_reordered(record: Trace, name: str) -> bool:
+    try:
+        features = features_at(record, name, "after")
+    except NoFeaturesError:
+        return False
+    return features.layout.axes == "NLC" and not features.row_by_row
+
+
 def _features(record: Trace, name: str, num_frames: int) -> Stage:
     features = features_at(record, name, "after")
     if not has_images_shape(record, features.size):
         height, width = features.size
         raise NoFeaturesError(f"its maps of {height} x {width} have not the shape of the image")
+    if not features.row_by_row:
+        raise NoFeaturesError("its tokens are in an order of their own, not row by row")
     frames = features.num_frames or num_frames
     return Stage(name=name, layout=features.layout, num_frames=frames, stride=record.image[0] / features.size[0])
 

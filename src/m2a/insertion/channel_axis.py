@@ -10,6 +10,7 @@ _CHANNELS_FIRST = frozenset(
     {"convolution", "native_batch_norm", "_native_batch_norm_legit_no_training", "native_group_norm"}
 )
 _CHANNELS_LAST = frozenset({"native_layer_norm", "addmm", "mm", "bmm", "baddbmm"})
+LAYERS = _CHANNELS_FIRST | _CHANNELS_LAST
 _LINEAR = _CHANNELS_LAST - {"native_layer_norm"}
 _PASSING = frozenset({"view", "_unsafe_view", "clone", "_to_copy", "alias", "detach"})
 
@@ -24,8 +25,7 @@ def channels_are_last(record: Trace, module: str, position: str, passage: Passag
         (
             step
             for step in _inside(record, module)
-            if step.operation in _CHANNELS_FIRST | _CHANNELS_LAST
-            and (len(step.shape) > 2 or step.shape[0] != record.batch)  # not one of means
+            if step.operation in LAYERS and (len(step.shape) > 2 or step.shape[0] != record.batch)  # not one of means
         ),
         None,
     )
@@ -108,7 +108,7 @@ def _was_made_last(made: Step) -> bool:
     """Whether features have their channels behind, from the last layer that worked on them and the exchanges of axes
     since; first where there was none."""
     step, exchanged = made, False
-    while step.operation not in _CHANNELS_FIRST | _CHANNELS_LAST:
+    while step.operation not in LAYERS:
         if not step.sources:
             return False
         source = step.main_source

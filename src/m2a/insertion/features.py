@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from m2a.insertion.channel_axis import channels_are_last
+from m2a.insertion.channel_axis import LAYERS, channels_are_last
 from m2a.insertion.layout import Axes, Layout, Origin, grid_of
 from m2a.insertion.trace import Step, Trace
 
 _POOLINGS = frozenset({"max_pool2d_with_indices", "avg_pool2d", "max_pool3d_with_indices", "avg_pool3d"})
+_BY_NUMBER = frozenset({"gather", "index", "index_select"})
 _MOST_PREFIX_TOKENS = 16
 
 
@@ -102,7 +105,13 @@ def _tokens(record: Trace, step: Step) -> Features:
     # 2 x 2 places and 5 tokens before them could be 3 x 3 places: then it counts which map the tokens come from
     mapped = [entry for entry in fitting if entry[2] is not None and entry[2].position == "after"]
     others, grid, origin = (mapped or fitting)[0]
-    prefix = _in_front(step, length - others)
+    path = _path(step)
+    if any(
+        _chooses(made, source) and (made.operation == "gather" or made.shape[1] < source.shape[1])
+        for made, source in pairwise(path)
+    ):
+        raise NoFeaturesError(f"its {length} tokens are places chosen from a map, perhaps others in each frame")
+    prefix = _in_front(path, length - others)
     if prefix is None:
         raise NoFeaturesError(
             f"its {length} tokens would be a map of {grid[0]} x {grid[1]} and {others} others, but which those are "
@@ -113,26 +122,47 @@ def _tokens(record: Trace, step: Step) -> Features:
         layout=Layout(axes="NLC", prefix=prefix, suffix=others - prefix, grid=grid),
         num_frames=None,
         size=grid,
-        row_by_row=True,
+        row_by_row=not _are_reordered(path),
         origin=origin,
     )
 
 
-def _in_front(tokens: Step, places: int) -> int | None:
+def _path(step: Step) -> list[Step]:
+    """Back from tokens to the input, past what branches add to them and what is concatenated beside them."""
+    path = [step]
+    while step.sources:
+        longest = max(step.sources, key=lambda source: source.shape[1:2])
+        step = longest if step.operation == "cat" else step.main_source
+        path.append(step)
+    return path
+
+
+def _in_front(path: Sequence[Step], places: int) -> int | None:
     """How many of the tokens were put in front of those of the map; None where they were not concatenated."""
-    step, front = tokens, 0
-    while not _are_tokens(step, tokens) or step.shape[1] != places:
-        if not step.sources:
-            return None
-        source = step.main_source
-        if step.operation == "cat":
-            source = max(step.sources, key=lambda source: source.shape[1:2])
-        if _are_tokens(step, tokens) and _are_tokens(source, tokens) and source.shape[1] != step.shape[1]:
-            if step.operation != "cat":
+    front = 0
+    for made, source in pairwise(path):
+        if _are_tokens(made, path[0]) and made.shape[1] == places:
+            return front
+        if _are_tokens(made, path[0]) and _are_tokens(source, path[0]) and source.shape[1] != made.shape[1]:
+            if made.operation != "cat":
                 return None
-            front += step.starts[step.sources.index(source)]
-        step = source
-    return front
+            front += made.starts[made.sources.index(source)]
+    return None
+
+
+def _are_reordered(path: Sequence[Step]) -> bool:
+    """Whether tokens that a layer made were brought into an order other than row by row since, as Hiera's are."""
+    moved = False
+    for made, source in pairwise(path):
+        moved |= _chooses(made, source) or (made.operation == "permute" and len(made.shape) > 4)
+        if moved and source.operation in LAYERS:
+            return True
+    return False
+
+
+def _chooses(made: Step, source: Step) -> bool:
+    """Whether an operation takes some of the tokens, or all in another order, by their numbers."""
+    return made.operation in _BY_NUMBER and len(made.shape) == len(source.shape) == 3
 
 
 def _are_tokens(step: Step, like: Step) -> bool:

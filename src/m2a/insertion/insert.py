@@ -18,7 +18,7 @@ from torch import nn
 from m2a.errors import AlreadyInsertedError, ConfigError, NotInsertedError, SiteTypeError
 from m2a.insertion.fold import FrameCount, Inserted, ShapeHook, SiteHook
 from m2a.insertion.report import InsertionReport
-from m2a.insertion.sites import Found, Position, find_sites, keeps_tokens_out_of_order
+from m2a.insertion.sites import Found, Position, find_sites
 from m2a.insertion.wrapped import check_outside_adapters, check_plain
 from m2a.mechanisms import TemporalAdaptive, create_mechanism, parse_spec
 from m2a.mechanisms.create import sees_neighbours
@@ -164,16 +164,12 @@ def _check_names(found: Found) -> None:
 def _check_order(model: nn.Module, found: Found, spec: str) -> None:
     """Raises SiteTypeError where what is beside a place in the features is not beside it in the image."""
     mixed = next((site.name for site in found.sites if not site.row_by_row), None)
-    if keeps_tokens_out_of_order(model):
-        order = "of its own (Hiera's mask units), not row by row"
-    elif mixed is not None:
-        order = f"of its own at {mixed!r} (blocks, as NesT's, say: its maps have not the image's shape), not row by row"
-    else:
-        return
-    raise SiteTypeError(
-        f"{type(model).__name__} keeps its tokens in an order {order}, and {spec!r} looks at what is beside each "
-        "place. Use a mechanism that does not, such as m2a, tsm or tam."
-    )
+    if mixed is not None:
+        raise SiteTypeError(
+            f"{type(model).__name__} keeps its tokens in an order of its own at {mixed!r}, not row by row (as "
+            f"Hiera's mask units and NesT's blocks), and {spec!r} looks at what is beside each place. Use a mechanism "
+            "that does not, such as m2a, tsm or tam."
+        )
 
 
 def _made(found: Found, spec: str, **options: Any) -> list[nn.Module]:

@@ -105,11 +105,6 @@ def _features(record: Trace, larger: Trace | None, position: Position, name: str
     return found
 
 
-def keeps_tokens_out_of_order(model: nn.Module) -> bool:
-    """Whether its tokens do not come row by row: Hiera's are in the order of its mask units."""
-    return any(type(module).__name__ == "Unroll" for module in model.modules())
-
-
 def _by_default(model: nn.Module, record: Trace, at: Callable[[str], Features], num_frames: int) -> Found:
     layers = dict(model.named_modules())
     order = {name: index for index, name in enumerate(layers)}

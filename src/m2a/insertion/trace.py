@@ -39,11 +39,14 @@ class Step:
     """Largest side of a convolution's kernel; how many axes a layer norm works on."""
     starts: tuple[int, ...] = ()
     """Of a concatenation: where each source begins, along the axis that becomes longer."""
+    index: int = 0
+    """Its place in the pass."""
 
     @property
     def main_source(self) -> Step:
-        """The first source of the same shape; without one, the first."""
-        return next((source for source in self.sources if source.shape == self.shape), self.sources[0])
+        """The earliest source of the same shape, which of a branch and its skip is the skip; without one, the first."""
+        alike = [source for source in self.sources if source.shape == self.shape]
+        return min(alike, key=lambda source: source.index, default=self.sources[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +228,7 @@ class _Recorder(TorchDispatchMode):
         self, tensor: Tensor, operation: str, sources: list[Step], kernel: int = 1, starts: tuple[int, ...] = ()
     ) -> Step:
         module = self.modules[-1] if self.modules else ""
-        step = Step(operation, module, tuple(tensor.shape), sources, kernel, starts)
+        step = Step(operation, module, tuple(tensor.shape), sources, kernel, starts, len(self.steps))
         self.steps.append(step)
         self.tensors.setdefault(_storage(tensor), []).append(tensor)
         self.latest[id(tensor)] = step
