@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import time
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -19,6 +22,7 @@ from m2a.app.analysis import Entrant, StoppedError, analyse
 from m2a.app.examples import choose_labels, draw_examples
 from m2a.app.film import crop_of, encode, read_film, shown_size, weights_of, with_heat
 from m2a.app.limits import Limits
+from m2a.app.naming import shown_names, shown_titles
 from m2a.data import Preprocessing
 from m2a.data.readers import open_clip
 from m2a.data.synthetic import LABELS as DRAWN
@@ -27,11 +31,12 @@ from m2a.explanation import heat_overlay
 from m2a.models import VideoClassifier
 
 pytest.importorskip("starlette", reason="the page needs the extra m2a[serve]")
+module = importlib.import_module("m2a.app.analysis")
 LIMITS = Limits(max_megabytes=0.5, max_seconds=2)
 
 
 def look_at(path: Path, limits: Limits = LIMITS) -> None:
-    analyse([Entrant.of("it", tiny_model())], path, path.name, limits)
+    analyse(Entrant.of({"it": tiny_model()}), path, path.name, limits)
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
@@ -57,7 +62,7 @@ def test_size_is_checked() -> None:
 )
 def test_videos_are_taken_by_what_they_hold_not_by_their_names(codec: str, format: str, tmp_path: Path) -> None:  # noqa: A002
     clip = write_clip(tmp_path / "no-suffix", codec=codec, format=format)
-    analysis = analyse([Entrant.of("it", tiny_model())], clip, "clip", LIMITS)
+    analysis = analyse(Entrant.of({"it": tiny_model()}), clip, "clip", LIMITS)
     assert (analysis.num_frames, analysis.width, analysis.height) == (13, 62, 46)
     assert analysis.seconds == pytest.approx(1.3, abs=0.02)
 
@@ -194,7 +199,7 @@ def test_frames_that_do_not_come_evenly_are_shown_when_they_were(tmp_path: Path)
 
 
 def test_a_clip_is_given_up_where_the_page_is_stopped(tmp_path: Path) -> None:
-    entrants, clip = [Entrant.of("it", tiny_model())], write_clip(tmp_path / "clip.mp4", num_frames=12)
+    entrants, clip = Entrant.of({"it": tiny_model()}), write_clip(tmp_path / "clip.mp4", num_frames=12)
     asked: list[bool] = []
 
     def stopped() -> bool:
@@ -276,7 +281,7 @@ def test_examples_are_videos() -> None:
 def test_an_answer_holds_all_that_is_shown(tmp_path: Path) -> None:
     model = tiny_model("tsm").train()
     with torch.no_grad():
-        entrants = [Entrant.of("a", tiny_model()), Entrant.of("b", model)]
+        entrants = Entrant.of({"a": tiny_model(), "b": model})
         analysis = analyse(entrants, write_clip(tmp_path / "clip.mp4"), "clip.mp4", LIMITS)
     content = analysis.to_dict()
     assert content["name"] == "clip.mp4"
@@ -295,7 +300,7 @@ def test_an_answer_holds_all_that_is_shown(tmp_path: Path) -> None:
 
 def test_a_model_that_cannot_be_explained_answers_without_heat(clip: Path) -> None:
     """A backbone whose features are no maps: the labels are shown all the same."""
-    answer = analyse([Entrant.of("it", flat_model())], clip, "clip.mp4", LIMITS).answers[0]
+    answer = analyse(Entrant.of({"it": flat_model()}), clip, "clip.mp4", LIMITS).answers[0]
     assert answer.video is None
     assert answer.problem
     assert len(answer.guesses) == 3
@@ -314,3 +319,47 @@ def test_models_that_cannot_be_shown() -> None:
         create_app({})
     with pytest.raises(ConfigError, match=r"The model it has no labels, so its outputs have no names"):
         create_app({"it": tiny_model(labels=None)})
+
+
+def test_a_clip_of_a_moment_is_shown_moving(tmp_path: Path) -> None:
+    """Of 2 frames in 0.08 seconds both, not one that stands still."""
+    with open_clip(write_clip(tmp_path / "short.mp4", num_frames=2, rate=25)) as clip:
+        assert read_film(clip, 0.08).indices == (0, 1)
+
+
+def test_models_take_turns_when_they_are_timed(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none is timed cold, or the first would seem the slowest."""
+    asked: list[Any] = []
+    predict = module.predict_views
+
+    def slowly(model: Any, *rest: Any) -> Any:
+        asked.append(model)
+        time.sleep(0.2 if len(asked) == 1 else 0.01)
+        return predict(model, *rest)
+
+    one, other = tiny_model("none"), tiny_model("m2a")
+    entrants = Entrant.of({"one": one, "other": other})
+    monkeypatch.setattr(module, "predict_views", slowly)
+    answers = analyse(entrants, clip, "it", Limits()).answers
+    assert asked == [one, other] * 4
+    assert all(answer.forward_ms < 150 for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "titles"),
+    [
+        (("runs/a/model", "runs/b/model"), ("runs/a/model", "runs/b/model"), ("it (a)", "it (b)")),
+        (("/data/x/runs/a/model", "/data/x/runs/b"), ("a", "b"), ("it (a)", "it (b)")),
+        (("/data/x/a/model", "/data/y/a/model"), ("x/a", "y/a"), ("it (x/a)", "it (y/a)")),
+        (("/x/a", "b/a"), ("x/a", "b/a"), ("it (x/a)", "it (b/a)")),
+        (("before", "after"), ("before", "after"), ("it (before)", "it (after)")),
+        (("/data/a/model",), ("a",), ("it",)),
+        (("/data/a/model", "/data/a/adapter"), ("model", "adapter"), ("it (model)", "it (adapter)")),
+        (("model",), ("model",), ("it",)),
+    ],
+)
+def test_names_of_models(given: tuple[str, ...], shown: tuple[str, ...], titles: tuple[str, ...]) -> None:
+    """Shown are no folders of the machine but what tells models apart."""
+    assert tuple(shown_names(given)) == shown
+    assert tuple(shown_titles(["it"] * len(given), given)) == titles
+    assert shown_titles([f"title {k}" for k in range(len(given))], given) == [f"title {k}" for k in range(len(given))]

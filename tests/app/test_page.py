@@ -18,7 +18,7 @@ import pytest
 from parts import LABELS, PATIENCE, Server, write_clip
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 pytest.importorskip("starlette", reason="the page needs the extra m2a[serve]")
 pytestmark = pytest.mark.xdist_group("page")  # one server for all, where tests are sent to processes by group
@@ -53,7 +53,12 @@ def page(server: Server, chromium: Browser) -> Iterator[Page]:
             complaints.append(message.text)
 
     page.on("request", lambda request: asked.append(request.url))
-    page.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
+
+    def fail(request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # by the page itself, of a clip that is cancelled
+            complaints.append(f"{request.url}: {request.failure}")
+
+    page.on("requestfailed", fail)
     page.on("console", listen)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(server.address)
@@ -145,11 +150,53 @@ def test_a_recording(page: Page) -> None:
     assert page.is_visible("#camera-open")
 
 
+def test_a_file_given_during_a_recording_is_not_replaced_by_it(page: Page, clip: Path) -> None:
+    page.click("#camera-open")
+    page.wait_for_function("() => document.getElementById('preview').videoWidth > 0")
+    page.click("#record")
+    page.set_input_files("#file", clip)
+    wait_for_videos(page, 3)
+    page.wait_for_function("() => !document.getElementById('record').disabled")
+    page.wait_for_timeout(300)
+    assert page.inner_text("#result-title") == clip.name
+    assert page.inner_text("#record") == "Record 3 seconds"
+
+
+def test_what_does_not_concern_the_clip_leaves_its_result(page: Page) -> None:
+    page.locator(".example").nth(1).click()
+    wait_for_videos(page, 3)
+    page.evaluate(
+        """() => {
+            const dropped = new DataTransfer();
+            for (const name of ["one.mp4", "two.mp4"]) dropped.items.add(new File([name], name));
+            const options = {dataTransfer: dropped, bubbles: true, cancelable: true};
+            document.body.dispatchEvent(new DragEvent("drop", options));
+        }"""
+    )
+    assert page.inner_text("#notice") == "2 files were dropped. Give one clip at a time."
+    assert page.is_visible("#result")
+    page.locator(".example").nth(0).click()
+    page.wait_for_selector("#notice", state="hidden")
+    wait_for_videos(page, 3)
+
+
+def test_a_clip_that_is_cancelled(page: Page, clip: Path) -> None:
+    page.route("**/predict?*", lambda _: None)  # it is not answered
+    page.set_input_files("#file", clip)
+    page.wait_for_function("() => document.getElementById('status').textContent.startsWith('Sending')")
+    page.click("#cancel")
+    assert page.is_hidden("#waiting")
+    assert page.is_hidden("#error")
+    page.unroute("**/predict?*")
+    page.set_input_files("#file", clip)
+    wait_for_videos(page, 3)
+
+
 def test_files_that_are_refused(page: Page, clip: Path, tmp_path: Path) -> None:
     def give(path: Path) -> str:
         page.set_input_files("#file", path)
         page.wait_for_selector("#error:not([hidden])")
-        assert page.is_hidden("#status")
+        assert page.is_hidden("#waiting")
         assert page.is_hidden("#result")
         return page.inner_text("#error")
 
@@ -174,6 +221,10 @@ def test_on_a_phone_and_in_the_dark(page: Page) -> None:
     wait_for_videos(page, 3)
     boxes = [article.bounding_box() for article in page.query_selector_all("#columns article")]
     assert len({box["x"] for box in boxes if box}) == 1  # one above the other
+    tops = [page.locator(f"article.{kind}").first.bounding_box() for kind in ("answer", "clip")]
+    assert tops[0]["y"] < tops[1]["y"]  # what the models say comes first, and the labels before the picture
+    first = page.locator("article.answer").first
+    assert first.locator(".guesses").bounding_box()["y"] < first.locator("video").bounding_box()["y"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
 
@@ -200,7 +251,7 @@ def test_twenty_at_once(server: Server, clip: Path) -> None:
         answers = list(people.map(lambda k: server.predict(content, f"{k}.mp4"), range(20)))
     assert [status for status, _ in answers] == [200] * 20
     assert [answer["name"] for _, answer in answers] == [f"{k}.mp4" for k in range(20)]
-    assert server.get("/queue")[2] == b'{"waiting":0}'
+    assert server.get("/queue")[2] == b'{"waiting":0,"before":null}'
 
 
 @pytest.mark.parametrize(
@@ -243,7 +294,7 @@ def test_other_sites_cannot_send_a_browser_here_under_their_name(server: Server)
 def test_no_file_is_kept(server: Server, clip: Path) -> None:
     assert server.predict(clip.read_bytes())[0] == 200
     assert server.predict(b"hello")[0] == 422
-    server.wait_for(lambda: server.get("/queue")[2] == b'{"waiting":0}')
+    server.wait_for(lambda: server.get("/queue")[2] == b'{"waiting":0,"before":null}')
     assert [path for path in server.left if path.is_file() and not path.name.startswith("fontlist")] == []
     assert "Traceback" not in server.said
 

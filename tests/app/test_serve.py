@@ -6,6 +6,7 @@ import importlib
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ pytest.importorskip("starlette", reason="the page needs the extra m2a[serve]")
 pages = importlib.import_module("m2a.app.pages")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_in_order(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -46,6 +47,31 @@ def test_open_to_other_machines(
     warned = "Warning: other machines can reach 0.0.0.0." in capsys.readouterr().err
     assert warned == (host == "0.0.0.0")
     assert ask(served[0], "/", host="this-machine.example")[0] == status
+
+
+def test_names_of_a_web_server_that_passes_requests_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, **_: served.append(self.config.app))
+    serve({"it": tiny_model()}, port=0, allowed_hosts=["clips.example.org"])
+    hosts = ["clips.example.org", "clips.example.org:8443", "localhost", "127.0.0.1:7860", "other.example.org"]
+    assert [ask(served[0], "/", host=host)[0] for host in hosts] == [200, 200, 200, 200, 400]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "70000"], "port is 70000"),
+        (["--max-seconds", "0"], "max_seconds is 0.0; it must be a number above 0."),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_models_are_read(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--model", "/nowhere/model", *arguments])
+    said = " ".join(capsys.readouterr().err.split())
+    assert message in said
+    assert "Reading" not in said
 
 
 @pytest.mark.parametrize(
@@ -140,6 +166,7 @@ def ask(
     stalls: bool = False,
     asked: str = "",
     host: str = "localhost",
+    kind: str = "video/mp4",
 ) -> tuple[int, bytes]:
     """Status and content of one request to an ASGI application; `gone` hangs up once it has been sent, `stalls` sends
     no end, `asked` is a range of bytes."""
@@ -152,7 +179,7 @@ def ask(
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": query.encode(),
-        "headers": [(b"host", host.encode()), (b"range", asked.encode())],
+        "headers": [(b"host", host.encode()), (b"range", asked.encode()), (b"content-type", kind.encode())],
     }
     coming = [{"type": "http.request", "body": body or b"", "more_body": stalls}]
     going: list[dict[str, Any]] = []
@@ -212,7 +239,7 @@ def test_a_clip_that_stops_coming_keeps_nobody_waiting(clip: Path, monkeypatch: 
     app = create_app({"it": tiny_model()})
     status, content = ask(app, "/predict?name=a.mp4", clip.read_bytes()[:100], stalls=True)
     assert status == 408
-    assert json.loads(content)["error"] == "Nothing more of a.mp4 came for 0.02 seconds. Send it again."
+    assert json.loads(content)["error"] == "a.mp4 stopped coming: nothing for 0.02 seconds. Send it again."
     monkeypatch.setattr(pages, "SILENCE", PATIENCE)
     lines: list[bytes] = []
 
@@ -225,8 +252,74 @@ def test_a_clip_that_stops_coming_keeps_nobody_waiting(clip: Path, monkeypatch: 
         await app(scope, receive, _drop)
 
     anyio.run(call)
-    assert lines == [b'{"waiting":0}']  # while it is on its way
+    assert lines == [b'{"waiting":0,"before":null}']  # while it is on its way
     assert ask(app, "/predict", clip.read_bytes())[0] == 200
+
+
+def test_a_clip_that_comes_too_slowly(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "ARRIVAL", 0.06)
+    status, content = ask(create_app({"it": tiny_model()}), "/predict?name=a.mp4", clip.read_bytes()[:9], stalls=True)
+    assert status == 408
+    assert json.loads(content)["error"] == "a.mp4 was not here after 0.001 minutes. Send a smaller one."
+
+
+def test_a_body_without_an_end_is_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "TOO_MUCH", 300_000)
+    app = create_app({"it": tiny_model()}, max_megabytes=0.1)
+    status, content = ask(app, "/predict?name=a.mp4", bytes(400_001), stalls=True)
+    assert status == 413
+    assert json.loads(content)["error"].startswith("a.mp4 has over 0.4 MB. A clip may have up to 0.1 MB and 60 s")
+
+
+def test_a_form_is_told_how_clips_are_sent(clip: Path) -> None:
+    app = create_app({"it": tiny_model()})
+    status, content = ask(app, "/predict", clip.read_bytes(), kind="multipart/form-data; boundary=x")
+    assert status == 415
+    assert "curl --data-binary @clip.mp4" in json.loads(content)["error"]
+
+
+def test_a_clip_is_given_up_when_its_page_is_left(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next one is looked at; meanwhile each can ask how many are before it."""
+    app = create_app({"it": tiny_model()})
+    monkeypatch.setattr(pages, "LOOKING", 0.01)
+    places: list[Any] = []
+    given_up: list[bool] = []
+
+    def endless(*arguments: Any) -> Any:
+        stopped = arguments[-1]
+        for ticket in ("first", "second", "none"):
+            places.append(json.loads(ask(app, f"/queue?ticket={ticket}")[1]))
+        for _ in range(100 * PATIENCE):
+            if stopped():
+                given_up.append(True)
+                raise pages.StoppedError
+            time.sleep(0.01)
+
+    monkeypatch.setattr(pages, "analyse", endless)
+
+    async def receive() -> dict[str, Any]:
+        if not sent:
+            sent.append(True)
+            return {"type": "http.request", "body": clip.read_bytes(), "more_body": False}
+        if not places:
+            await anyio.sleep_forever()
+        return {"type": "http.disconnect"}
+
+    sent: list[bool] = []
+    going: list[Any] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        going.append(message)
+
+    async def call() -> None:
+        scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"ticket=first", "headers": []}
+        await app(scope, receive, send)
+
+    anyio.run(call)
+    assert given_up == [True]
+    assert going[0]["status"] == 499
+    assert places == [{"waiting": 1, "before": 0}, {"waiting": 1, "before": None}, {"waiting": 1, "before": None}]
+    assert ask(app, "/queue")[1] == b'{"waiting":0,"before":null}'
 
 
 async def _drop(message: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def create_app(
     if not models:
         raise ConfigError("The page needs at least one model; give them as {name: model}.")
     limits = Limits(max_megabytes=max_megabytes, max_seconds=max_seconds)
-    entrants = tuple(Entrant.of(name, model) for name, model in models.items())
+    entrants = Entrant.of(models)
     known = [label for model in models.values() for label in model.labels or ()]
     examples = draw_examples(known)
     _rehearse(entrants, examples[0])

@@ -48,7 +48,7 @@ def read_film(clip: ClipReader, seconds: float, *, watched: Callable[[], None] =
     """Frames of a clip that lasts `seconds`, spread evenly in time, decoded in one pass; where its frames do not come
     evenly, one may be there several times. `watched` is called at each. Raises UnreadableClipError, and what `watched`
     does."""
-    count = max(1, min(clip.num_frames, round(seconds * FRAME_RATE), MAX_FRAMES))
+    count = min(clip.num_frames, max(2, round(seconds * FRAME_RATE)), MAX_FRAMES)
     indices = _spread(clip, count, seconds)
     frames, size = [], (0, 0)
     times = Counter(indices)
@@ -80,14 +80,17 @@ def shown_size(height: int, width: int) -> tuple[int, int]:
     return even[0], even[1]
 
 
-def encode(frames: NDArray[np.uint8], frame_rate: Fraction | int) -> bytes:
-    """An mp4 (H.264, yuv420p) of (N, H, W, 3) frames, in memory; H and W are even."""
+def encode(
+    frames: NDArray[np.uint8], frame_rate: Fraction | int, *, watched: Callable[[], None] = lambda: None
+) -> bytes:
+    """An mp4 (H.264, yuv420p) of (N, H, W, 3) frames, in memory; H and W are even. `watched` is called at each."""
     file = BytesIO()
     _, height, width, _ = frames.shape
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=frame_rate, options={"preset": "veryfast", "crf": "21"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
+            watched()
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode(None))
     return file.getvalue()

@@ -5,7 +5,8 @@
 | `GET /` | the page |
 | `GET /page.css`, `/page.js`, `/icon.svg`, `/examples/N.mp4` | its parts; it has no others |
 | `POST /predict?name=clip.mp4`, the file as the body | JSON of an `Analysis`, or `{"error": sentence}` |
-| `GET /queue` | `{"waiting": clips in line, the one in hand included}` |
+| `GET /queue` | `{"waiting": clips in line, the one in hand included, "before": null}` |
+| `GET /queue?ticket=ID` | likewise; `before` is how many are before the clip that came with `&ticket=ID` |
 """
 
 from __future__ import annotations
@@ -42,6 +43,14 @@ ARRIVING = 50
 """Clips that may be on their way here at once. They are not in line yet: one that stalls keeps no other waiting."""
 SILENCE = 60.0
 """Seconds without a byte after which a clip is no longer waited for."""
+ARRIVAL = 900.0
+"""Seconds after which a clip has to be here."""
+TOO_MUCH = 200_000_000
+"""Bytes above the limit of a clip's size: who sends more is not listened to any longer."""
+LOOKING = 0.25
+"""Seconds between two looks whether who gave the clip in hand is still there."""
+MAX_TICKET = 64
+"""Characters of what a page calls its clip in line."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
@@ -63,7 +72,8 @@ class Desk:
         self.examples = tuple(examples)
         self.limits = limits
         self.arriving = 0
-        self.waiting = 0
+        self.line: list[str] = []
+        """Tickets of the clips in line, the one in hand first."""
         self.stopping = threading.Event()
         """Set when the page is stopped: clips in hand are given up then."""
         self._turn = anyio.Lock()
@@ -92,7 +102,9 @@ class Desk:
         return _video(request, self.examples[number].video)
 
     async def queue(self, request: Request) -> Response:
-        return JSONResponse({"waiting": self.waiting})
+        ticket = request.query_params.get("ticket")
+        before = self.line.index(ticket) if ticket and ticket in self.line else None
+        return JSONResponse({"waiting": len(self.line), "before": before})
 
     async def predict(self, request: Request) -> Response:
         """Takes a clip, waits for its turn, answers. Whatever happens, the clip is deleted."""
@@ -105,14 +117,12 @@ class Desk:
             with TemporaryDirectory(prefix=PREFIX) as folder:
                 path = Path(folder) / "clip"
                 self.limits.check_size(name, await self._arrival(request, path))
-                if self.waiting >= LINE:
+                if len(self.line) >= LINE:
                     return _refusal(request, 503, f"{LINE} clips are in line already. Try again in a moment.")
                 analysis = await self._in_turn(request, path, name)
-            if analysis is None:
-                return Response(status_code=499)
             return JSONResponse(await run_sync(Analysis.to_dict, analysis))
-        except _StalledError:
-            return _refusal(request, 408, f"Nothing more of {name} came for {SILENCE:g} seconds. Send it again.")
+        except _ArrivalError as error:
+            return _refusal(request, error.status, f"{name} {error}")
         except UnreadableClipError as error:
             return _refusal(request, 422, f"{name} cannot be read: {error.reason}. {self.limits.allowed}")
         except DataError as error:
@@ -120,6 +130,8 @@ class Desk:
         except ClientDisconnect:
             return Response(status_code=499)
         except StoppedError:
+            if not self.stopping.is_set():
+                return Response(status_code=499)
             return _refusal(request, 503, f"The page is being stopped; {name} was not looked at.")
         except Exception as error:  # the page shows a sentence, the terminal what happened
             _log.exception("%s could not be looked at", name)
@@ -127,27 +139,52 @@ class Desk:
             return _refusal(request, 500, f"Something went wrong with {name}, which should not happen. {reason}")
 
     async def _arrival(self, request: Request, path: Path) -> int:
-        """Writes the clip to `path`; returns its length. Raises _StalledError when no more of it comes."""
+        """Writes the clip to `path`; returns its length. Raises _ArrivalError when it does not come, StoppedError."""
         self.arriving += 1
         try:
-            return await _receive(request, path, self.limits.max_bytes)
+            return await _receive(request, path, self.limits, self.stopping)
         finally:
             self.arriving -= 1
 
-    async def _in_turn(self, request: Request, path: Path, name: str) -> Analysis | None:
-        """Looks at a clip that is here when it is its turn; None where nobody waits for it any more."""
-        self.waiting += 1
+    async def _in_turn(self, request: Request, path: Path, name: str) -> Analysis:
+        """Looks at a clip that is here when it is its turn. Raises StoppedError where nobody waits for it any more."""
+        ticket = request.query_params.get("ticket", "")[:MAX_TICKET]
+        self.line.append(ticket)
+        gone = threading.Event()
+
+        def look() -> Analysis | Exception:
+            try:
+                return analyse(self.entrants, path, name, self.limits, lambda: gone.is_set() or self.stopping.is_set())
+            except Exception as error:  # raised again below: a task group would wrap it
+                return error
+
         try:
             async with self._turn:
                 if await request.is_disconnected():
-                    return None
-                return await run_sync(analyse, self.entrants, path, name, self.limits, self.stopping.is_set)
+                    raise StoppedError
+                async with anyio.create_task_group() as group:
+                    group.start_soon(_watch, request, gone)
+                    outcome = await run_sync(look)
+                    group.cancel_scope.cancel()
         finally:
-            self.waiting -= 1
+            self.line.remove(ticket)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
-class _StalledError(Exception):
-    """A clip stopped coming before it was here."""
+async def _watch(request: Request, gone: threading.Event) -> None:
+    while not await request.is_disconnected():
+        await anyio.sleep(LOOKING)
+    gone.set()
+
+
+class _ArrivalError(Exception):
+    """A clip is not here, and is not waited for any longer."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 def application(desk: Desk) -> Starlette:
@@ -199,24 +236,37 @@ def shown_name(given: str) -> str:
     return f"{name[:57]}..." if len(name) > 60 else name or "The clip"
 
 
-async def _receive(request: Request, path: Path, limit: int) -> int:
-    """Writes the body to `path`, up to a little over `limit` bytes; returns its length. The rest is read and dropped,
-    for a browser shows no answer before it has sent everything. Raises _StalledError after `SILENCE` without a byte."""
-    length, stream = 0, request.stream()
+async def _receive(request: Request, path: Path, limits: Limits, stopping: threading.Event) -> int:
+    """Writes the body to `path`, up to a little over the limit; returns its length. The rest is read and dropped,
+    for a browser shows no answer before it has sent everything.
+
+    Raises _ArrivalError after `SILENCE` without a byte, after `ARRIVAL`, and for a body that is far above the limit or
+    a form; StoppedError."""
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise _ArrivalError(415, "came in a form. Send the file itself as the body: curl --data-binary @clip.mp4.")
+    limit = limits.max_bytes
+    length, end, stream = 0, anyio.current_time() + ARRIVAL, request.stream()
     with path.open("wb") as file:
-        while (chunk := await _next(stream)) is not None:
+        while (chunk := await _next(stream, end)) is not None:
             if length <= limit:
                 file.write(chunk)
             length += len(chunk)
+            if length > limit + TOO_MUCH:
+                raise _ArrivalError(413, f"has over {(limit + TOO_MUCH) / 1e6:g} MB. {limits.allowed}")
+            if stopping.is_set():
+                raise StoppedError
     return length
 
 
-async def _next(stream: AsyncGenerator[bytes]) -> bytes | None:
+async def _next(stream: AsyncGenerator[bytes], end: float) -> bytes | None:
+    seconds = min(SILENCE, end - anyio.current_time())
     try:
-        with anyio.fail_after(SILENCE):
+        with anyio.fail_after(seconds):
             return await anext(stream, None)
     except TimeoutError:
-        raise _StalledError from None
+        if seconds < SILENCE:
+            raise _ArrivalError(408, f"was not here after {ARRIVAL / 60:g} minutes. Send a smaller one.") from None
+        raise _ArrivalError(408, f"stopped coming: nothing for {SILENCE:g} seconds. Send it again.") from None
 
 
 def _refusal(request: Request, status: int, message: str) -> JSONResponse:

@@ -11,8 +11,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -38,15 +38,18 @@ def serve(
     port: int | None = None,
     max_megabytes: float | int = 50,
     max_seconds: float | int = 60,
+    allowed_hosts: Sequence[str] = (),
     console: Console | None = None,
 ) -> None:
-    """Serves the page until Ctrl-C or SIGTERM, and prints its address.
+    """Serves the page until Ctrl-C, SIGTERM or SIGHUP (of a terminal that is closed), and prints its address.
 
     Args:
         models: by the names that the page gives them, left to right.
         host: the address to listen on. One that other machines reach is warned of: there is no password.
         port: by default the first free one from 7860 on; 0 lets the system choose.
         max_megabytes, max_seconds: what a clip may have.
+        allowed_hosts: names under which browsers may ask for it besides this machine's own, such as that of a web
+            server of yours which passes requests on: `clips.example.org`. Any, where `host` is open to other machines.
         console: where to print; by default stderr.
 
     Raises ConfigError for what `create_app` refuses, and when the host or the port cannot be used.
@@ -60,7 +63,7 @@ def serve(
         app = create_app(models, max_megabytes=max_megabytes, max_seconds=max_seconds)
         local = is_loopback(host)
         if local:  # no other site may send this browser here under a name of its own
-            hosts = ["localhost", "127.0.0.1", "[::1]", "[", host]  # "[" is what older ones see of [::1]:7860
+            hosts = ["localhost", "127.0.0.1", "[::1]", "[", host, *allowed_hosts]  # older ones see "[" of [::1]:7860
             app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
         if not local:
@@ -83,7 +86,8 @@ def serve(
         )
         console.print(Text(f"Open {address}  (Ctrl-C ends it)"), soft_wrap=True)
         Server(config).run(sockets=[listening])
-    console.print("Stopped.")
+    with suppress(OSError):  # of a terminal that was closed
+        console.print("Stopped.")
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -151,8 +155,8 @@ def _matplotlib_kept_out_of_home() -> Iterator[None]:
 
 @contextmanager
 def _ending_quietly() -> Iterator[None]:
-    """SIGINT and SIGTERM end the block, in order: what it holds open is closed and removed. uvicorn stops at them too,
-    and then raises them again. Afterwards the handlers are as they were."""
+    """SIGINT, SIGTERM and SIGHUP end the block, in order: what it holds open is closed and removed. uvicorn stops at
+    the first two as well, and then raises them again. Afterwards the handlers are as they were."""
     if threading.current_thread() is not threading.main_thread():  # who runs us in a thread handles signals
         yield
         return
@@ -160,7 +164,14 @@ def _ending_quietly() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)  # to whoever handles that at the moment
+
+    handlers = {signal.SIGINT: end, signal.SIGTERM: end}
+    closed = getattr(signal, "SIGHUP", None)  # not on Windows; ignored under nohup
+    if closed is not None and signal.getsignal(closed) is not signal.SIG_IGN:
+        handlers[closed] = hang_up
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     except KeyboardInterrupt:

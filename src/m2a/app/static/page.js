@@ -12,27 +12,27 @@ let addresses = []; // of the videos that are shown
 // One clip: hand it in, say how it goes, show what comes back.
 
 function predict(blob, name, truth = null) {
-  turn += 1;
-  if (request) request.abort();
-  request = null;
+  giveUp();
+  byId("notice").hidden = true;
   if (blob.size > maxBytes) return fail(`${name} has ${(blob.size / 1e6).toFixed(1)} MB. ${allowed}`);
   if (blob.size === 0) return fail(`${name} is empty (0 bytes). ${allowed}`);
-  show("status");
+  show("waiting");
   say(`Sending ${name} …`);
   const mine = (request = new XMLHttpRequest());
-  mine.open("POST", `predict?errors=200&name=${encodeURIComponent(name)}`);
+  const ticket = Math.random().toString(36).slice(2);
+  mine.open("POST", `predict?errors=200&ticket=${ticket}&name=${encodeURIComponent(name)}`);
   mine.setRequestHeader("Content-Type", "application/octet-stream");
   mine.upload.onprogress = (event) => {
     if (event.lengthComputable) say(`Sending ${name}: ${Math.round((100 * event.loaded) / event.total)}%`);
   };
-  mine.upload.onload = () => watchLine(mine, name);
+  mine.upload.onload = () => watchLine(mine, name, ticket);
   mine.onload = () => {
     request = null;
     let answer = null;
     try {
       answer = JSON.parse(mine.responseText);
     } catch {
-      return fail(`The answer could not be read (${mine.status}). Try again, or look into the terminal.`);
+      return fail("The page's server gave no answer that can be read. If it was stopped, start m2a serve again; else the terminal says more.");
     }
     if (answer.error) fail(answer.error);
     else showAnalysis(answer, truth);
@@ -44,15 +44,25 @@ function predict(blob, name, truth = null) {
   mine.send(blob);
 }
 
-async function watchLine(mine, name) {
+// What is on its way, being fetched or being recorded is not wanted any more.
+
+function giveUp() {
+  turn += 1;
+  if (request) request.abort();
+  request = null;
+  if (recording) recording.drop();
+}
+
+async function watchLine(mine, name, ticket) {
   say(`Looking at ${name} …`);
   while (request === mine) {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     if (request !== mine) return;
     try {
-      const { waiting } = await (await fetch("queue")).json();
-      if (request === mine && waiting > 1) say(`${waiting} clips are in line; they are looked at one after the other …`);
-      else if (request === mine) say(`Looking at ${name} …`);
+      const { before } = await (await fetch(`queue?ticket=${ticket}`)).json();
+      if (request !== mine) return;
+      const others = before === 1 ? "One clip is" : `${before} clips are`;
+      say(before ? `${others} before ${name}; they are looked at one after the other …` : `Looking at ${name} …`);
     } catch {
       return; // the request itself will tell
     }
@@ -61,8 +71,8 @@ async function watchLine(mine, name) {
 
 function show(id) {
   byId("spoken").textContent = "";
-  for (const other of ["status", "error", "result"]) byId(other).hidden = other !== id;
-  if (id === "status") byId("outcome").scrollIntoView({ block: "nearest" });
+  for (const other of ["waiting", "error", "result"]) byId(other).hidden = other !== id;
+  if (id === "waiting") byId("outcome").scrollIntoView({ block: "nearest" });
 }
 
 function say(text) {
@@ -74,6 +84,21 @@ function fail(text) {
   byId("error").textContent = text;
   byId("error").scrollIntoView({ block: "nearest" });
 }
+
+// What does not concern the clip that is being looked at, or whose result is shown: it leaves both as they are.
+
+function notify(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = false;
+  byId("notice").scrollIntoView({ block: "nearest" });
+}
+
+byId("cancel").addEventListener("click", () => {
+  giveUp();
+  press(null);
+  show(null);
+  byId("file").focus();
+});
 
 function showAnalysis(analysis, truth) {
   addresses.forEach((address) => URL.revokeObjectURL(address));
@@ -175,9 +200,9 @@ for (const [name, over] of [["dragenter", true], ["dragover", true], ["dragleave
 window.addEventListener("drop", (event) => {
   const { files, items } = event.dataTransfer;
   const entry = items.length && items[0].webkitGetAsEntry ? items[0].webkitGetAsEntry() : null;
-  if (entry && entry.isDirectory) return fail("A folder was dropped. Give one clip, as a file.");
+  if (entry && entry.isDirectory) return notify("A folder was dropped. Give one clip, as a file.");
   if (files.length === 1) take(files[0]);
-  else if (files.length > 1) fail(`${files.length} files were dropped. Give one clip at a time.`);
+  else if (files.length > 1) notify(`${files.length} files were dropped. Give one clip at a time.`);
 });
 
 function take(file) {
@@ -200,8 +225,11 @@ for (const example of document.querySelectorAll(".example")) {
   example.addEventListener("mouseleave", stop);
   example.addEventListener("blur", stop);
   example.addEventListener("click", async () => {
+    giveUp();
     press(example);
-    const mine = ++turn;
+    const mine = turn;
+    show("waiting");
+    say("Sending the example …");
     try {
       const clip = await (await fetch(example.dataset.address)).blob();
       if (mine === turn) predict(clip, "The example", example.dataset.label);
@@ -219,19 +247,19 @@ let recording = null; // with what it is dropped by, where the camera is closed 
 byId("camera-open").addEventListener("click", async () => {
   const button = byId("camera-open");
   if (!navigator.mediaDevices || !window.MediaRecorder) {
-    return fail("This browser gives the page no camera: it does so only on the machine that runs the page, or over https.");
+    return notify("This browser gives the page no camera: it does so only on the machine that runs the page, or over https.");
   }
   button.disabled = true; // a second click would open the camera twice
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, height: { ideal: 480 } } });
   } catch (error) {
     const reason = error.name === "NotAllowedError" ? "it was not allowed" : "there is none, or another program uses it";
-    return fail(`The camera cannot be used: ${reason}. A video file does as well.`);
+    return notify(`The camera cannot be used: ${reason}. A video file does as well.`);
   } finally {
     button.disabled = false;
   }
   for (const track of stream.getTracks()) track.addEventListener("ended", loseCamera); // not by being closed here
-  byId("error").hidden = true;
+  byId("notice").hidden = true;
   const preview = byId("preview");
   preview.srcObject = stream;
   preview.play().catch(() => {});
@@ -247,11 +275,11 @@ byId("camera-close").addEventListener("click", () => {
 
 function loseCamera() {
   closeCamera();
-  fail("The camera gives no picture any more. Open it again, or give a video file.");
+  notify("The camera gives no picture any more. Open it again, or give a video file.");
 }
 
 function closeCamera() {
-  if (recording) recording.dropped = true;
+  if (recording) recording.drop();
   for (const track of stream ? stream.getTracks() : []) track.stop();
   stream = null;
   byId("preview").srcObject = null;
@@ -269,9 +297,15 @@ byId("record").addEventListener("click", () => {
   } catch {
     return loseCamera();
   }
-  byId("error").hidden = true;
+  byId("notice").hidden = true;
   const pieces = [];
-  const mine = (recording = { dropped: false });
+  let dropped = false;
+  const mine = (recording = {
+    drop() {
+      dropped = true;
+      if (recorder.state !== "inactive") recorder.stop();
+    },
+  });
   const button = byId("record");
   let left = SECONDS;
   const count = () => (button.textContent = `Recording, ${left} s left`);
@@ -280,10 +314,10 @@ byId("record").addEventListener("click", () => {
   recorder.onstop = () => {
     clearInterval(clock);
     button.disabled = false;
-    button.textContent = `Record ${SECONDS} seconds`;
+    button.textContent = button.dataset.idle;
     byId("camera").classList.remove("recording");
     if (recording === mine) recording = null;
-    if (mine.dropped) return;
+    if (dropped) return;
     press(null);
     predict(new Blob(pieces, { type: recorder.mimeType }), "Your recording");
   };
