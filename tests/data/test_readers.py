@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -310,3 +311,47 @@ def test_a_part_of_a_frame(tmp_path: Path) -> None:
         whole = clip.read([2, 0])
         part = clip.read([2, 0], crop=lambda height, width: (5, 7, height - 11, width - 13))
     assert torch.equal(part, whole[..., 5:-6, 7:-6])
+
+
+def with_zeros(frame: Path) -> None:
+    """As a disk leaves a file whose end was not written."""
+    content = frame.read_bytes()
+    frame.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+
+
+def with_a_wrong_sector(frame: Path) -> None:
+    content = frame.read_bytes()
+    frame.write_bytes(content[:900] + b"\xfe" * 512 + content[1412:])
+
+
+def noisy(frame: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (53, 37, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(frame, quality=90)
+    return frame
+
+
+@pytest.mark.parametrize("damage", [with_zeros, with_a_wrong_sector])
+def test_a_frame_that_is_damaged_is_not_shown_as_it_is(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    """Pillow says nothing of what libjpeg warns of, and makes the rest of the picture grey."""
+    folder = write_frames(tmp_path / "clip", num_frames=3)
+    damage(noisy(folder / "00002.jpg"))
+    with pytest.raises(UnreadableClipError, match=r"the frame 00002\.jpg is (?:cut off or )?damaged"):
+        read_clip(folder, lambda total: [1])
+
+
+@pytest.mark.parametrize("end", [b"", b"\0" * 20 + b"\xff\xd9"])
+def test_a_frame_that_lacks_its_end_mark_alone_or_has_a_few_bytes_more_is_whole(end: bytes, tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "clip", num_frames=3)
+    expected = read_clip(folder, lambda total: [1])
+    frame = folder / "00002.jpg"
+    frame.write_bytes(frame.read_bytes()[:-2] + end)
+    assert torch.equal(read_clip(folder, lambda total: [1]), expected)
+
+
+def test_an_avi_that_is_cut_between_frames_is_cut_off(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", codec="mpeg4", noise=True)
+    whole = open_clip(path)
+    cut_between_frames(path, frames=11)
+    with pytest.raises(UnreadableClipError, match=r"cut off: .* of .* bytes are there, with 11 frames"):
+        open_clip(path)
+    assert whole.num_frames == 20

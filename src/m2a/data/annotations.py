@@ -13,7 +13,13 @@ from pathlib import Path
 from ..errors import ConfigError, DataError, NotFoundError
 from . import kinetics, numbered_lists, shards, something_something_v2, split_csv, ucf_hmdb
 from .class_folders import FORMAT as CLASS_FOLDERS
-from .class_folders import detect_class_folders, read_class_folders, split_folders, validate_fraction
+from .class_folders import (
+    detect_class_folders,
+    read_class_folders,
+    refuse_unread_lists,
+    split_folders,
+    validate_fraction,
+)
 from .clipset import WHAT_A_CLIP_IS, first_few, is_hidden, names_in
 from .clipset import ClipFile as ClipFile
 from .clipset import ClipSet as ClipSet
@@ -223,6 +229,8 @@ def _detect(root: Path) -> Format:
             f"the data set.\n{describe_formats()}"
         )
     if detect_class_folders(root):
+        if not (root / "split.csv").is_file():
+            refuse_unread_lists(root)
         return _BY_NAME[CLASS_FOLDERS]
     children = sorted(name for name in names_in(root) if not is_hidden(name))
     raise DataError(

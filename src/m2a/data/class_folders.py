@@ -19,11 +19,12 @@ from .clipset import (
     natural_key,
 )
 from .groups import ucf_group
-from .listing import SPLIT_NAMES
+from .listing import SPLIT_NAMES, split_of
 from .reading import ReadOptions, complete, refuse_untrained
 from .split_csv import COLUMNS, is_table, read_split_csv
 
 FORMAT = "class-folders"
+_LISTS = frozenset({".csv", ".txt", ".json"})
 
 
 def detect_class_folders(root: Path) -> str | None:
@@ -57,9 +58,22 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
     return ClipSet(format=FORMAT, root=root, labels=tuple(labels), splits=splits, notes=tuple(notes))
 
 
+def refuse_unread_lists(root: Path) -> None:
+    """Raises DataError where a list beside the folders is called after the training split and none of the formats could
+    read it: the folders need not be the classes."""
+    lists = [path for path in _children(root) if path.suffix.lower() in _LISTS and split_of(path.stem)[0] == "train"]
+    if lists:
+        raise DataError(
+            f"{lists[0]} is called after a list of training clips, and is none that is known here. Write a csv with "
+            "the columns path,label, or lines that end in class numbers. Where it is something else, and the folders "
+            f"are the classes, choose --format {FORMAT}."
+        )
+
+
 def _strange_tables(root: Path) -> list[str]:
-    """Tables beside the folders, of something else or with other columns than ours."""
-    return [path.name for path in _children(root) if path.suffix.lower() == ".csv" and not is_table(path)]
+    """Tables beside the folders, of something else or with other columns than ours, and lists of a split."""
+    files = [path for path in _children(root) if path.suffix.lower() in _LISTS and not is_table(path)]
+    return [path.name for path in files if path.suffix.lower() == ".csv" or split_of(path.stem)[0]]
 
 
 def refuse_inside(clips: ClipSet, out: Path, remedy: str) -> None:

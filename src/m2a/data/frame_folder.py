@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,10 @@ from .clip_reader import Allocate, Box, ClipReader, two_sizes
 from .clipset import is_flow, is_frame, natural_key
 from .parts import Part, size_of
 
+_END = b"\xff\xd9"  # the mark behind a picture, whose lack is no loss
+_UNENDED = "premature end of jpeg file"
+_DAMAGED = (_UNENDED, "premature end of data segment", "bad huffman code", "instead of rst")  # libjpeg's words
+_PADDING = 64  # bytes
 _MOST_PIXELS = 2 * 89_478_485  # of a picture that Pillow opens
 
 
@@ -120,19 +126,34 @@ def _decode_jpeg(
     content: bytes, short_side: int | None, out: UInt8[np.ndarray, "H2 W2 3"] | None = None
 ) -> UInt8[np.ndarray, "H W 3"]:
     """By libjpeg-turbo directly, which is quicker than through Pillow and gives the same pixels. Pillow decodes what
-    that refuses and is none the worse for it (CMYK, stray bytes between segments), and says why the rest is broken."""
+    that refuses and is none the worse for it (CMYK, stray bytes between segments), and says why the rest is broken.
+
+    Raises ValueError where libjpeg-turbo says that the data are damaged, which Pillow would make grey or worse."""
     try:
         height, width = _size(content, short_side)
         if out is None or out.shape[:2] != (height, width):
             return simplejpeg.decode_jpeg(content, "RGB", min_height=height, min_width=width)
         simplejpeg.decode_jpeg(content, "RGB", min_height=height, min_width=width, buffer=out)
         return out
-    except ValueError:
+    except ValueError as error:
+        said = str(error).lower()
+        if _UNENDED in said and not content.endswith(_END):
+            with suppress(ValueError):
+                return _decode_jpeg(content + _END, short_side, out)
+        if _says_damaged(said):
+            raise
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             if short_side is not None:
                 factor = _factor(image.height, image.width, short_side)
                 image.draft("RGB", (image.width // factor, image.height // factor))
             return np.array(image.convert("RGB"))
+
+
+def _says_damaged(said: str) -> bool:
+    """Whether libjpeg-turbo's words mean that a part of the picture is lost. A few bytes too many, which some cameras
+    write, are no loss; many are what could not be decoded, for a damage before."""
+    surplus = re.search(r"(\d+) extraneous bytes before marker", said)
+    return any(text in said for text in _DAMAGED) or (surplus is not None and int(surplus[1]) > _PADDING)
 
 
 def _size(content: bytes, short_side: int | None) -> tuple[int, int]:
@@ -155,8 +176,12 @@ def _why_not_decoded(file: Path | Part, error: Exception) -> str:
         return f"the frame {file.name} has disappeared"
     if size_of(file) == 0:
         return f"the frame {file.name} is empty (0 bytes)"
+    if _UNENDED in str(error).lower():
+        return f"the frame {file.name} is cut off or damaged"
     if "truncated" in str(error).lower():
         return f"the frame {file.name} is cut off"
     if isinstance(error, UnidentifiedImageError):
         return f"the frame {file.name} is not a JPEG image"
+    if _says_damaged(str(error).lower()):
+        return f"the frame {file.name} is damaged ({' '.join(str(error).split())})"
     return f"the frame {file.name} cannot be decoded ({' '.join(str(error).split())})"

@@ -6,7 +6,7 @@ import csv
 import difflib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,8 +167,24 @@ def find_lists(root: Path, suffixes: Sequence[str], accept: Callable[[Path], boo
             notes: list[str] = []
             if len(rgb) < len(found):
                 notes.append(f"{len(found) - len(rgb)} training lists of optical flow are left out")
-            return Lists(root, _single(rgb[_chosen(rgb, split, notes)]), notes)
+            files = _single(rgb[_chosen(rgb, split, notes)])
+            _refuse_unpaired(folder, files)
+            return Lists(root, files, notes)
     return None
+
+
+def _refuse_unpaired(folder: Path, files: Mapping[str, Path]) -> None:
+    """Raises where a list of clips to validate on does not go with the training list by its name: clips would be held
+    out, and it would not be read."""
+    if "validation" in files:
+        return
+    lists = _by_rest(folder, (".txt", ".csv"))
+    alone = [paths["validation"][0] for paths in lists.values() if "validation" in paths and "train" not in paths]
+    if alone:
+        raise DataError(
+            f"{alone[0]} is called after the validation split, but not as {files['train'].name} is, and would not be "
+            "read. Call the two alike (train.txt and val.txt), or move it elsewhere to have clips held out."
+        )
 
 
 def _companions(path: Path, suffixes: Sequence[str], accept: Callable[[Path], bool], number: int) -> Lists | None:
@@ -177,7 +193,9 @@ def _companions(path: Path, suffixes: Sequence[str], accept: Callable[[Path], bo
     if number != 1:
         raise ConfigError(f"split={number} chooses among the lists of a folder; {path} is one list. Leave split out.")
     split, rest = split_of(path.stem)
-    home = path.absolute().parent.parent if path.absolute().parent.name in LIST_FOLDERS else path.parent
+    if not path.parent.name:  # what folder it is in is seen in its whole path alone
+        path = path.absolute()
+    home = path.parent.parent if path.parent.name in LIST_FOLDERS else path.parent
     if split is None:
         return Lists(home, {"train": path})
     beside = _by_rest(path.parent, (path.suffix.lower(),)).get((*rest, path.suffix.lower()), {})

@@ -121,6 +121,8 @@ def _read_list(
     """Adds the clips of a list, which lie below `base`, with `prefix` before their ids; returns the class numbers in
     it."""
     lines = list(read_lines(path))
+    if not lines and split == "validation":
+        raise DataError(f"{path} is empty. Name the clips to validate on, or remove it to have some held out.")
     if _lacks_labels(lines, shape, format_, split):
         reading.notes.append(without_labels(path, len(lines)))
         return set()
@@ -220,13 +222,32 @@ def _names(lists: Lists, root: Path, notes: list[str], labels: set[int]) -> dict
         notes.append(f"classes are called by their numbers: no {', '.join(_NAMES_FILES)} names them")
         return {}
     lines = [line for _, line in read_lines(path)]
-    matches = [re.fullmatch(r"(\d+)\s+(\S.*)", line) for line in lines]
-    numbered = [(int(match[1]), match[2]) for match in matches if match]
-    names = [name for _, name in numbered] if len(numbered) == len(lines) else lines
+    numbered = _numbered_names(path, lines)
+    names = [name for _, name in numbered] or lines
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"{path}:{names.index(twice[0]) + 1}: the label {twice[0]!r} is there twice; each may be once")
-    return _by_number(path, numbered, labels) if names is not lines else dict(enumerate(names))
+    return _by_number(path, numbered, labels) if numbered else dict(enumerate(names))
+
+
+def _numbered_names(path: Path, lines: Sequence[str]) -> list[tuple[int, str]]:
+    """The lines as numbers and names, the number in front or behind; none where they are names alone. Raises where most
+    have a number in front and others, such as a header, have not."""
+    first = [re.fullmatch(r"(\d+)(?:\s*[,;:]\s*|\s+)(\S.*)", line) for line in lines]
+    numbered = [(int(match[1]), match[2]) for match in first if match]
+    if len(numbered) == len(lines):
+        return numbered
+    if 2 * len(numbered) > len(lines) and sorted(number for number, _ in numbered)[0] in (0, 1):
+        place = next(index for index, match in enumerate(first) if match is None)
+        raise DataError(
+            f"{path}:{place + 1}: {lines[place]!r} has no class number in front, which the most lines have. Remove it "
+            "where it is a header, or give all lines numbers, or none."
+        )
+    last = [re.fullmatch(r"(.*\S)(?:\s*[,;:]\s*|\s+)(\d+)", line) for line in lines]
+    behind = [(int(match[2]), match[1]) for match in last if match]
+    numbers, words = sorted(number for number, _ in behind), {name for _, name in behind}
+    counted = [list(range(start, start + len(lines))) for start in (0, 1)]
+    return behind if len(words) == len(lines) and numbers in counted else []
 
 
 def _by_number(path: Path, numbered: Sequence[tuple[int, str]], labels: set[int]) -> dict[int, str]:
@@ -267,7 +288,8 @@ def _columns(format_: str) -> str:
 def _shape(path: Path) -> Shape | None:
     """How most of the first lines are made; None where they hold no class numbers."""
     lines = first_lines(path)
-    separator = next((sep for sep in ("::", ";") if lines and sep in lines[0]), None)
+    separators = ("::", ";") if path.suffix.lower() == ".csv" else ("::", ";", ",")
+    separator = next((mark for mark in separators if lines and _trailing_numbers(lines[0], mark)), None)
     counts = Counter(_trailing_numbers(line, separator) for line in lines)
     if not counts:
         return None
@@ -294,7 +316,7 @@ def _can_be(path: Path, format_: str) -> bool:
 def _speaks_for(path: Path, format_: str) -> bool:
     """Whether `auto` takes a list for this format; a list with two readings speaks for both."""
     shape = _shape(path)
-    if shape is None or not _can_be(path, format_) or is_table(path):
+    if shape is None or not _can_be(path, format_) or (path.suffix.lower() == ".csv" and is_table(path)):
         return False  # labels of a table may end in numbers: `a.mp4,gesture 1`
     if shape.numbers == 1:
         return format_ == (KINETICS if path.suffix.lower() == ".csv" else MMACTION2)
@@ -322,7 +344,8 @@ def _four_columns(path: Path, shape: Shape) -> set[str]:
             looked_at += 1
             there = _count(folder)
             fits.update({MMACTION2: 1 <= second <= there - start, IBM: start <= second <= there})
-    possible = {name for name in possible if fits[name] == max(fits[other] for other in possible)}
+    most, margin = max(fits[name] for name in possible), max(1, looked_at / 4)  # some folders may lack frames
+    possible = {name for name in possible if most - fits[name] < margin}
     if looked_at and not any(fits[name] for name in possible):
         raise DataError(
             f"{path}: its lines are a path and three numbers, and neither `dir start num_frames label` nor `path start "

@@ -73,7 +73,7 @@ _MOVED = re.compile(
     r"\b(?:mov|turn|swip|slid|tilt|roll|rotat|lean|pann|spinn|scroll|shift|twist|sway|bend|swing|pivot|sweep|transferr)ing"
 )
 _VERB = re.compile(r"\b\w+ing\b")
-_BY_A_HAND = re.compile(r"push|pull|drag|shov")  # the hand is on one side of the thing
+_BY_A_HAND = re.compile(r"push|pull|drag|shov")  # the hand is on one side of the thing: backwards a push is a pull
 
 
 def reversal_map(labels: Sequence[str]) -> tuple[int | None, ...]:
@@ -116,12 +116,13 @@ def _reversals(label: str) -> Iterator[str]:
         return
     moves = bool(_VERB.search(label)) and not _STILL.search(label)
     goes = bool(_GOES.search(label))
-    for one, other in _pairs_for(label, goes=goes):
+    by_a_hand = bool(_BY_A_HAND.search(label))
+    for one, other in _PAIRS if by_a_hand else _pairs_for(label, goes=goes):
         if not moves and not _VERB.search(one) and one != "open":
             continue
         for before, after in ((one, other), (other, one)):
             yield from _replaced(label, before, after)
-    if moves and not goes and not _BY_A_HAND.search(label) and (swapped := _other_way(label)) != label:
+    if moves and not goes and not by_a_hand and (swapped := _other_way(label)) != label:
         yield swapped
 
 

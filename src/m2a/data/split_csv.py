@@ -5,13 +5,26 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
 from ..errors import DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip, is_hidden
-from .listing import CSV, SPLIT_NAMES, Lists, csv_rows, find_lists, first_lines, most_hits, read_text, without_labels
+from .listing import (
+    CSV,
+    SPLIT_NAMES,
+    Lists,
+    csv_rows,
+    find_lists,
+    first_lines,
+    most_hits,
+    read_text,
+    split_of,
+    subfolders,
+    without_labels,
+)
 from .reading import Reading, ReadOptions, refuse_untrained
 
 FORMAT = "csv"
@@ -62,7 +75,7 @@ def read(root: Path, options: ReadOptions) -> ClipSet:
             reading.check_disk(path, *([split] if paired else []))
     labels = {clip.label for clips in reading.splits.values() for clip in clips}
     numbers = all(label.isdecimal() for label in labels)
-    return reading.finish(sorted(labels, key=int) if numbers else sorted(labels))
+    return reading.finish(sorted(labels, key=lambda label: (int(label), label)) if numbers else sorted(labels))
 
 
 def _find(root: Path) -> Lists | None:
@@ -133,11 +146,21 @@ def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tupl
         )
     found = _labelled(path, list(csv_rows(path, rows)), split, reading.notes)
     paths = [(row["path"] or "").strip() for _, row in found]
-    base = most_hits(paths, [path.parent, reading.root], reading.disk)
+    base, below = _base_of(path, split, paths, reading)
     for where, row in found:
         _refuse_surplus(row, header, where)
-        own, clip = _read_row(row, base, where, split or "train", "split" in header)
+        own, clip = _read_row(row, base, where, split, "split" in header)
+        clip = replace(clip, id=below + clip.id)
         reading.add(own, clip, where)
+
+
+def _base_of(path: Path, split: str | None, paths: Sequence[str], reading: Reading) -> tuple[Path, str]:
+    """The folder below which most clips of a table are: its own, the data set's, or one directly below, of equal ones
+    that which is called after the split; and what comes before the ids of clips in such a one."""
+    folders = subfolders(reading.root)
+    folders.sort(key=lambda folder: split_of(folder.name)[0] != split)
+    base = most_hits(paths, [path.parent, reading.root, *folders], reading.disk)
+    return base, f"{base.name}/" if base in folders and base != path.parent else ""
 
 
 def _labelled(
@@ -162,12 +185,19 @@ def _refuse_surplus(row: Mapping[str, str | Sequence[str] | None], header: Seque
         )
 
 
-def _read_row(row: dict[str, str | None], base: Path, where: str, split: str, named: bool) -> tuple[str, ClipFile]:
+def _read_row(
+    row: dict[str, str | None], base: Path, where: str, split: str | None, named: bool
+) -> tuple[str, ClipFile]:
     path, label = ((row[name] or "").strip() for name in _NEEDED)
     if not path or not label:
         raise DataError(f"{where}: path and label must not be empty; got path={path!r}, label={label!r}")
-    own = (row["split"] or "").strip() if named else split
+    own = (row["split"] or "").strip() if named else split or "train"
     if own.lower() not in SPLIT_NAMES:
         raise DataError(f"{where}: the split {own!r} is not one of: {', '.join(SPLIT_NAMES)}")
+    if split is not None and SPLIT_NAMES[own.lower()] != split:
+        raise DataError(
+            f"{where}: the split is {own!r}, and the file's name says {split}. Correct one, or give one table with all "
+            "clips as --data."
+        )
     group = (row.get("group") or "").strip()
     return SPLIT_NAMES[own.lower()], ClipFile(id=normpath(path), path=base / path, label=label, group=group)

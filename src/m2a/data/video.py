@@ -26,10 +26,12 @@ from .matroska import segment_end
 from .orientation import Orientation, Orientations
 from .parts import Part, size_of
 from .picture_index import PictureIndex
+from .riff import riff_end
 
 _HIDDEN_FRAMES = {"vp8"}  # codecs some of whose packets carry no picture: only decoding tells the number of frames
 _LOOSE_FORMATS = {"mpeg", "mpegts"}  # the same, for formats
 _UNTIMED_ORDER = {"h264", "hevc", "vvc"}  # of whose pictures FFmpeg cannot tell the order, where a file holds no times
+_FARTHER = {"probesize": str(64 << 20), "analyzeduration": "60000000"}  # bytes and microseconds
 _GIF_PADDING = 4096  # bytes of zeros, which some write behind the end
 _MANY_PIXELS = 1280 * 720  # from here on threads pay; on small frames starting them costs more than decoding
 _PYAV = int(av.__version__.split(".")[0])
@@ -52,6 +54,18 @@ class VideoReader(ClipReader):
         self._places: PictureIndex | None = None
         self._shown: list[int] | None = None
         self._times: Sequence[float] | None = None
+        self._options: dict[str, str] = {}
+        try:
+            self._read()
+        except IndexError:  # PyAV's, of a stream that begins behind what FFmpeg looks at to find all
+            self._options = _FARTHER
+            try:
+                self._read()
+            except IndexError as error:
+                raise UnreadableClipError(path, "a stream begins in the midst of it") from error
+
+    def _read(self) -> None:
+        """Finds the frames."""
         with self.opened() as container:
             self._check_stream(container)
             stream = pictures(container)[0]
@@ -71,7 +85,7 @@ class VideoReader(ClipReader):
             self.num_frames, self._places, self._shown = len(seconds), None, None
             self._times = _rising(seconds)
         if not self.num_frames:
-            raise UnreadableClipError(path, "the video holds no frames")
+            raise UnreadableClipError(self.path, "the video holds no frames")
 
     def times(self) -> Sequence[float] | None:
         if self._shown is not None and self._unit is not None:
@@ -83,7 +97,12 @@ class VideoReader(ClipReader):
         for index, frame in self._wanted(list(indices)):
             if frame.is_corrupt:
                 raise UnreadableClipError(self.path, f"frame {index} of {self.num_frames} is damaged")
-            yield index, _to_tensor(frame, lies.of(frame), converter)
+            try:
+                pixels = _to_tensor(frame, lies.of(frame), converter)
+            except av.FFmpegError as error:
+                reason = f"frame {index} of {self.num_frames} cannot be made RGB (FFmpeg: {error.strerror})"
+                raise UnreadableClipError(self.path, reason) from error
+            yield index, pixels
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """All frames in the order of display, as FFmpeg decodes them: not yet RGB, not yet turned."""
@@ -160,7 +179,7 @@ class VideoReader(ClipReader):
             try:
                 # from the root: what stands before a colon at the start is a protocol for FFmpeg
                 source = str(self.path.absolute()) if self._part is None else stack.enter_context(self._part.open())
-                container = av.open(source, "r", options=options, **_TEXT)
+                container = av.open(source, "r", options=self._options | options, **_TEXT)
             except (av.FFmpegError, OSError) as error:
                 raise UnreadableClipError(self.path, _why_not_opened(self._part or self.path, error)) from error
             with container:
@@ -201,6 +220,8 @@ class VideoReader(ClipReader):
         if seen and (not last_is_whole or intact < declared):
             of_how_many = f" of {stream.frames}" if stream.frames >= seen else ""
             raise UnreadableClipError(self.path, f"the file is cut off: only {intact}{of_how_many} frames are in it")
+        if container.format.name == "avi" and (declared_size := riff_end(self._part or self.path)) is not None:
+            self._check_size(declared_size, seen)
         if container.format.name == "gif" and not self._ends_as_gif():
             raise UnreadableClipError(self.path, f"the file is cut off: only {seen} frames are in it, the last in part")
         seconds = (container.duration or 0) / 1_000_000
@@ -214,8 +235,11 @@ class VideoReader(ClipReader):
         if end < min(0.9 * seconds, seconds - 0.3):
             reason = f"the file is cut off: it ends after {end:.2f} of {seconds:.2f} seconds, with {seen} frames"
             raise UnreadableClipError(self.path, reason)
-        declared, size = segment_end(self._part or self.path), size_of(self._part or self.path)
-        if declared is not None and size < declared:
+        if (declared := segment_end(self._part or self.path)) is not None:
+            self._check_size(declared, seen)
+
+    def _check_size(self, declared: int, seen: int) -> None:
+        if (size := size_of(self._part or self.path)) < declared:
             reason = f"the file is cut off: {size} of {declared} bytes are there, with {seen} frames"
             raise UnreadableClipError(self.path, reason)
 
