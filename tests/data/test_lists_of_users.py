@@ -35,7 +35,7 @@ def test_marks_between_path_and_class_number(parts: Path, mark: str) -> None:
     assert {split: len(clips.split(split)) for split in clips.splits} == {"train": 3, "validation": 3}
 
 
-@pytest.mark.parametrize("name", ["train.txt", "my-train.csv", "train.json"])
+@pytest.mark.parametrize("name", ["train.txt", "my-train.csv"])
 def test_a_training_list_of_no_known_kind_is_not_passed_over(parts: Path, name: str) -> None:
     """Or the folders would become the classes."""
     write_text(parts / name, "part1/a.mp4|open", "part2/d.mp4|close")
@@ -46,20 +46,43 @@ def test_a_training_list_of_no_known_kind_is_not_passed_over(parts: Path, name: 
     assert any(name in note for note in clips.notes)
 
 
+@pytest.mark.parametrize("name", ["train.json", "train_log.txt", "train-results.csv", "training.txt"])
+def test_other_files_called_after_training_do_no_harm(parts: Path, name: str) -> None:
+    write_text(parts / name, "epoch,loss", "1,2.3")
+    assert read_clips(parts).labels == ("part1", "part2")
+
+
+def test_lists_beside_folders_of_splits_do_no_harm(tmp_path: Path) -> None:
+    """As a set on Kaggle has them: the folders say all."""
+    for split in ("train", "val"):
+        for label in ("open", "close"):
+            write_video(tmp_path / split / label / f"{label}{split}.mp4", num_frames=3, width=32, height=24)
+        write_text(tmp_path / f"{split}.csv", "clip_name,clip_path,label", f"a,{split}/open/open{split}.mp4,open")
+    assert read_clips(tmp_path).labels == ("close", "open")
+
+
 @pytest.mark.parametrize(
     ("train", "other"),
     [
         ("train.txt", "val_list.txt"),
         ("train.csv", "val_new.csv"),
-        ("train.txt", "val.csv"),
     ],
 )
 def test_a_validation_list_of_another_name_is_not_passed_over(parts: Path, train: str, other: str) -> None:
     mark = " " if train.endswith("txt") else ","
     write_text(parts / train, *(f"part1/{name}.mp4{mark}{k}" for k, name in enumerate("abc")))
     write_text(parts / other, *(f"part2/{name}.mp4{mark}{k}" for k, name in enumerate("def")))
-    with pytest.raises(DataError, match=rf"{other} is called after the validation split, but not as {train} is"):
+    with pytest.raises(
+        DataError, match=rf"{other} is a list of clips called after the validation split, but not as {train} is"
+    ):
         read_clips(parts)
+
+
+def test_a_file_of_classes_called_after_validation_does_no_harm(parts: Path) -> None:
+    lines = [f"part{k}/{name}.mp4 {k - 1}" for k, names in ((1, "abc"), (2, "def")) for name in names]
+    write_text(parts / "train.txt", *lines)
+    write_text(parts / "valid_classes.txt", "Push up", "Walk")
+    assert len(read_clips(parts).split("train")) > 2
 
 
 def test_an_empty_validation_list_is_not_passed_over(parts: Path) -> None:
@@ -90,6 +113,7 @@ def test_a_few_short_recordings_do_not_decide_how_a_window_is_read(tmp_path: Pat
         ("0,open", "1, close", "2 ,hold"),
         ("0: open", "1: close", "2: hold"),
         ("hold 2", "open 0", "close 1"),
+        ("hold 3", "open 1", "close 2"),
         ("open,1", "close,2", "hold,3"),
         ("open", "close", "hold"),
     ],
@@ -102,8 +126,13 @@ def test_names_of_classes(parts: Path, lines: tuple[str, ...]) -> None:
 
 def test_names_that_end_in_numbers_are_whole(parts: Path) -> None:
     write_lists(parts)
-    write_text(parts / "labels.txt", "gesture 0", "gesture 1", "gesture 2")
-    assert read_clips(parts).labels == ("gesture 0", "gesture 1", "gesture 2")
+    for names in (
+        ("gesture 0", "gesture 1", "gesture 2"),
+        ("jump 1", "hop 2", "run 3"),
+        ("1 finger", "2 fingers", "fist"),
+    ):
+        write_text(parts / "labels.txt", *names)
+        assert read_clips(parts).labels == names
 
 
 def test_a_header_of_the_names_is_refused(parts: Path) -> None:
@@ -120,6 +149,10 @@ def test_a_column_and_a_name_that_tell_other_splits(parts: Path) -> None:
         read_clips(parts)
     write_text(parts / "val.csv", "path,label,split", "part2/d.mp4,x,val", "part2/e.mp4,y,validation")
     assert len(read_clips(parts).split("validation")) == 2
+    write_text(
+        parts / "train.csv", "path,label,split", "part1/a.mp4,x,train", "part1/b.mp4,y,train", "part1/c.mp4,x,val"
+    )
+    assert len(read_clips(parts).split("validation")) == 3  # of the training list some may be held out
 
 
 def test_tables_whose_clips_are_in_a_folder_below(tmp_path: Path) -> None:
@@ -142,6 +175,11 @@ def test_the_order_of_numbers_that_are_written_in_several_ways(parts: Path) -> N
     rows = [f"{name}.mp4,{label},train" for name, label in zip(names, ["1", "01", "2", "10"], strict=True)]
     write_text(parts / "clips.csv", "path,label,split", *rows, "part2/e.mp4,1,validation")
     assert read_clips(parts / "clips.csv").labels == ("01", "1", "2", "10")
+
+
+def test_things_whose_names_begin_as_a_push_are_none() -> None:
+    for thing in ("dragon", "pullover", "shovel", "pulley"):
+        assert reversal_map([f"moving the {thing} up", f"moving the {thing} down"]) == (1, 0)
 
 
 @pytest.mark.parametrize("ways", ["up down", "forward backward", "in out"])

@@ -58,6 +58,27 @@ def test_tokens_beside_the_map_pass_by(front: int, behind: int) -> None:
     torch.testing.assert_close(norm(x), F.layer_norm(expected, (WIDTH,), norm.weight, norm.bias, norm.eps))
 
 
+class Placed(Encoder):
+    """A token is put in front while the tokens are on another axis."""
+
+    def __init__(self, axis: int):
+        super().__init__(1, 0)
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2) + self.place
+        front = self.front.expand(len(x), -1, -1)
+        x = torch.cat([front.movedim(1, self.axis), x.movedim(1, self.axis)], self.axis).movedim(self.axis, 1)
+        for block in self.blocks:
+            x = block(x)
+        return x[:, 0]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_tokens_that_are_put_in_front_on_another_axis(axis: int) -> None:
+    assert {str(site.layout) for site in find_sites(Placed(axis)).sites} == {"NLC+1"}
+
+
 def test_tokens_whose_others_cannot_be_told_are_no_map() -> None:
     with pytest.raises(SiteTypeError, match=r"10 tokens would be a map of 3 x 3 and 1 others, but which those are"):
         find_sites(Encoder(0, 0, written=True), where=["blocks.1.norm1"])
@@ -107,6 +128,28 @@ class Units(Encoder):
         for block in self.blocks:
             x = block(x)
         return x[:, 0]
+
+
+class Merged(Encoder):
+    """As Swin between its stages: 2 x 2 tokens become the channels of one."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 0)
+        self.image_size, self.place = 32, nn.Parameter(torch.randn(1, 16, WIDTH))
+        self.merge = nn.Linear(4 * WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2) + self.place
+        x = x.view(-1, 2, 2, 2, 2, WIDTH).permute(0, 1, 3, 2, 4, 5).reshape(-1, 4, 4 * WIDTH)
+        x = torch.cat([self.front.expand(len(x), -1, -1), self.merge(x)], 1)
+        for block in self.blocks:
+            x = block(x)
+        return x[:, 0]
+
+
+def test_merging_leaves_places_in_their_order() -> None:
+    found = find_sites(Merged())
+    assert {(str(site.layout), site.layout.grid, site.row_by_row) for site in found.sites} == {("NLC+1", (2, 2), True)}
 
 
 @pytest.mark.parametrize("ordered", [True, False])

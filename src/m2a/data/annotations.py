@@ -229,8 +229,7 @@ def _detect(root: Path) -> Format:
             f"the data set.\n{describe_formats()}"
         )
     if detect_class_folders(root):
-        if not (root / "split.csv").is_file():
-            refuse_unread_lists(root)
+        refuse_unread_lists(root)
         return _BY_NAME[CLASS_FOLDERS]
     children = sorted(name for name in names_in(root) if not is_hidden(name))
     raise DataError(

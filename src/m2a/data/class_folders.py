@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from .clipset import (
     natural_key,
 )
 from .groups import ucf_group
-from .listing import SPLIT_NAMES, split_of
+from .listing import SPLIT_NAMES, first_lines, split_of
 from .reading import ReadOptions, complete, refuse_untrained
 from .split_csv import COLUMNS, is_table, read_split_csv
 
@@ -59,15 +61,24 @@ def read_class_folders(root: Path, options: ReadOptions) -> ClipSet:
 
 
 def refuse_unread_lists(root: Path) -> None:
-    """Raises DataError where a list beside the folders is called after the training split and none of the formats could
-    read it: the folders need not be the classes."""
-    lists = [path for path in _children(root) if path.suffix.lower() in _LISTS and split_of(path.stem)[0] == "train"]
-    if lists:
+    """Raises DataError where a list beside class folders is called after the training split, begins with clips and is
+    of no known format: the folders need not be the classes."""
+    if (root / "split.csv").is_file() or split_folders(root):
+        return
+    files = [path for path in _children(root) if path.suffix.lower() in (".txt", ".csv")]
+    unread = [path for path in files if split_of(path.stem)[0] == "train" and _names_clips(path)]
+    if unread:
         raise DataError(
-            f"{lists[0]} is called after a list of training clips, and is none that is known here. Write a csv with "
-            "the columns path,label, or lines that end in class numbers. Where it is something else, and the folders "
-            f"are the classes, choose --format {FORMAT}."
+            f"{unread[0]} is called after a list of training clips and names some, and is of no kind that is known "
+            "here. Write a csv with the columns path,label, or lines that end in class numbers. Where the folders are "
+            f"the classes all the same, choose --format {FORMAT}."
         )
+
+
+def _names_clips(path: Path) -> bool:
+    """Whether one of the first lines begins with the path of a clip."""
+    first = [re.split(r"[\s,;|]", line, maxsplit=1)[0] for line in first_lines(path)]
+    return any(name and not os.path.isabs(name) and is_clip(path.parent / name) for name in first)
 
 
 def _strange_tables(root: Path) -> list[str]:

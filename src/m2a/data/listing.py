@@ -168,22 +168,25 @@ def find_lists(root: Path, suffixes: Sequence[str], accept: Callable[[Path], boo
             if len(rgb) < len(found):
                 notes.append(f"{len(found) - len(rgb)} training lists of optical flow are left out")
             files = _single(rgb[_chosen(rgb, split, notes)])
-            _refuse_unpaired(folder, files)
+            _refuse_unpaired(everything.values(), files, accept)
             return Lists(root, files, notes)
     return None
 
 
-def _refuse_unpaired(folder: Path, files: Mapping[str, Path]) -> None:
+def _refuse_unpaired(
+    lists: Iterable[dict[str, list[Path]]], files: Mapping[str, Path], accept: Callable[[Path], bool]
+) -> None:
     """Raises where a list of clips to validate on does not go with the training list by its name: clips would be held
     out, and it would not be read."""
     if "validation" in files:
         return
-    lists = _by_rest(folder, (".txt", ".csv"))
-    alone = [paths["validation"][0] for paths in lists.values() if "validation" in paths and "train" not in paths]
-    if alone:
+    alone = [found["validation"][0] for found in lists if "validation" in found and "train" not in found]
+    unread = next((path for path in alone if accept(path)), None)
+    if unread is not None:
         raise DataError(
-            f"{alone[0]} is called after the validation split, but not as {files['train'].name} is, and would not be "
-            "read. Call the two alike (train.txt and val.txt), or move it elsewhere to have clips held out."
+            f"{unread} is a list of clips called after the validation split, but not as {files['train'].name} is, and "
+            "would not be read. Call the two alike (train.txt and val.txt), or move it elsewhere to have clips held "
+            "out."
         )
 
 

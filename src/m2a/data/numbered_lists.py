@@ -231,23 +231,30 @@ def _names(lists: Lists, root: Path, notes: list[str], labels: set[int]) -> dict
 
 
 def _numbered_names(path: Path, lines: Sequence[str]) -> list[tuple[int, str]]:
-    """The lines as numbers and names, the number in front or behind; none where they are names alone. Raises where most
-    have a number in front and others, such as a header, have not."""
+    """The lines as numbers and names, the number in front or behind; none where they are names alone. Raises where a
+    header may stand above numbers."""
     first = [re.fullmatch(r"(\d+)(?:\s*[,;:]\s*|\s+)(\S.*)", line) for line in lines]
     numbered = [(int(match[1]), match[2]) for match in first if match]
     if len(numbered) == len(lines):
         return numbered
-    if 2 * len(numbered) > len(lines) and sorted(number for number, _ in numbered)[0] in (0, 1):
-        place = next(index for index, match in enumerate(first) if match is None)
+    if len(numbered) > 1 and first[0] is None and _counts(numbered, len(lines) - 1):
         raise DataError(
-            f"{path}:{place + 1}: {lines[place]!r} has no class number in front, which the most lines have. Remove it "
-            "where it is a header, or give all lines numbers, or none."
+            f"{path}:1: {lines[0]!r} has no class number in front, and all other lines have. Remove it where it is a "
+            "header, and give it one where it is a class."
         )
-    last = [re.fullmatch(r"(.*\S)(?:\s*[,;:]\s*|\s+)(\d+)", line) for line in lines]
-    behind = [(int(match[2]), match[1]) for match in last if match]
-    numbers, words = sorted(number for number, _ in behind), {name for _, name in behind}
-    counted = [list(range(start, start + len(lines))) for start in (0, 1)]
-    return behind if len(words) == len(lines) and numbers in counted else []
+    last = [re.fullmatch(r"(.*\S)(\s*[,;:]\s*|\s+)(\d+)", line) for line in lines]
+    behind = [(int(match[3]), match[1]) for match in last if match]
+    if not _counts(behind, len(lines)) or len({name for _, name in behind}) < len(lines):
+        return []
+    in_turn = [number for number, _ in behind] == sorted(number for number, _ in behind)
+    spaced = any(match is not None and match[2].isspace() for match in last)
+    return [] if in_turn and spaced else behind  # "jump 1", "hop 2": as well a part of the name
+
+
+def _counts(numbered: Sequence[tuple[int, str]], length: int) -> bool:
+    """Whether the numbers are those from 0 or 1 on, each once, in whatever order."""
+    numbers = sorted(number for number, _ in numbered)
+    return any(numbers == list(range(start, start + length)) for start in (0, 1))
 
 
 def _by_number(path: Path, numbered: Sequence[tuple[int, str]], labels: set[int]) -> dict[int, str]:

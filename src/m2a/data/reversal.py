@@ -73,7 +73,9 @@ _MOVED = re.compile(
     r"\b(?:mov|turn|swip|slid|tilt|roll|rotat|lean|pann|spinn|scroll|shift|twist|sway|bend|swing|pivot|sweep|transferr)ing"
 )
 _VERB = re.compile(r"\b\w+ing\b")
-_BY_A_HAND = re.compile(r"push|pull|drag|shov")  # the hand is on one side of the thing: backwards a push is a pull
+_BY_A_HAND = re.compile(  # the hand is on one side of the thing: backwards a push is a pull
+    r"\b(?:push|pull|dragg?|shov)(?:e?[sd]|e|ing|es)?\b"
+)
 
 
 def reversal_map(labels: Sequence[str]) -> tuple[int | None, ...]:

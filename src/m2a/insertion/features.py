@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,33 +132,48 @@ def _path(step: Step) -> list[Step]:
     """Back from tokens to the input, past what branches add to them and what is concatenated beside them."""
     path = [step]
     while step.sources:
-        longest = max(step.sources, key=lambda source: source.shape[1:2])
-        step = longest if step.operation == "cat" else step.main_source
+        largest = max(step.sources, key=lambda source: math.prod(source.shape))
+        step = largest if step.operation == "cat" else step.main_source
         path.append(step)
     return path
 
 
 def _in_front(path: Sequence[Step], places: int) -> int | None:
-    """How many of the tokens were put in front of those of the map; None where they were not concatenated."""
-    front = 0
+    """How many of the tokens were put in front of those of the map, on whichever axis they were at the time; None where
+    they were not concatenated."""
+    length, front = path[0].shape[1], 0
     for made, source in pairwise(path):
-        if _are_tokens(made, path[0]) and made.shape[1] == places:
+        if length == places:
             return front
-        if _are_tokens(made, path[0]) and _are_tokens(source, path[0]) and source.shape[1] != made.shape[1]:
-            if made.operation != "cat":
-                return None
-            front += made.starts[made.sources.index(source)]
+        if made.operation == "cat" and len(made.shape) == len(source.shape) == 3:
+            longer = [axis for axis in range(3) if made.shape[axis] != source.shape[axis]]
+            if len(longer) == 1 and made.shape[longer[0]] == length:
+                length = source.shape[longer[0]]
+                front += made.starts[made.sources.index(source)]
+        if _are_tokens(source, path[0]) and length not in source.shape[1:]:
+            return None
     return None
 
 
 def _are_reordered(path: Sequence[Step]) -> bool:
     """Whether tokens that a layer made were brought into an order other than row by row since, as Hiera's are."""
     moved = False
-    for made, source in pairwise(path):
-        moved |= _chooses(made, source) or (made.operation == "permute" and len(made.shape) > 4)
+    for index, (made, source) in enumerate(pairwise(path)):
+        moved |= _chooses(made, source) or _mixes_places(path, index)
         if moved and source.operation in LAYERS:
             return True
     return False
+
+
+def _mixes_places(path: Sequence[Step], index: int) -> bool:
+    """Whether a step of a path exchanges axes of height and width that were divided. Where those become channels, as
+    when a stage ends in merging patches, or come of them, the places stay in their order."""
+    made = path[index]
+    if made.operation != "permute" or sum(side > 1 for side in made.shape) < 5:  # one window is no division
+        return False
+    around = (path[index::-1], path[index:])
+    flat = [next((step for step in steps if len(step.shape) < 5), made) for steps in around]
+    return all(step.shape[-1] == made.shape[-1] for step in flat)
 
 
 def _chooses(made: Step, source: Step) -> bool:
