@@ -354,6 +354,7 @@ def test_models_take_turns_when_they_are_timed(clip: Path, monkeypatch: pytest.M
         (("/x/a", "b/a"), ("x/a", "b/a"), ("it (x/a)", "it (b/a)")),
         (("before", "after"), ("before", "after"), ("it (before)", "it (after)")),
         (("/data/a/model",), ("a",), ("it",)),
+        (("/data/a", "/x/data/a"), ("data/a", "x/data/a"), ("it (data/a)", "it (x/data/a)")),
         (("/data/a/model", "/data/a/adapter"), ("model", "adapter"), ("it (model)", "it (adapter)")),
         (("model",), ("model",), ("it",)),
     ],

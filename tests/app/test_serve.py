@@ -61,6 +61,8 @@ def test_names_of_a_web_server_that_passes_requests_on(monkeypatch: pytest.Monke
     ("arguments", "message"),
     [
         (["--port", "70000"], "port is 70000"),
+        (["--allowed-host", "https://clips.example.org"], "is no name of a host. Give it without http://"),
+        (["--allowed-host", "clips.example.org:8443"], "is no name of a host. Give it without http://"),
         (["--max-seconds", "0"], "max_seconds is 0.0; it must be a number above 0."),
     ],
 )

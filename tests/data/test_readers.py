@@ -355,3 +355,24 @@ def test_an_avi_that_is_cut_between_frames_is_cut_off(tmp_path: Path) -> None:
     with pytest.raises(UnreadableClipError, match=r"cut off: .* of .* bytes are there, with 11 frames"):
         open_clip(path)
     assert whole.num_frames == 20
+
+
+def test_an_avi_without_its_index_or_with_a_wrong_length_is_whole(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", codec="mpeg4", noise=True)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"idx1")])
+    assert open_clip(path).num_frames == 20
+    path.write_bytes(content[:4] + (len(content) + 2048).to_bytes(4, "little") + content[8:])
+    assert open_clip(path).num_frames == 20
+
+
+def test_a_progressive_frame_that_is_cut_off_is_found(tmp_path: Path) -> None:
+    """Wherever: a cut may fall between two of its scans."""
+    folder = write_frames(tmp_path / "clip", num_frames=3)
+    frame = folder / "00002.jpg"
+    Image.open(noisy(frame)).save(frame, progressive=True)
+    content = frame.read_bytes()
+    for end in range(700, len(content) - 2, 7):
+        frame.write_bytes(content[:end])
+        with pytest.raises(UnreadableClipError):
+            read_clip(folder, lambda total: [1])

@@ -113,7 +113,8 @@ class KeptInFloat32(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_autocast_enabled(x.device.type):
-            return x
+            return x.to(torch.get_autocast_dtype(x.device.type))
+        assert torch.get_autocast_dtype(x.device.type).is_floating_point
         with torch.autocast(x.device.type, enabled=False):
             return x + self.conv(x.float())
 

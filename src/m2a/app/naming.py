@@ -12,7 +12,7 @@ _USUAL = frozenset({"model", "adapter"})  # folders within a run: they do not sa
 def short_names(names: Sequence[str]) -> list[str]:
     """The last folders of each name that tell it from the others: "m2a" and "none" of "/data/runs/m2a/model" and
     "/data/runs/none/model"."""
-    for parts in ([_telling(name) for name in names], [PurePath(name).parts for name in names]):
+    for parts in ([_telling(name) for name in names], [_parts(name) for name in names]):
         tails = [_tail(own, [*parts[:place], *parts[place + 1 :]]) for place, own in enumerate(parts)]
         if len(set(tails)) == len(tails):
             return tails
@@ -33,9 +33,14 @@ def shown_titles(titles: Sequence[str], names: Sequence[str]) -> list[str]:
     return [f"{title} ({short})" if times[title] > 1 else title for title, short in pairs]
 
 
+def _parts(name: str) -> tuple[str, ...]:
+    path = PurePath(name)
+    return tuple(part for part in path.parts if part != path.anchor)
+
+
 def _telling(name: str) -> tuple[str, ...]:
     """Its folders, without the one within a run."""
-    parts = PurePath(name).parts
+    parts = _parts(name)
     return parts[:-1] if len(parts) > 1 and parts[-1] in _USUAL else parts
 
 

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -55,6 +56,8 @@ def serve(
     Raises ConfigError for what `create_app` refuses, and when the host or the port cannot be used.
     """
     require_extra()
+    for name in allowed_hosts:
+        check_host_name(name)
     import uvicorn
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -88,6 +91,15 @@ def serve(
         Server(config).run(sockets=[listening])
     with suppress(OSError):  # of a terminal that was closed
         console.print("Stopped.")
+
+
+def check_host_name(name: str) -> None:
+    """Raises ConfigError for what is not a host's name alone, or one that begins with `*.`."""
+    if not re.fullmatch(r"(?:\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]", name):
+        raise ConfigError(
+            f"{name!r} is no name of a host. Give it without http:// and without a port: clips.example.org; "
+            "*.example.org stands for all below it."
+        )
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -45,7 +45,7 @@ def serve(
     """
     from m2a.app import serve as serve_page
     from m2a.app.create import require_extra
-    from m2a.app.server import listen
+    from m2a.app.server import check_host_name, listen
     from m2a.cli.output import CONSOLE
     from m2a.errors import ConfigError
 
@@ -58,6 +58,8 @@ def serve(
 
     Limits(max_megabytes=max_megabytes, max_seconds=max_seconds)  # what is wrong is said before the models are read
     listen(host, port).close()
+    for name in allowed_host:
+        check_host_name(name)
     place = pick_device(device)
     CONSOLE.print("Reading the models ...")
     loaded = load_several(model, image_weights=image_weights)

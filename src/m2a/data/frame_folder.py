@@ -137,7 +137,7 @@ def _decode_jpeg(
         return out
     except ValueError as error:
         said = str(error).lower()
-        if _UNENDED in said and not content.endswith(_END):
+        if _UNENDED in said and not content.endswith(_END) and not _is_progressive(content):
             with suppress(ValueError):
                 return _decode_jpeg(content + _END, short_side, out)
         if _says_damaged(said):
@@ -147,6 +147,15 @@ def _decode_jpeg(
                 factor = _factor(image.height, image.width, short_side)
                 image.draft("RGB", (image.width // factor, image.height // factor))
             return np.array(image.convert("RGB"))
+
+
+def _is_progressive(content: bytes) -> bool:
+    """Whether a picture comes in several scans, of which a cut may take some whole ones."""
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+            return bool(image.info.get("progressive"))
+    except (OSError, SyntaxError, ValueError):
+        return True
 
 
 def _says_damaged(said: str) -> bool:

@@ -157,6 +157,9 @@ def _read_table(path: Path, split: str | None, reading: Reading, *, needed: tupl
 def _base_of(path: Path, split: str | None, paths: Sequence[str], reading: Reading) -> tuple[Path, str]:
     """The folder below which most clips of a table are: its own, the data set's, or one directly below, of equal ones
     that which is called after the split; and what comes before the ids of clips in such a one."""
+    base = most_hits(paths, [path.parent, reading.root], reading.disk)
+    if all(reading.disk.has(base / name) for name in paths[:: max(1, len(paths) // 64)]):
+        return base, ""
     folders = subfolders(reading.root)
     folders.sort(key=lambda folder: split_of(folder.name)[0] != split)
     base = most_hits(paths, [path.parent, reading.root, *folders], reading.disk)

@@ -26,7 +26,7 @@ from .matroska import segment_end
 from .orientation import Orientation, Orientations
 from .parts import Part, size_of
 from .picture_index import PictureIndex
-from .riff import riff_end
+from .riff import pictures_end
 
 _HIDDEN_FRAMES = {"vp8"}  # codecs some of whose packets carry no picture: only decoding tells the number of frames
 _LOOSE_FORMATS = {"mpeg", "mpegts"}  # the same, for formats
@@ -220,7 +220,7 @@ class VideoReader(ClipReader):
         if seen and (not last_is_whole or intact < declared):
             of_how_many = f" of {stream.frames}" if stream.frames >= seen else ""
             raise UnreadableClipError(self.path, f"the file is cut off: only {intact}{of_how_many} frames are in it")
-        if container.format.name == "avi" and (declared_size := riff_end(self._part or self.path)) is not None:
+        if container.format.name == "avi" and (declared_size := pictures_end(self._part or self.path)) is not None:
             self._check_size(declared_size, seen)
         if container.format.name == "gif" and not self._ends_as_gif():
             raise UnreadableClipError(self.path, f"the file is cut off: only {seen} frames are in it, the last in part")

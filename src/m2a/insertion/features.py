@@ -107,10 +107,8 @@ def _tokens(record: Trace, step: Step) -> Features:
     mapped = [entry for entry in fitting if entry[2] is not None and entry[2].position == "after"]
     others, grid, origin = (mapped or fitting)[0]
     path = _path(step)
-    if any(
-        _chooses(made, source) and (made.operation == "gather" or made.shape[1] < source.shape[1])
-        for made, source in pairwise(path)
-    ):
+    chosen = [(made, source) for made, source in pairwise(path) if _chooses(made, source, step)]
+    if any(made.operation == "gather" or made.shape[1] < source.shape[1] for made, source in chosen):
         raise NoFeaturesError(f"its {length} tokens are places chosen from a map, perhaps others in each frame")
     prefix = _in_front(path, length - others)
     if prefix is None:
@@ -159,7 +157,7 @@ def _are_reordered(path: Sequence[Step]) -> bool:
     """Whether tokens that a layer made were brought into an order other than row by row since, as Hiera's are."""
     moved = False
     for index, (made, source) in enumerate(pairwise(path)):
-        moved |= _chooses(made, source) or _mixes_places(path, index)
+        moved |= _chooses(made, source, path[0]) or _mixes_places(path, index)
         if moved and source.operation in LAYERS:
             return True
     return False
@@ -171,14 +169,15 @@ def _mixes_places(path: Sequence[Step], index: int) -> bool:
     made = path[index]
     if made.operation != "permute" or sum(side > 1 for side in made.shape) < 5:  # one window is no division
         return False
-    around = (path[index::-1], path[index:])
-    flat = [next((step for step in steps if len(step.shape) < 5), made) for steps in around]
-    return all(step.shape[-1] == made.shape[-1] for step in flat)
+    after, before = (
+        next((step for step in steps if len(step.shape) < 5), made) for steps in (path[index::-1], path[index:])
+    )
+    return before.shape[0] == path[0].shape[0] and before.shape[-1] == made.shape[-1] == after.shape[-1]
 
 
-def _chooses(made: Step, source: Step) -> bool:
+def _chooses(made: Step, source: Step, like: Step) -> bool:
     """Whether an operation takes some of the tokens, or all in another order, by their numbers."""
-    return made.operation in _BY_NUMBER and len(made.shape) == len(source.shape) == 3
+    return made.operation in _BY_NUMBER and _are_tokens(made, like) and _are_tokens(source, like)
 
 
 def _are_tokens(step: Step, like: Step) -> bool:

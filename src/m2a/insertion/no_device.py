@@ -23,7 +23,10 @@ def autocast_on_meta() -> Iterator[None]:
         def without_device(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
             begin(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)
 
-        enabled = torch.is_autocast_enabled
+        enabled, dtype = torch.is_autocast_enabled, torch.get_autocast_dtype
+
+        def its_dtype(device_type: str) -> torch.dtype:
+            return dtype("cpu" if device_type == "meta" else device_type)
 
         def is_enabled(*device_type: str) -> bool:
             return device_type != ("meta",) and enabled(*device_type)
@@ -31,5 +34,6 @@ def autocast_on_meta() -> Iterator[None]:
         with (
             patch.object(torch.autocast, "__init__", without_device),
             patch.object(torch, "is_autocast_enabled", is_enabled),
+            patch.object(torch, "get_autocast_dtype", its_dtype),
         ):
             yield
