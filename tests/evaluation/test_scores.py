@@ -105,7 +105,7 @@ def test_a_timeline_says_where(model: VideoClassifier, tmp_path: Path, batch_siz
 def test_the_page_is_not_opened_for_such_a_model(model: VideoClassifier) -> None:
     """A black clip does not rise."""
     with pytest.raises(DivergedError, match=rf"The model's scores of a black clip, by it, {LOST}"):
-        Entrant.of("it", model)
+        Entrant.of({"it": model})
 
 
 def test_the_page_names_the_clip(model: VideoClassifier, clips: list[ClipFile]) -> None:
