@@ -253,9 +253,23 @@ def _is_clip_folder(folder: Path) -> bool:
         return False
 
 
+def called_after_first(folders: Iterable[Path], split: str | None) -> list[Path]:
+    """Folders in their order, but those called after a split in front."""
+    return sorted(folders, key=lambda folder: split_of(folder.name)[0] != split)
+
+
+def are_all_below(base: Path, paths: Sequence[str], disk: Disk) -> bool:
+    """Whether all of the paths that are looked at exist below a folder."""
+    return all(disk.has(base / path) for path in _sample(paths))
+
+
+def _sample(paths: Sequence[str]) -> Sequence[str]:
+    return paths[:: max(1, len(paths) // 64)]
+
+
 def most_hits(paths: Sequence[str], bases: Iterable[Path], disk: Disk) -> Path:
     """The base under which most of the paths, looked at in equal steps, exist; the first where none does."""
-    sample = paths[:: max(1, len(paths) // 64)]
+    sample = _sample(paths)
     ranked = [(sum(disk.has(base / path) for path in sample), base) for base in bases]
     best = max(hits for hits, _ in ranked)
     return next(base for hits, base in ranked if hits == best)

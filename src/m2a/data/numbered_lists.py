@@ -18,7 +18,17 @@ from typing import NamedTuple
 
 from ..errors import ConfigError, DataError, NotFoundError
 from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame, names_in
-from .listing import Disk, Lists, find_lists, first_lines, most_hits, read_lines, split_of, subfolders, without_labels
+from .listing import (
+    Disk,
+    Lists,
+    called_after_first,
+    find_lists,
+    first_lines,
+    most_hits,
+    read_lines,
+    subfolders,
+    without_labels,
+)
 from .reading import Reading, ReadOptions
 from .split_csv import is_table
 
@@ -101,8 +111,7 @@ def _place_of(path: Path, split: str, shape: Shape, reading: Reading) -> _Place:
     bases = [path.parent, home, *subfolders(home)]
     if path.absolute().parent != home.absolute().parent:  # lists beside the clips' folder are not of its neighbours
         bases += subfolders(path.parent)
-    of_split_first = sorted(dict.fromkeys(bases), key=lambda base: split_of(base.name)[0] != split)  # of equal ones
-    base = most_hits(paths, of_split_first, reading.disk) if paths else home
+    base = most_hits(paths, called_after_first(dict.fromkeys(bases), split), reading.disk) if paths else home
     return _Place(base, frozenset(paths))
 
 
@@ -262,7 +271,7 @@ def _by_number(path: Path, numbered: Sequence[tuple[int, str]], labels: set[int]
     from 1 too: they hold the last number, and no 0. Raises where they hold neither, which fits both."""
     numbers = sorted(number for number, _ in numbered)
     first = numbers[0] if numbers else 0
-    if first not in (0, 1) or numbers != list(range(first, first + len(numbers))):
+    if not _counts(numbered, len(numbered)):
         odd = ", ".join(map(str, numbers[:3] if first not in (0, 1) else _not_in_turn(numbers)))
         raise DataError(
             f"{path}: each line begins with a number, but they are not those of {len(numbers)} classes, from 0 or 1 "

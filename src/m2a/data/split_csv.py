@@ -16,12 +16,13 @@ from .listing import (
     CSV,
     SPLIT_NAMES,
     Lists,
+    are_all_below,
+    called_after_first,
     csv_rows,
     find_lists,
     first_lines,
     most_hits,
     read_text,
-    split_of,
     subfolders,
     without_labels,
 )
@@ -158,10 +159,9 @@ def _base_of(path: Path, split: str | None, paths: Sequence[str], reading: Readi
     """The folder below which most clips of a table are: its own, the data set's, or one directly below, of equal ones
     that which is called after the split; and what comes before the ids of clips in such a one."""
     base = most_hits(paths, [path.parent, reading.root], reading.disk)
-    if all(reading.disk.has(base / name) for name in paths[:: max(1, len(paths) // 64)]):
+    if are_all_below(base, paths, reading.disk):  # there may be many folders to look into
         return base, ""
-    folders = subfolders(reading.root)
-    folders.sort(key=lambda folder: split_of(folder.name)[0] != split)
+    folders = called_after_first(subfolders(reading.root), split)
     base = most_hits(paths, [path.parent, reading.root, *folders], reading.disk)
     return base, f"{base.name}/" if base in folders and base != path.parent else ""
 
