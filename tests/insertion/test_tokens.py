@@ -79,6 +79,26 @@ def test_tokens_that_are_put_in_front_on_another_axis(axis: int) -> None:
     assert {str(site.layout) for site in find_sites(Placed(axis)).sites} == {"NLC+1"}
 
 
+class Padded(Encoder):
+    """Room is made beside the map by padding, into which tokens are added."""
+
+    def __init__(self, front: int, behind: int):
+        super().__init__(front, behind)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2) + self.place
+        x = F.pad(x, (0, 0, self.front.shape[1], self.behind.shape[1]))
+        x = x + torch.cat([self.front, torch.zeros_like(self.place), self.behind], 1)
+        for block in self.blocks:
+            x = block(x)
+        return x[:, 0]
+
+
+@pytest.mark.parametrize(("front", "behind", "layout"), [(1, 0, "NLC+1"), (0, 3, "NLC+0+3"), (2, 1, "NLC+2+1")])
+def test_tokens_that_are_padded(front: int, behind: int, layout: str) -> None:
+    assert {str(site.layout) for site in find_sites(Padded(front, behind)).sites} == {layout}
+
+
 def test_tokens_whose_others_cannot_be_told_are_no_map() -> None:
     with pytest.raises(SiteTypeError, match=r"10 tokens would be a map of 3 x 3 and 1 others, but which those are"):
         find_sites(Encoder(0, 0, written=True), where=["blocks.1.norm1"])

@@ -138,12 +138,12 @@ def _path(step: Step) -> list[Step]:
 
 def _in_front(path: Sequence[Step], places: int) -> int | None:
     """How many of the tokens were put in front of those of the map, on whichever axis they were at the time; None where
-    they were not concatenated."""
+    they were neither concatenated nor padded."""
     length, front = path[0].shape[1], 0
     for made, source in pairwise(path):
         if length == places:
             return front
-        if made.operation == "cat" and len(made.shape) == len(source.shape) == 3:
+        if made.starts and len(made.shape) == len(source.shape) == 3:
             longer = [axis for axis in range(3) if made.shape[axis] != source.shape[axis]]
             if len(longer) == 1 and made.shape[longer[0]] == length:
                 length = source.shape[longer[0]]

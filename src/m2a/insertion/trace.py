@@ -38,7 +38,7 @@ class Step:
     kernel: int = 1
     """Largest side of a convolution's kernel; how many axes a layer norm works on."""
     starts: tuple[int, ...] = ()
-    """Of a concatenation: where each source begins, along the axis that becomes longer."""
+    """Of a concatenation or a padding: where each source begins, along the axis that becomes longer."""
     index: int = 0
     """Its place in the pass."""
 
@@ -217,6 +217,7 @@ class _Recorder(TorchDispatchMode):
             kernel = max(args[1].shape[2:]) if operation == "convolution" else 1
             kernel = len(args[1]) if operation == "native_layer_norm" else kernel
             starts = self.starts(*args) if operation == "cat" else ()
+            starts = _padding_in_front(args[1]) if operation == "constant_pad_nd" else starts
             for value in tree_leaves(out):
                 if isinstance(value, Tensor):
                     step = self.add(value, operation, sources, kernel, starts)
@@ -263,6 +264,12 @@ class _Recorder(TorchDispatchMode):
         input."""
         value = values[0] if isinstance(values, tuple | list) and values else values
         return self.source(value) if isinstance(value, Tensor) else None
+
+
+def _padding_in_front(padding: Sequence[int]) -> tuple[int, ...]:
+    """How much a padding puts in front; nothing where it is of several axes or cuts."""
+    padded = [pair for pair in zip(padding[::2], padding[1::2], strict=True) if any(pair)]
+    return (padded[0][0],) if len(padded) == 1 and min(padded[0]) >= 0 else ()
 
 
 def _storage(tensor: Tensor) -> int:
