@@ -135,7 +135,7 @@ def test_rows_with_zeros_stand_below_the_same_without_in_every_table(tmp_path: P
         shown = table_results(groups, table)
         (row,) = (line for line in shown.splitlines() if line.startswith("| m2a, zeros |"))
         assert row == "| m2a, zeros | - | - | - | 1.000 | 48.5 ± 6.4 | 90.0 ± 0.0 | 24.2 ± 3.2 | 2 |"
-        assert "zeros: the last motion is zeros" in shown
+        assert "zeros: zeros follow the last frame" in shown
         assert f"m2a paper run {table}/m2a --data synthetic" in shown
         assert "--mechanism-options.boundary zero --seeds 0 1\n```" in shown
         assert f"{runs}, 0.1 to 0.1 minutes each" in shown

@@ -28,7 +28,8 @@ from m2a.recipes.tables import COMPARE, LEGEND, PAPERS, results_table
 
 NOTHING = "No result is committed yet.\n"
 _ZEROS_NOTE = (
-    "zeros: the last motion is zeros, as in the released code; the rows without it wrap around, as in the text."
+    "zeros: zeros follow the last frame, as in the released code, so that its motion is minus the frame; the rows "
+    "without it wrap around, as in the text."
 )
 
 
@@ -144,7 +145,7 @@ def _either(values: Iterable[str]) -> str:
 
 
 def _with_zeros(groups: Sequence[Group], group: Group) -> Group | None:
-    """The same rows with the released code's zeros for the last motion, run for this table or as the same model for
+    """The same rows with the released code's zeros behind the last frame, run for this table or as the same model for
     another; None where none was."""
     changes = {**group.changes, **ZEROS}
     alike = [other for other in groups if other.changes == changes and other.alike(group, but_for=ZEROS)]
