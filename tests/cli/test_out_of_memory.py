@@ -62,6 +62,33 @@ def test_predicting_shows_what_was_predicted(
     assert (nothing.code, nothing.out) == (1, "")
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
+                "to allocate 2483027968 bytes. Error code 12 (Cannot allocate memory)"
+            ),
+            "(can't allocate memory: you tried to allocate 2483027968 bytes. Error code 12 (Cannot allocate memory))",
+        ),
+        (MemoryError(), "for this. Make"),
+    ],
+)
+def test_a_processor_has_too_little(
+    error: Exception, told: str, m2a: Command, trained: Path, video_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(VideoClassifier, "forward", full)
+    outcome = m2a("predict", next(video_set.rglob("*.mp4")), "--model", trained)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "error: This machine has too little memory for this" in outcome.message
+    assert told in outcome.message
+    assert outcome.message.endswith("Make --batch-size smaller, or add --bf16.")
+
+
 def test_other_errors_of_torch_are_not_hidden(
     m2a: Command, trained: Path, video_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

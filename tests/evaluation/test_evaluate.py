@@ -129,6 +129,28 @@ def test_shares_worked_out_by_hand() -> None:
     assert right.confusion[2].tolist() == [0, 1, 0, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("classes", [2, 5, 7])
+def test_of_equal_scores_the_first_is_the_likeliest(classes: int) -> None:
+    """As `argmax` has it, in the first place and in those behind."""
+    alike = [[1 / classes] * classes] * classes
+    result = evaluation(alike, list(range(classes)))
+    assert result.top1 == pytest.approx(100 / classes)
+    assert result.top5 == pytest.approx(100 * min(5, classes) / classes)
+
+
+def test_classes_count_alike_in_their_mean() -> None:
+    """Nine clips of a, all named; three of b, of which one is; none of c."""
+    a, b = [0.8, 0.1, 0.1], [0.1, 0.8, 0.1]
+    result = evaluation([a] * 9 + [a, a, b], [0] * 9 + [1] * 3)
+    assert result.top1 == pytest.approx(100 * 10 / 12)
+    assert result.mean_class == pytest.approx((100 + 100 / 3) / 2)
+    assert result.summary()["mean_class"] == result.mean_class
+    assert result.single_answer == ""
+    told = evaluation([a] * 4, [0, 0, 0, 1]).single_answer
+    assert told == "every clip was called 'a', which 75.0% of them are: the model tells none apart"
+    assert evaluation([a] * 4, [0] * 4).single_answer == ""
+
+
 def test_the_summary_is_plain() -> None:
     import json
 
@@ -141,12 +163,12 @@ def test_the_summary_is_plain() -> None:
 
 
 def test_predictions_are_a_table(tmp_path: Path) -> None:
-    evaluation([[0.9, 0.1], [0.25, 0.75]], [0, 0]).write_predictions(tmp_path / "predictions.csv")
+    evaluation([[0.9, 0.1], [3e-6, 1 - 3e-6]], [0, 0]).write_predictions(tmp_path / "predictions.csv")
     with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [
             ["clip", "label", "prediction", "a", "b"],
-            ["0", "a", "a", "0.90000", "0.10000"],
-            ["1", "a", "b", "0.25000", "0.75000"],
+            ["0", "a", "a", "0.9", "0.1"],
+            ["1", "a", "b", "3e-06", "0.999997"],
         ]
 
 
@@ -173,8 +195,8 @@ def test_a_class_may_be_called_group() -> None:
     assert found.summary()["groups"] == {"0": "a", "1": "a"}
     assert found.predictions_csv().decode().splitlines() == [
         "clip,label,prediction,group,groups",
-        "0,group,group,0.90000,0.10000",
-        "1,group,groups,0.20000,0.80000",
+        "0,group,group,0.9,0.1",
+        "1,group,groups,0.2,0.8",
     ]
 
 

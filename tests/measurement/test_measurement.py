@@ -43,7 +43,7 @@ def test_the_released_codes_figures(network: str, mechanism: str) -> None:
 def test_a_size_that_the_network_does_not_take() -> None:
     with torch.device("meta"):
         model = create_model("vit_tiny_patch16_224", num_classes=3, num_frames=2)
-    with pytest.raises(ConfigError, match=r"does not take images of 128 x 128 pixels \(Input height \(128\) doesn't"):
+    with pytest.raises(ConfigError, match=r"does not take 2 images of 128 x 128 pixels \(Asserti.*: Input height \("):
         count_macs(model, num_frames=2, size=128)
 
 
@@ -140,6 +140,41 @@ def test_without_a_size_it_is_the_models_own() -> None:
     assert count_macs(square) == count_macs(square, size=32) < count_macs(images)
     plain = timm.create_model("resnet10t", **SMALL)  # which takes any
     assert count_macs(plain, num_frames=1) == count_macs(plain, num_frames=1, size=224)
+
+
+def test_without_a_number_of_frames_it_is_the_models_own() -> None:
+    for mechanism in ("m2a", "tam"):
+        model = create_model("resnet10t", mechanism=mechanism, num_classes=5, num_frames=3, size=32, reduction=2)
+        assert count_macs(model) == count_macs(model, num_frames=3)
+        assert count_macs(model.backbone, size=32) == count_macs(model.backbone, num_frames=3, size=32)
+    plain = timm.create_model("resnet10t", **SMALL)
+    assert count_macs(plain, size=32) == count_macs(plain, num_frames=8, size=32)
+
+
+def test_without_a_size_it_is_that_which_timm_says_a_network_needs() -> None:
+    with torch.device("meta"):
+        net = timm.create_model("halonet26t")
+    assert count_macs(net, num_frames=1) == count_macs(net, num_frames=1, size=256)
+
+
+class InFloat32(torch.nn.Module):
+    """Keeps a part in float32, as networks of transformers and of timm do."""
+
+    def __init__(self, *, needs_data: bool = False):
+        super().__init__()
+        self.layer, self.needs_data = torch.nn.Conv2d(3, 5, 3), needs_data
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.needs_data and x.amax() > 1e9:
+            return x
+        with torch.autocast(x.device.type, enabled=False):
+            return self.layer(x).mean((2, 3))
+
+
+def test_a_network_that_asks_for_autocast_on_its_device() -> None:
+    assert count_macs(InFloat32(), num_frames=2, size=7) == 2 * 5 * 3 * 9 * 25
+    with pytest.raises(ConfigError, match=r"does not take 2 images of 7 x 7 .* It may be .* or do what depends on dat"):
+        count_macs(InFloat32(needs_data=True), num_frames=2, size=7)
 
 
 @pytest.mark.parametrize("wrap", [torch.nn.DataParallel, torch.optim.swa_utils.AveragedModel])

@@ -44,6 +44,23 @@ def test_biases_norms_and_position_embeddings_do_not_decay() -> None:
     assert {group["weight_decay"] for group in everything} == {1}
 
 
+@pytest.mark.parametrize(
+    ("backbone", "names"),
+    [
+        ("torchvision/vit_b_16", {"class_token", "encoder.pos_embedding"}),
+        ("torchvision/swin_t", {f"features.{stage}.{block}.attn.relative_position_bias_table"
+                                for stage, blocks in {1: 2, 3: 2, 5: 6, 7: 2}.items() for block in range(blocks)}),
+    ],
+)  # fmt: skip
+def test_nor_do_torchvisions_tokens_and_tables(backbone: str, names: set[str]) -> None:
+    with torch.device("meta"):
+        model = create_model(backbone, num_classes=5)
+    groups = parameter_groups(model, lr=1.0, weight_decay=1.0)
+    still = {id(parameter) for group in groups if not group["weight_decay"] for parameter in group["params"]}
+    several = {name for name, parameter in model.named_parameters() if parameter.ndim > 1 and id(parameter) in still}
+    assert several == {f"backbone.{name}" for name in names}
+
+
 @pytest.mark.parametrize("part", ["model", "backbone"])
 def test_a_compiled_model_has_the_same_groups(part: str) -> None:
     model = create_model("vit_tiny_patch16_224", num_classes=5, backbone_options=VIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from m2a.errors import ConfigError, DataError
 from m2a.reporting import Run, results_table
 from m2a.reporting.analysis import class_rows, config_rows, interval, mistakes, pair_rows
 from m2a.reporting.entries import check_pairs, entries
-from m2a.reporting.sentences import headline, introduction
+from m2a.reporting.sentences import caveats, headline, introduction
 from m2a.reporting.text import duration, inline, paragraphs, signed
 
 LABELS = ["up", "down", "left", "right", "still"]
@@ -43,6 +44,18 @@ def test_headline_of_two(runs: list[Run]) -> None:
 def test_headline_does_not_flatter(tmp_path: Path) -> None:
     worse = [run_of(tmp_path / "a", SEEING, "none", macs=1000), run_of(tmp_path / "b", BLIND, "m2a", macs=1000)]
     assert headline(entries(worse)).endswith("**\u221228.0 points** for the same multiply-adds.")
+
+
+def test_the_cost_of_several_views(runs: list[Run]) -> None:
+    """Of 2 x 3 views the multiply-adds are six times those of one."""
+    none, m2a = (replace(run, macs=macs) for run, macs in zip(runs, (100, 101), strict=True))
+    assert headline(entries([none, m2a])).endswith(" for +1.0% multiply-adds.")
+    many = [none, replace(m2a, views="2 x 3")]
+    assert headline(entries(many)).endswith(" for +506.0% multiply-adds.")
+    assert caveats(entries(many))[-1] == (
+        "Views of each clip that were averaged: `none` 1 view and `m2a` 6 views. GMACs are of one view."
+    )
+    assert not any("view" in note for note in caveats(entries([none, m2a])))
 
 
 def test_headline_of_one_and_of_gaps(tmp_path: Path, runs: list[Run]) -> None:

@@ -98,6 +98,19 @@ def test_an_evaluation_elsewhere_knows_its_run(runs: list[Path], tmp_path: Path)
     assert [list(one.runs) for one in over_seeds(folders)] == [[0], [2]]
 
 
+@pytest.mark.parametrize(("name", "values"), [("views", ("1 x 1", "2 x 3")), ("precision", ("32", "bf16"))])
+def test_runs_that_were_measured_otherwise_are_not_taken_together(
+    runs: list[Path], name: str, values: tuple[str, str]
+) -> None:
+    for folder, value in zip((runs[0], runs[2]), values, strict=True):
+        path = folder / "evaluation.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(
+        DataError, match=rf"measured with {name} = {values[0]}, and .* with {values[1]}\. Evaluate them"
+    ):
+        over_seeds(runs)
+
+
 def test_what_cannot_be_taken_together(runs: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"take two runs or more, in a list of folders; got 'runs'"):
         over_seeds("runs")

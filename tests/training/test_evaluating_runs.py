@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from tiny_runs import options, silent
 
 from m2a.errors import ConfigError, DataError
+from m2a.workflows.report import report
 from m2a.workflows.run import evaluate_run, train
 
 
@@ -59,6 +62,32 @@ def test_a_set_without_splits_is_measured_on_whole(run: Path, tmp_path: Path) ->
     assert measured(tmp_path / "alone")["num_clips"] == 1
     evaluate_run(run, data=other, split="validation", out=tmp_path / "held", workers=0, console=silent())
     assert measured(tmp_path / "held")["num_clips"] < 5
+
+
+def test_a_set_that_has_a_validation_split_alone(run: Path, tmp_path: Path) -> None:
+    """Whether or not it is asked for by name; and its page has its clips."""
+    other = write_set(tmp_path / "other" / "validation", {"open": 2}).parent
+    for name, asked in (("named", "validation"), ("not", None)):
+        evaluate_run(run, data=other, split=asked, out=tmp_path / name, workers=0, console=silent())
+        assert (measured(tmp_path / name)["num_clips"], measured(tmp_path / name)["split"]) == (2, "validation")
+    told = Console(file=io.StringIO(), width=1000)
+    report([tmp_path / "named"], console=told)
+    assert isinstance(told.file, io.StringIO)
+    assert "No film strips" not in told.file.getvalue()
+    with pytest.raises(DataError, match="has no training clip"):
+        evaluate_run(run, data=other, split="train", out=tmp_path / "none", workers=0, console=silent())
+
+
+def test_a_network_that_cannot_be_counted_is_measured(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_counted(*_: Any, **__: Any) -> int:
+        raise ConfigError("cannot be counted")
+
+    monkeypatch.setattr("m2a.workflows.run.count_macs", not_counted)
+    evaluate_run(run, split="all", out=tmp_path / "all", workers=0, console=silent())
+    assert (measured(tmp_path / "all")["num_clips"], measured(tmp_path / "all")["macs"]) == (12, None)
+    report([tmp_path / "all"], console=silent())
 
 
 def test_the_runs_own_data_by_its_name_is_measured_on_as_the_run_did(run: Path, tmp_path: Path) -> None:

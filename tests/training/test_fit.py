@@ -232,6 +232,7 @@ def test_going_on_from_a_checkpoint_of_before_data_was_noted(clips: ClipSet, run
     assert noted.pop("options") == options(clips, run).to_dict()
     assert noted.pop("clips")["size"] == 32
     assert noted.pop("sites") == {"where": None, "position": "before"}
+    assert noted.pop("skipped") == {}
     assert {split: len(marks) for split, marks in noted.items()} == {"train": 7 * 8, "validation": 4 * 8}
     torch.save(saved, tmp_path / "run" / "checkpoints" / "last.ckpt")
     fit(options(clips, tmp_path / "run", epochs=3, resume=True), swapped(clips), console=silent())
@@ -546,9 +547,12 @@ def test_a_validation_clip_that_cannot_be_read_stops_the_run(clips: ClipSet, tmp
 
 
 def test_or_is_left_out_when_told(clips: ClipSet, tmp_path: Path) -> None:
-    broken = with_damage(clips, tmp_path, "validation")
-    result = fit(options(clips, tmp_path / "run", epochs=1, skip_bad=True), broken, console=silent())
-    assert list(result.skipped) == [broken.split("validation")[0].path]
+    broken, out = with_damage(clips, tmp_path, "validation"), io.StringIO()
+    told = Console(file=out, width=1000)
+    result = fit(options(clips, tmp_path / "run", epochs=1, skip_bad=True), broken, console=told)
+    assert (result.skipped, list(result.skipped_validation)) == ({}, [broken.split("validation")[0].path])
+    assert "1 clip could not be decoded, left out of validation:" in out.getvalue()
+    assert "left out of training" not in out.getvalue()
     got = evaluate(result.model, clips.split("validation")[1:], device="cpu")
     assert float(metrics(tmp_path / "run")[0]["val_top1"]) == pytest.approx(got.top1, abs=0.01)
 

@@ -120,7 +120,7 @@ def evaluate(
 def _print_classes(evaluation: Evaluation) -> None:
     from rich.table import Table
 
-    from m2a.cli.output import print_table
+    from m2a.cli.output import CONSOLE, print_table
 
     table = Table("class", "clips", "top-1, %")
     for row in sorted(evaluation.per_class(), key=lambda row: -(row["top1"] if row["top1"] is not None else -1)):
@@ -128,7 +128,11 @@ def _print_classes(evaluation: Evaluation) -> None:
     table.add_section()
     top5 = f" (top-5 {evaluation.top5:.1f})" if len(evaluation.labels) > 5 else ""  # else 100 whatever the model says
     table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f}{top5}")
+    if len({row["clips"] for row in evaluation.per_class() if row["clips"]}) > 1:  # else it is the same
+        table.add_row("mean of the classes", "", f"{evaluation.mean_class:.1f}")
     print_table(table)
+    if told := evaluation.single_answer:
+        CONSOLE.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_probes(found: dict[str, Any], *, top5: bool) -> None:

@@ -89,8 +89,8 @@ def macs(
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     from rich.table import Table
 
-    table = Table("mechanism", "GMACs", "", "parameters, M", "sites", title=title, title_justify="left")
-    first = rows[0]["macs"]
+    first, to = rows[0]["macs"], "" if len(rows) == 1 else f"to {rows[0]['mechanism']}"
+    table = Table("mechanism", "GMACs", to, "parameters, M", "sites", title=title, title_justify="left")
     for row in rows:
         change = "" if row is rows[0] else f"{row['macs'] / first - 1:+.1%}"
         table.add_row(

@@ -52,6 +52,7 @@ app.command("m2a.cli.doctor:doctor", name="doctor", help="Check that this instal
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 _NO_PLACE |= {errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENODEV, errno.EIO, errno.ESTALE}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CPU_MEMORY = "DefaultCPUAllocator: "  # "can't allocate memory" and "not enough memory", of a plain RuntimeError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,12 +91,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not is_out_of_memory(error):
             raise
         fail(_too_little_memory(error, tokens))
+    except MemoryError as error:
+        fail(_too_little_memory(error, tokens))
     except OSError as error:
         if not (error.errno in _FULL or (error.errno in _NO_PLACE and error.filename is not None)):
             raise
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         wanted = "with room left" if error.errno in _FULL else "where you may read and write"
-        fail(f"{where}{error.strerror}. Name a place {wanted}.")
+        told = " ".join(getattr(error, "__notes__", ())) or f"Name a place {wanted}."  # training says how to go on
+        fail(f"{where}{error.strerror}. {told}")
     finally:
         app.config = ()
 
@@ -135,19 +139,30 @@ def _leaves(hint: Any) -> Iterator[Any]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether it is torch's, about a GPU's memory. Who has not loaded torch has not run out of it."""
+    """Whether it is torch's, about memory."""
+    return _is_of_gpu(error) or _CPU_MEMORY in str(error)
+
+
+def _is_of_gpu(error: Exception) -> bool:
+    """Who has not loaded torch has not run out of its memory."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
-def _too_little_memory(error: RuntimeError, tokens: Sequence[str]) -> str:
-    sizes = ". ".join(str(error).splitlines()[0].split(". ")[1:3]).rstrip(". ")  # what was asked for, what there is
+def _too_little_memory(error: RuntimeError | MemoryError, tokens: Sequence[str]) -> str:
+    on_gpu = _is_of_gpu(error)
+    said = str(error).partition("\n")[0]
+    # what was asked for, what there is
+    sizes = ". ".join(said.split(". ")[1:3]).rstrip(". ") if on_gpu else said.partition(_CPU_MEMORY)[2].rstrip(". ")
     ways = "--batch-size smaller, or choose --device cpu, where the command has them"
+    if not on_gpu:
+        ways = "--batch-size, --size or --workers smaller, where the command has them"
     if tokens[:1] == ["train"] or tokens[:2] == ["paper", "run"]:
         ways = "--batch-size smaller and --accumulate larger by as much, or add --precision bf16-mixed"
     elif tokens[:1] in (["predict"], ["evaluate"]):
         ways = "--batch-size smaller, or add --bf16"
-    return f"The GPU has too little memory for this{f' ({sizes})' if sizes else ''}. Make {ways}."
+    who = "The GPU" if on_gpu else "This machine"
+    return f"{who} has too little memory for this{f' ({sizes})' if sizes else ''}. Make {ways}."
 
 
 def fail(message: str, code: int = 1) -> None:

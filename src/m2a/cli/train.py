@@ -52,15 +52,15 @@ def train(
     if options.resume and config is not None:
         _refuse_moved(options, config)
     result = run_training(options)
-    assert result.macs is not None  # only of an exported file they are unknown
-    assert result.parameters is not None
+    assert result.parameters is not None  # only of an exported file they are unknown
     row = {
         "folder": str(result.folder),
         "mechanism": options.mechanism,
-        "gmacs": result.macs / 1e9,
+        "gmacs": None if result.macs is None else result.macs / 1e9,
         "parameters": result.parameters,
         "top1": result.evaluation.top1,
         "top5": result.evaluation.top5,
+        "mean_class": result.evaluation.mean_class,
         "skipped": result.num_skipped,
         "skipped_training": result.num_skipped_training,
     }
@@ -69,15 +69,19 @@ def train(
         return
     columns = {
         "mechanism": options.mechanism,
-        "GMACs": f"{row['gmacs']:.3f}",
+        "GMACs": "-" if row["gmacs"] is None else f"{row['gmacs']:.3f}",
         "parameters, M": f"{result.parameters / 1e6:.2f}",
         "top-1, %": f"{row['top1']:.1f}",
     }
     if len(result.evaluation.labels) > 5:  # of fewer it is 100 whatever the model says
         columns["top-5, %"] = f"{row['top5']:.1f}"
+    if len({row["clips"] for row in result.evaluation.per_class()}) > 1:
+        columns["mean of the classes, %"] = f"{row['mean_class']:.1f}"
     table = Table(*columns)
     table.add_row(*columns.values())
     print_table(table)
+    if told := result.evaluation.single_answer:
+        CONSOLE.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
     quoted = shlex.quote(str(result.folder / "model"))
     CONSOLE.print(
         f"{result.folder / 'report.html'} shows it; next: m2a predict VIDEO --model {quoted}",

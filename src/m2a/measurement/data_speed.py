@@ -48,7 +48,7 @@ class DataSpeed:
     collate_share: float
     device_share: float
     memory_mib: tuple[float, ...]
-    """Of all worker processes together, after each repeat of the loader."""
+    """Of all processes together, those of the bare loop too, after each repeat of the loader."""
 
     @property
     def clips_per_second(self) -> float:

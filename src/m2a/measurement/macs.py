@@ -11,14 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from m2a.errors import ConfigError
 from m2a.insertion import set_num_frames
 from m2a.insertion.insert import get_num_frames
+from m2a.insertion.no_device import autocast_on_meta
 from m2a.insertion.trace import empty_copy, image_channels
 from m2a.models import VideoClassifier, is_inflated
-from m2a.models.backbones import fixed_size
+from m2a.models.backbones import fixed_size, least_size
 from m2a.models.device import kind_of_input
 from m2a.models.groups import classifier_in, uncompiled
 
 
-def count_macs(model: nn.Module, *, num_frames: int = 8, size: int | None = None) -> int:
+def count_macs(model: nn.Module, *, num_frames: int | None = None, size: int | None = None) -> int:
     """Multiply-adds of the convolutions and matrix products of one clip of `num_frames` frames, `size` pixels square.
 
     Counted on a copy without data (torch's meta device): fast, and the model is left alone. Normalisation, activations
@@ -27,19 +28,22 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int | None = None
     Args:
         model: a `VideoClassifier`, an image network that takes folded frames (T, 3, size, size), or one that
             `m2a.inflate` made 3D, which takes (1, 3, T, size, size); also as `torch.compile` gives it.
+        num_frames: by default a `VideoClassifier`'s own, the one that the network's mechanisms are set for, or 8.
         size: by default a `VideoClassifier`'s own, the one that an image network is built for, or 224.
 
     Raises ConfigError for num_frames or size that is no whole number or less than 1, for a num_frames that the model's
-    mechanisms do not take (`m2a.set_num_frames`) or a size that the network does not, and for what wraps a
-    `VideoClassifier`.
+    mechanisms do not take (`m2a.set_num_frames`), for a size that the network does not take and whatever else it cannot
+    be run with without data, and for what wraps a `VideoClassifier`.
     """
-    _check_count("num_frames", num_frames)
+    if num_frames is not None:
+        _check_count("num_frames", num_frames)
     if size is not None:
         _check_count("size", size)
     inside = uncompiled(model)
     if any(isinstance(module, VideoClassifier) for module in inside.modules()):
         inside = classifier_in(model, "count_macs")
     height, width = _size_of(inside) if size is None else (size, size)
+    num_frames = num_frames or _frames_of(inside)
     ghost = empty_copy(inside).requires_grad_(False)
     if isinstance(ghost, VideoClassifier):
         ghost.num_frames = num_frames
@@ -51,10 +55,15 @@ def count_macs(model: nn.Module, *, num_frames: int = 8, size: int | None = None
         clip, frames = (1, channels, num_frames, height, width), (num_frames, channels, height, width)
         shape = clip if is_inflated(ghost) else frames
     try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
+        with FlopCounterMode(display=False) as counter, torch.no_grad(), autocast_on_meta():
             ghost(torch.empty(shape, device="meta", dtype=kind_of_input(ghost)[1]))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"The model does not take images of {height} x {width} pixels ({error}).") from error
+    except Exception as error:  # whatever a model that is not ours raises
+        said = (str(error).strip().splitlines() or [""])[0]
+        raise ConfigError(
+            f"The model's multiply-adds cannot be counted: a copy of it without data does not take {num_frames} images "
+            f"of {height} x {width} pixels ({type(error).__name__}: {said}). It may be made for another size= or for "
+            "other input, or do what depends on data."
+        ) from error
     return counter.get_total_flops() // 2
 
 
@@ -62,7 +71,13 @@ def _size_of(model: nn.Module) -> tuple[int, ...]:
     """Height and width of the images that a model takes, 224 where it does not say."""
     if isinstance(model, VideoClassifier):
         return model.preprocessing.size, model.preprocessing.size
-    return fixed_size(model) or (224, 224)
+    return fixed_size(model) or least_size(model) or (224, 224)
+
+
+def _frames_of(model: nn.Module) -> int:
+    if isinstance(model, VideoClassifier):
+        return model.num_frames
+    return get_num_frames(model) or 8
 
 
 def _check_count(name: str, value: object) -> None:

@@ -181,6 +181,16 @@ def fixed_size(network: nn.Module) -> tuple[int, ...] | None:
     return None if size is None else (size, size) if isinstance(size, int) else tuple(size)
 
 
+def least_size(network: nn.Module) -> tuple[int, ...] | None:
+    """The image size of a timm network that is made for one or takes none below it, as its configuration says."""
+    config = getattr(network, "pretrained_cfg", None) or {}
+    size = tuple(config.get("input_size", ()))[-2:]
+    if config.get("fixed_input_size"):
+        return size or None
+    least = config.get("min_input_size")
+    return size if least is not None and max(least[-2:]) > 224 else None
+
+
 def _unavailable(name: str, error: Exception) -> WeightsUnavailableError:
     return WeightsUnavailableError(
         f"The weights of {name!r} are not in the local cache and could not be downloaded ({type(error).__name__}). "

@@ -15,6 +15,7 @@ from m2a.models.classifier import VideoClassifier
 Part = Literal["mechanism", "backbone", "head"]
 _COMPILED = "_orig_mod"  # under which torch.compile keeps a module
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_EMBEDDINGS = ("class_token", "pos_embedding", "relative_position_bias_table")  # as torchvision calls them
 
 
 def parameter_groups(
@@ -29,7 +30,7 @@ def parameter_groups(
     decay. Frozen parameters are left out, and empty groups.
 
     Biases, norms, other parameters with a single axis, and those that the backbone names in timm's
-    `no_weight_decay()` (position embeddings, say) do not decay.
+    `no_weight_decay()` (position embeddings, say) do not decay, nor do torchvision's tokens and tables of position.
 
     Args:
         model: a `VideoClassifier`, also as `torch.compile` gives it.
@@ -93,8 +94,10 @@ def _part(name: str, of_mechanism: bool) -> Part:
 
 def _without_decay(model: VideoClassifier) -> set[str]:
     """Names of parameters that do not decay although they have several axes."""
-    named: Iterable[str] = getattr(model.backbone, "no_weight_decay", tuple)()
+    named: Iterable[str] | None = getattr(model.backbone, "no_weight_decay", lambda: None)()
     inside = f"{_COMPILED}." if hasattr(model.backbone, _COMPILED) else ""
+    if named is None:
+        named = [name for name, _ in uncompiled(model.backbone).named_parameters() if name.endswith(_EMBEDDINGS)]
     found = {f"backbone.{inside}{name}" for name in named}
     for module_name, module in model.named_modules():
         if isinstance(module, _NORMS):

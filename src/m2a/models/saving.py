@@ -321,7 +321,8 @@ def locate(model_id: str, name: str, hub: Mapping[str, Any] | None = None) -> Pa
         if (folder / "config.yaml").is_file():  # a run's
             config, out = (shlex.quote(str(path)) for path in (folder / "config.yaml", folder))
             raise NotFoundError(
-                f"{folder} holds a run without a model; it did not finish. Go on with: m2a train --resume --config "
+                f"{folder} holds a run without a model; it did not finish. Resumed with --epochs and as many epochs as "
+                f"are complete it ends there, with the best model so far. Go on with: m2a train --resume --config "
                 f"{config} --out {out}"
             )
         raise NotFoundError(f"{folder} holds no {name}, so it is not a saved model.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +104,12 @@ class Run:
     config: Mapping[str, str] = field(default_factory=dict)
     epochs: tuple[Epoch, ...] = ()
     predictions: tuple[ClipPrediction, ...] = ()
+
+    @property
+    def num_views(self) -> int:
+        """How often each clip was looked at."""
+        numbers = [int(number) for number in self.views.split("x")] if re.fullmatch(r"\d+ x \d+", self.views) else []
+        return max(1, math.prod(numbers))
 
     @classmethod
     def load(cls, path: str | Path) -> Run:

@@ -47,7 +47,8 @@ def headline(shown: Sequence[Entry]) -> str:
     sentence = f"{start}, `{baseline.name}` {percent(baseline.run.top1)}: **{signed(gain)} points**"
     if not baseline.run.macs or lead.run.macs is None:
         return f"{sentence}."
-    cost = signed(100 * (lead.run.macs / baseline.run.macs - 1))
+    looks = lead.run.num_views / baseline.run.num_views
+    cost = signed(100 * (looks * lead.run.macs / baseline.run.macs - 1))
     return f"{sentence} for " + ("the same multiply-adds." if cost == "0.0" else f"{cost}% multiply-adds.")
 
 
@@ -69,4 +70,7 @@ def caveats(shown: Sequence[Entry]) -> list[str]:
     if len({(entry.run.num_frames, entry.run.size) for entry in shown}) > 1:
         told = listing([f"`{e.name}` {e.run.num_frames or '?'} frames of {e.run.size or '?'} pixels" for e in shown])
         notes.append(f"The runs do not see the same input: {told}.")
+    if any(entry.run.num_views > 1 for entry in shown):
+        told = listing([f"`{e.name}` {count(e.run.num_views, 'view')}" for e in shown])
+        notes.append(f"Views of each clip that were averaged: {told}. GMACs are of one view.")
     return notes

@@ -19,6 +19,6 @@ def what_it_cannot_tell(config: TrainConfig, labels: Sequence[str]) -> str:
     count = f"{len(pairs)} pairs of labels are" if len(pairs) > 1 else "One pair of labels is"
     return (
         f"{count} each other's reverse, such as {first!r} and {second!r}, and with mechanism={config.mechanism} a clip "
-        "and its reverse get the same scores, however long it is trained: it can name half of the clips of such a "
-        "pair. m2a list says which mechanisms see the difference."
+        "and its reverse get the same scores, however long it is trained: of such a pair, with as many clips of each, "
+        "it can name half. m2a list says which mechanisms see the difference."
     )

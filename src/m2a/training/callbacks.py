@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import RichProgressBar
 from rich import get_console
 from rich.console import Console
+from torch import Tensor
 
 from m2a.errors import DivergedError
 from m2a.training.config import TrainConfig
@@ -70,37 +71,48 @@ class EpochTable(L.Callback):
 
 class StopWhenDiverged(L.Callback):
     """Ends a run whose weights are no numbers any more, which nothing brings back: looked at every `EVERY` steps and at
-    the end of each epoch, before its checkpoint is written. Raises DivergedError."""
+    the end of each epoch, before its checkpoint is written. So does an epoch in which no loss was a number, from which
+    half precision with a scaled loss takes no step, leaving weights as they were. Raises DivergedError."""
 
     EVERY = 50
 
     def __init__(self, config: TrainConfig):
         self.config = config
+        self._losses: list[Tensor] = []  # whether each of this epoch was a number
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._losses = []
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if outputs:  # of a batch that could be decoded
+            self._losses.append(outputs["loss"].detach().isfinite())
         if (batch_idx + 1) % self.EVERY == 0:
             self._look(trainer, pl_module)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._look(trainer, pl_module)
+        if self._losses and not torch.stack(self._losses).any():
+            self._end(trainer, f"the loss of each of its {len(self._losses)} batches is nan or infinite")
 
     def _look(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         tensors = {name: tensor for name, tensor in pl_module.state_dict().items() if tensor.is_floating_point()}
         finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()
         lost = [name.removeprefix("model.") for name, fine in zip(tensors, finite, strict=True) if not fine]
-        if not lost:
-            return
+        if lost:
+            what = f"{len(lost)} of {len(tensors)} weights are nan or infinite, the first of them {lost[0]}"
+            self._end(trainer, f"after {trainer.global_step} steps, {what}")
+
+    def _end(self, trainer: L.Trainer, what: str) -> NoReturn:
         config = self.config
         ways = ["a lower --lr", "a gradient clipped shorter with --clip-gradient"]
         ways += [] if config.precision == "32" else ["--precision 32"]
         last = config.run_folder / "checkpoints" / "last.ckpt"
         kept = f" {last} has the weights of the epoch before; --resume goes on from it." if last.is_file() else ""
         raise DivergedError(
-            f"Training has diverged: in epoch {trainer.current_epoch + 1}, after {trainer.global_step} steps, "
-            f"{len(lost)} of {len(tensors)} weights are nan or infinite, the first of them {lost[0]}. It was trained "
-            f"with lr {config.lr:g}, clip_gradient {config.clip_gradient:g} and precision {config.precision}; try "
+            f"Training has diverged: in epoch {trainer.current_epoch + 1}, {what}. It was trained with lr "
+            f"{config.lr:g}, clip_gradient {config.clip_gradient:g} and precision {config.precision}; try "
             f"{' or '.join((', '.join(ways[:-1]), ways[-1]))}.{kept}"
         )
 

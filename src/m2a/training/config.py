@@ -28,6 +28,7 @@ Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["step", "one-cycle", "constant"]
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
 Consensus = Literal["avg", "attention"]
+ClassWeights = Literal["none", "balanced"]
 Init = Literal["paper", "identity"]
 Decoder = Literal["pyav", "torchcodec", "auto"]
 Sampling = Literal["segments", "uniform", "dense"]
@@ -122,6 +123,8 @@ class TrainConfig:
     """Largest norm of the gradient; 0 for no limit."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes."""
+    class_weights: ClassWeights = "none"
+    """What a clip counts for in the loss: none (all the same) or balanced (the less, the more clips its class has)."""
     sampling: Sampling = "segments"
     """Which frames of a clip are taken: segments (one of each of num_frames equal parts), uniform (at equal distances)
     or dense (stride apart)."""
@@ -372,7 +375,7 @@ def _validate(config: TrainConfig) -> None:
             raise ConfigError(f"{name} must lie in 0 to 1 (1 excluded); got {getattr(config, name)}.")
     choices: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision}
     choices |= {"format": DataFormat, "consensus": Consensus, "init": Init, "sampling": Sampling, "decoder": Decoder}
-    choices |= {"cache": Cache, "device": Device}
+    choices |= {"cache": Cache, "device": Device, "class_weights": ClassWeights}
     for name, allowed in choices.items():
         if getattr(config, name) not in get_args(allowed):
             raise ConfigError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(config, name)!r}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, Ri
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.text import Text
+from torch import Tensor
 
 from m2a.data.augment import Augmentation
 from m2a.data.cache import ClipCache
@@ -37,7 +39,7 @@ from m2a.training.checkpoints import BestCheckpoint, WholeCheckpoints, read_chec
 from m2a.training.config import TrainConfig, without_effect
 from m2a.training.interruption import interruptible
 from m2a.training.lock import RunLock
-from m2a.training.resuming import GoingOn, LastCheckpoint, as_the_run_was, starting_point, steps_of_an_epoch
+from m2a.training.resuming import GoingOn, LastCheckpoint, as_the_run_was, drops_last, starting_point, steps_of_an_epoch
 from m2a.training.task import ClassificationTask
 from m2a.wording import count
 
@@ -46,11 +48,14 @@ _FEW_STEPS = 300  # in which a new layer learns little
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """What training gave: the best model, in evaluation mode, and the clips it had to leave out."""
+    """What training gave: the best model, in evaluation mode, and the clips it had to leave out, with the reason of
+    each."""
 
     model: VideoClassifier
     best_epoch: int
     skipped: dict[Path, str] = field(default_factory=dict)
+    """Of training; of a run that went on, also before."""
+    skipped_validation: dict[Path, str] = field(default_factory=dict)
 
 
 def fit(
@@ -102,7 +107,8 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
     sets, side = _datasets(config, clips, model), model.preprocessing.smallest_side
     shared = _shared_bytes(config, sets)
     with opened_cache(config, clips, side, console, shared_bytes=shared) as cache, quiet(), as_the_only_process():
-        task = ClassificationTask(model, config)
+        weights = _balanced(clips) if config.class_weights == "balanced" else None
+        task = ClassificationTask(model, config, weights)
         trainer = _trainer(config, clips, console, lock)
         loaders = _loaders(config, sets, cache=cache, pin_memory=trainer.accelerator.name() == "cuda")
         if last is not None:
@@ -123,6 +129,13 @@ def _few_steps(config: TrainConfig, num_train: int) -> list[str]:
         f"{config.accumulate} batches of {config.batch_size} clips. For a set as small as this --recipe quick, or "
         "--accumulate 1 and a smaller --batch-size."
     ]
+
+
+def _balanced(clips: ClipSet) -> Tensor:
+    """For each class what its clips count for, so that all classes count as much together, and a clip 1 on average."""
+    numbers = Counter(clip.label for clip in clips.split("train"))
+    share = sum(numbers.values()) / len(clips.labels)
+    return torch.tensor([share / max(1, numbers[label]) for label in clips.labels])
 
 
 def _model(config: TrainConfig, clips: ClipSet, last: LastCheckpoint | None) -> VideoClassifier:
@@ -186,9 +199,7 @@ def _loaders(
     for one in sets:
         one.cache = cache
     train, validation = sets
-    # a 3D network may have strided a single clip down to one value, of which a batch norm has no statistics
-    one_is_left = config.inflate and len(train) % config.batch_size == 1 and len(train) > 1
-    loader = make_loader(train, shuffle=True, drop_last=one_is_left, **shared)
+    loader = make_loader(train, shuffle=True, drop_last=drops_last(config, len(train)), **shared)
     return loader, make_loader(validation, shuffle=False, **shared)
 
 
@@ -241,11 +252,17 @@ def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> F
     assert isinstance(checkpoint, ModelCheckpoint)
     best = read_checkpoint(Path(checkpoint.best_model_path))
     task.load_state_dict(best["state_dict"])
-    if task.skipped:
-        console.print(f"{count(len(task.skipped), 'clip')} could not be decoded, left out of training:", style="yellow")
-        for path, reason in sorted(task.skipped.items()):
+    for skipped, of in ((task.skipped, "training"), (task.skipped_validation, "validation")):
+        if skipped:
+            console.print(f"{count(len(skipped), 'clip')} could not be decoded, left out of {of}:", style="yellow")
+        for path, reason in sorted(skipped.items()):
             console.print(Text(f"  {path}: {reason}"), soft_wrap=True)
-    return FitResult(model=task.model.eval().cpu(), best_epoch=best["epoch"] + 1, skipped=task.skipped)
+    return FitResult(
+        model=task.model.eval().cpu(),
+        best_epoch=best["epoch"] + 1,
+        skipped=task.skipped,
+        skipped_validation=task.skipped_validation,
+    )
 
 
 def default_workers() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import lightning as L
 from m2a.ending import leaving_termination
 from m2a.errors import Terminated
 from m2a.training.resuming import how_to_go_on
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
@@ -27,12 +30,32 @@ def interruptible(trainer: L.Trainer, folder: Path | None = None) -> Iterator[No
         if trainer.received_sigterm:  # which a scheduler sends to the processes that decode, too
             raise _terminated(folder) from None
         if not _is_interrupt(end):
+            _note_a_full_disk(end, folder)
             raise
         if before is not None and signal.getsignal(signal.SIGINT) != before:
             signal.signal(signal.SIGINT, before)
         raise KeyboardInterrupt("" if folder is None else how_to_go_on(folder)) from None
     if trainer.received_sigterm:  # after the last step, where Lightning does not look any more
         raise _terminated(folder)
+
+
+@contextmanager
+def saying_how_to_go_on(folder: Path) -> Iterator[None]:
+    """What comes behind training, which ends with how to go on too: of Ctrl-C, of SIGTERM and of a full disk."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(how_to_go_on(folder)) from None
+    except Terminated:
+        raise _terminated(folder) from None
+    except OSError as error:
+        _note_a_full_disk(error, folder)
+        raise
+
+
+def _note_a_full_disk(error: BaseException, folder: Path | None) -> None:
+    if isinstance(error, OSError) and error.errno in _FULL and folder is not None:
+        error.add_note(f"Make room there. {how_to_go_on(folder)}".strip())
 
 
 def _is_interrupt(end: BaseException) -> bool:

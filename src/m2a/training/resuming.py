@@ -21,6 +21,7 @@ from m2a.data.clipset import ClipFile, ClipSet
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
 from m2a.models.optimizer import choose_way_again, forget_way
+from m2a.training.changed import keep, say_changes
 from m2a.training.checkpoints import PART, drop_parts, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.fingerprint import Fingerprint
@@ -115,13 +116,14 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     if not (best := last.with_name("best.ckpt")).is_file():
         raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
     saved = read_checkpoint(last)
-    _check_options(config, _options_of(folder, saved), last)
+    before, epochs = _options_of(folder, saved), int(saved["epoch"]) + 1
+    _check_options(config, before, last, epochs)
     read_checkpoint(best)  # else only the end of training would tell
     _check_data(config, clips, saved, last)
     _check_sides(clips, saved, last, console)
-    epochs = int(saved["epoch"]) + 1
     if config.epochs < epochs:
         raise CheckpointError(f"{last} has {epochs} epochs behind it, and epochs is {config.epochs}. Resume with more.")
+    say_changes(config, before, epochs, console)
     noted = saved.get(_DATA, {})
     given = None if "clips" not in noted else Preprocessing.from_dict(noted["clips"])
     return LastCheckpoint(path=last, epochs=epochs, preprocessing=given, sites=noted.get("sites", {}))
@@ -182,7 +184,7 @@ def how_to_go_on(folder: Path) -> str:
     """What to do about a run that has ended too early, in a sentence."""
     last = folder / "checkpoints" / "last.ckpt"
     if last.is_file():
-        return f"{last} has the last complete epoch. {resume_command(folder)}"
+        return f"{last} has the last complete epoch{_or_end(last)}. {resume_command(folder)}"
     if _has_only_begun(folder):
         return f"No epoch of the run in {folder} was complete; resumed, it starts again. {resume_command(folder)}"
     return ""
@@ -194,13 +196,26 @@ def resume_command(folder: Path) -> str:
     return f"Go on with: m2a train --resume --config {config} --out {out}"
 
 
-def _check_options(config: TrainConfig, before: TrainConfig, last: Path) -> None:
+def _or_end(last: Path) -> str:
+    """How to have the best model so far, of a run that has not done all its epochs. That a checkpoint is damaged is
+    another message's business."""
+    try:
+        saved = read_checkpoint(last)
+    except CheckpointError:
+        return ""
+    epochs = int(saved["epoch"]) + 1
+    if epochs == saved.get(_DATA, {}).get("options", {}).get("epochs"):
+        return ""
+    return f"; resumed with --epochs {epochs} the run ends there, with the best model so far"
+
+
+def _check_options(config: TrainConfig, before: TrainConfig, last: Path, epochs: int) -> None:
     fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
     fixed += ["sampling", "stride", "inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule"]
     fixed += ["batch_size", "accumulate", "decay_all", "seed"]
     if before.schedule == "one-cycle":
-        # its steps are laid out over the whole run
-        fixed += ["epochs", "warmup", "train_clips_per_class"]
+        # its steps are laid out over the whole run, which may end here
+        fixed += ["warmup", "train_clips_per_class"] + ["epochs"] * (config.epochs != epochs)
     for name in fixed:
         if getattr(before, name) != getattr(config, name):
             raise CheckpointError(
@@ -265,7 +280,14 @@ def trained_on(folder: Path, clips: Sequence[ClipFile]) -> list[ClipFile]:
 
 def steps_of_an_epoch(config: TrainConfig, num_clips: int) -> int:
     """Steps of the optimiser in an epoch."""
-    return math.ceil(math.ceil(num_clips / config.batch_size) / config.accumulate)
+    batches = math.ceil(num_clips / config.batch_size) - drops_last(config, num_clips)
+    return math.ceil(batches / config.accumulate)
+
+
+def drops_last(config: TrainConfig, num_clips: int) -> bool:
+    """Whether an epoch's last batch is left out: of a single clip, which a 3D network may have strided down to one
+    value, of which a batch norm has no statistics."""
+    return config.inflate and num_clips % config.batch_size == 1 and num_clips > 1
 
 
 class GoingOn(L.Callback):
@@ -276,6 +298,7 @@ class GoingOn(L.Callback):
         self.config = config
         self.clips = clips
         self.lock = lock
+        self._before: tuple[TrainConfig, int] | None = None  # what epochs that are complete were trained with
 
     @cached_property
     def _fingerprint(self) -> Fingerprint:
@@ -289,6 +312,7 @@ class GoingOn(L.Callback):
         assert model.config is not None
         sites = {"where": model.config.where, "position": model.config.position}
         about = {"options": options, "clips": model.preprocessing.to_dict(), "sites": sites}
+        about["skipped"] = {str(path): reason for path, reason in pl_module.skipped.items()}
         checkpoint[_DATA] = counted | self._fingerprint.to_dict() | about
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -296,6 +320,9 @@ class GoingOn(L.Callback):
         run may go on on another device, too, and scores on other clips say nothing about those to come."""
         for saved in checkpoint["optimizer_states"]:
             forget_way(saved)
+        assert isinstance(pl_module, ClassificationTask)
+        pl_module.skipped = {Path(path): why for path, why in checkpoint.get(_DATA, {}).get("skipped", {}).items()}
+        self._before = _options_of(self.config.run_folder, checkpoint), int(checkpoint["epoch"]) + 1
         before = Fingerprint.read(checkpoint.get(_DATA, {}))
         alike = before is None or self._fingerprint.validates_alike(before)
         for callback in trainer.checkpoint_callbacks:
@@ -319,6 +346,8 @@ class GoingOn(L.Callback):
             drop_parts(folder / "checkpoints")
         if content is not None:
             (folder / SKIP_LIST).write_bytes(content)
+        if self._before is not None:
+            keep(self.config, *self._before)
         self.config.with_changes(resume=False).save(folder / "config.yaml")
 
 

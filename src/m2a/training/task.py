@@ -23,13 +23,18 @@ _NO_STATISTICS = "Expected more than 1 value per channel when training"  # of to
 
 
 class ClassificationTask(L.LightningModule):
-    """Cross entropy on clips. `skipped` names each clip that could not be decoded, once, with the reason."""
+    """Cross entropy on clips, with a weight for each class if `class_weights` are given, (K,). `skipped` names each
+    training clip that could not be decoded, once, with the reason, and `skipped_validation` those of validation."""
 
-    def __init__(self, model: VideoClassifier, config: TrainConfig):
+    class_weights: Tensor | None
+
+    def __init__(self, model: VideoClassifier, config: TrainConfig, class_weights: Tensor | None = None):
         super().__init__()
+        self.register_buffer("class_weights", class_weights, persistent=False)
         self.model = model
         self.config = config
         self.skipped: dict[Path, str] = {}
+        self.skipped_validation: dict[Path, str] = {}
         self._bad: BadClip | None = None  # one of validation
         self._trained_on = 0  # clips, in this epoch
         classes = model.num_classes
@@ -45,7 +50,7 @@ class ClassificationTask(L.LightningModule):
         )  # a resumed run draws as the whole one would
 
     def training_step(self, batch: Batch, index: int) -> Tensor | None:
-        self._note(batch)
+        _note(batch, self.skipped)
         self._trained_on += len(batch.labels)
         if len(batch.labels) == 0:
             return None  # every clip of the batch was unreadable: no step
@@ -53,9 +58,18 @@ class ClassificationTask(L.LightningModule):
         scores = self._scores(clips, batch)
         if scores is None:
             return None
-        loss = F.cross_entropy(scores, targets, label_smoothing=self.config.label_smoothing)
+        loss = self._loss(scores, targets)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
         return loss * self._share(index)
+
+    def _loss(self, scores_BK: Tensor, targets: Tensor) -> Tensor:
+        """With weights, too, it is divided by the number of clips, not by their weights, of which a batch has its own
+        sum."""
+        smoothing, weights = self.config.label_smoothing, self.class_weights
+        if weights is None:
+            return F.cross_entropy(scores_BK, targets, label_smoothing=smoothing)
+        total = F.cross_entropy(scores_BK, targets, weights, label_smoothing=smoothing, reduction="sum")
+        return total / len(scores_BK)
 
     def _scores(self, clips_BTCHW: Tensor, batch: Batch) -> Tensor | None:
         """None where the others of a batch were unreadable and the network cannot be trained on a single clip."""
@@ -95,7 +109,7 @@ class ClassificationTask(L.LightningModule):
             )
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        self._note(batch)
+        _note(batch, self.skipped_validation)
         if batch.bad and not self.config.skip_bad:
             raise DataError(
                 f"The validation clip {batch.bad[0].path} cannot be decoded: {batch.bad[0].reason}. Repair or remove "
@@ -159,6 +173,7 @@ class ClassificationTask(L.LightningModule):
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
-    def _note(self, batch: Batch) -> None:
-        for bad in batch.bad:
-            self.skipped.setdefault(bad.path, bad.reason)
+
+def _note(batch: Batch, skipped: dict[Path, str]) -> None:
+    for bad in batch.bad:
+        skipped.setdefault(bad.path, bad.reason)

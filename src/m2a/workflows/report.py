@@ -209,11 +209,15 @@ def _read(run: Run) -> ClipSet:
         else:
             if not run.data or Path(run.data) in (config.data, clips.root):  # the data may be one list of several
                 return clips
-    if run.read_as:
-        return read_clips(**run.read_as, missing="skip")
-    if not run.data:
+    if not run.data and not run.read_as:
         raise DataError(f"{run.folder / 'evaluation.json'} does not say on which data")
-    return read_clips(run.data, missing="skip")
+    how = dict(run.read_as) or {"root": run.data}
+    try:  # it may be a set that can only be measured on
+        clips = read_clips(**how, missing="skip", to_train=False)
+    except M2AError:
+        return read_clips(**how, missing="skip")
+    whole = run.split == "all" or run.split in clips.splits
+    return clips if whole else read_clips(**how, missing="skip")  # the split was held out of it
 
 
 def _target(folder: Path, out: str | Path | None, *, several: bool) -> Path:

@@ -29,9 +29,10 @@ from m2a.models.saving import put
 from m2a.reporting import Run, write_report
 from m2a.reporting.owned import check_probes_kept, check_replaceable, check_results, has_probes
 from m2a.training.config import TrainConfig
-from m2a.training.fitting import default_workers, fit
+from m2a.training.fitting import FitResult, default_workers, fit
+from m2a.training.interruption import saying_how_to_go_on
 from m2a.training.lock import RunLock
-from m2a.training.resuming import SKIP_LIST, as_the_run_was, resume_command
+from m2a.training.resuming import SKIP_LIST, as_the_run_was, how_to_go_on, resume_command
 from m2a.workflows.learnt import check_learnt, is_data_of, say_what_start_learnt
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
@@ -45,7 +46,8 @@ class RunResult:
     model: Predictor
     evaluation: Evaluation
     macs: int | None
-    """Multiply-adds of a clip; like `parameters` None of a file that a model was exported to."""
+    """Multiply-adds of one view of a clip; None of a network that cannot be counted, and like `parameters` of a file
+    that a model was exported to."""
     parameters: int | None
     num_train: int | None = None
     """Clips that it was trained on; None where an evaluation does not know."""
@@ -78,6 +80,14 @@ def _train(config: TrainConfig, probes: bool, console: Console, lock: RunLock) -
     clips = limited(clips, config, console)
     say_what_start_learnt(config, clips.split("validation"), console)
     fitted = fit(config, clips, console=console, lock=lock)
+    with saying_how_to_go_on(config.run_folder):
+        return _measured(config, fitted, clips, left_out["validation"], probes, console)
+
+
+def _measured(
+    config: TrainConfig, fitted: FitResult, clips: ClipSet, left_out: Sequence[LeftOut], probes: bool, console: Console
+) -> RunResult:
+    """What a run does once it is trained: keeps the model, measures it, writes the report."""
     folder = config.run_folder
     fitted.model.save_pretrained(folder / "model")
     console.print(Text(f"epoch {fitted.best_epoch} was the best; its model is in {folder / 'model'}"))
@@ -102,23 +112,31 @@ def _train(config: TrainConfig, probes: bool, console: Console, lock: RunLock) -
         bf16=config.precision == "bf16-mixed",
         skip_bad=config.skip_bad,
         probes=probes or has_probes(folder),  # those that are there are of the model as it was
-        left_out=left_out["validation"],
+        left_out=left_out,
+        about=_skipped_training(fitted.skipped),
         console=console,
     )
-    _write_report(folder, config, clips)
-    unreadable = fitted.skipped.keys() & {clip.path for clip in clips.split("train")}
-    return replace(result, num_train=len(clips.split("train")), num_skipped_training=len(unreadable))
+    _write_report(folder, config, clips, len(fitted.skipped))
+    return replace(result, num_train=len(clips.split("train")), num_skipped_training=len(fitted.skipped))
 
 
-def _write_report(folder: Path, config: TrainConfig, clips: ClipSet) -> None:
+def _skipped_training(skipped: Mapping[Path, str]) -> dict[str, Any]:
+    """Of `evaluation.json`, the training clips that could not be decoded; nothing where there were none."""
+    listed = [{"path": str(path), "reason": reason} for path, reason in sorted(skipped.items())]
+    return {"skipped_training": listed} if listed else {}
+
+
+def _write_report(folder: Path, config: TrainConfig, clips: ClipSet, num_skipped: int) -> None:
     run = Run.load(folder)
     members, drawn = clips.split("validation"), pairs_and_ceiling(clips.root, clips.labels)
+    all_of_it = len(clips.split("train"))
+    learnt = f"{all_of_it - num_skipped:,} of {all_of_it:,}" if num_skipped else f"{all_of_it:,}"
     examples = list(dict.fromkeys([*(label for pair in drawn["pairs"] for label in pair), *clips.labels]))
     write_report(
         [folder],
         folder / "report.html",
         title=folder.name,
-        summary=f"Trained on {len(clips.split('train')):,} clips of `{config.data}`, {len(clips.labels)} classes.",
+        summary=f"Trained on {learnt} clips of `{config.data}`, {len(clips.labels)} classes.",
         strips=strips_of(members, examples[:6]),
         mistakes=[mistake_strips(run, {clip.id: clip for clip in members})],
         paper=paper_figures([run]),
@@ -184,7 +202,10 @@ def _what_it_is(model: Predictor) -> tuple[dict[str, Any], int | None, int | Non
         "backbone": model.config.backbone if model.config else type(model.backbone).__name__,
         "inflate": model.config.inflate if model.config else False,
     }
-    macs = count_macs(model, num_frames=model.num_frames, size=model.preprocessing.size)
+    try:
+        macs = count_macs(model)
+    except ConfigError:  # a network of one's own that needs data to run: no reason to lose what was measured
+        macs = None
     return made_of, macs, count_parameters(model)
 
 
@@ -223,7 +244,8 @@ def evaluate_run(
     path = Path(path)
     run = TrainConfig.load(path / "config.yaml") if (path / "config.yaml").is_file() else None
     if run is not None and not (path / "model").is_dir():
-        raise NotFoundError(f"{path} holds a run without a model; it did not finish. {resume_command(path)}")
+        way = how_to_go_on(path) or resume_command(path)
+        raise NotFoundError(f"{path} holds a run without a model; it did not finish. {way}")
     views = f"{options.get('num_clips', 1)} x {options.get('num_crops', 1)}"
     trained_in_bf16 = run is not None and run.precision == "bf16-mixed"
     bf16 = trained_in_bf16 if bf16 is None else bf16
@@ -273,7 +295,14 @@ def _named(
     is held out of it."""
     whole = split in (None, "all") and not is_data_of(path, data)
     to_train = not whole and split != "test"
-    clips = read_set(data, format_, "error", console, split=split_number, to_train=to_train)
+    try:
+        clips = read_set(data, format_, "error", console, split=split_number, to_train=to_train)
+    except DataError:
+        if split != "validation":
+            raise
+        clips = read_set(data, format_, "error", console, split=split_number, to_train=False)
+        if split not in clips.splits:  # nor could one be held out
+            raise
     if whole and "validation" not in clips.splits:
         console.print("  no validation split: all of them are measured on")
     return clips

@@ -78,7 +78,7 @@ def compare(runs: Sequence[str | Path], *, resamples: int = 10_000, seed: int = 
         seed: of the bootstrap; the same numbers each time.
 
     Raises:
-        ConfigError: a single path or fewer than two runs, or resamples below 100.
+        ConfigError: a single path or fewer than two runs, resamples below 100, or a seed below 0.
         NotFoundError: a folder holds no run.
         DataError: a file is damaged, there are no predictions, the runs have other classes, no clip in common, or
             another label for the same clip.
@@ -87,6 +87,8 @@ def compare(runs: Sequence[str | Path], *, resamples: int = 10_000, seed: int = 
         raise ConfigError(f"runs must be a list of folders; got {str(runs)!r} alone. Give [baseline, run, ...].")
     if len(runs) < 2:
         raise ConfigError(f"A comparison takes two runs or more; got {len(runs)}. The first is the baseline.")
+    if seed < 0:
+        raise ConfigError(f"seed={seed}: it must be at least 0.")
     if resamples < 100:
         raise ConfigError(f"resamples={resamples}: an interval from so few draws is a guess. Take 100 or more.")
     return compare_entries(entries([Run.load(run) for run in runs]), resamples=resamples, seed=seed)
