@@ -61,9 +61,23 @@ def test_a_run_that_is_interrupted(m2a: Command, video_set: Path, tmp_path: Path
         late = m2a(*command, "--resume")
     assert late.code == 130
     assert (
-        f"error: Interrupted. {last} has the last complete epoch. Go on with: m2a train --resume --config"
-        in late.message
+        f"error: Interrupted. {last} has the last complete epoch; resumed with --epochs 1 the run ends there, with the "
+        "best model so far. Go on with: m2a train --resume --config" in late.message
     )
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])
+def test_a_trained_model_that_is_measured(
+    error: BaseException, code: int, m2a: Command, video_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("m2a.workflows.run.evaluate", ended)
+    outcome = m2a("train", "--data", video_set, "--out", tmp_path / "run", *tiny(epochs=1))
+    assert outcome.code == code
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert f"{last} has the last complete epoch. Go on with: m2a train --resume --config" in outcome.message
 
 
 def test_from_python_it_is_a_keyboard_interrupt(video_set: Path, tmp_path: Path) -> None:
@@ -87,8 +101,8 @@ def test_a_run_that_is_asked_to_end(m2a: Command, video_set: Path, tmp_path: Pat
         late = m2a(*command, "--resume")
     assert late.code == 143
     assert (
-        f"error: Asked to end (SIGTERM). {last} has the last complete epoch. Go on with: m2a train --resume"
-        in late.message
+        f"error: Asked to end (SIGTERM). {last} has the last complete epoch; resumed with --epochs 1 the run ends "
+        "there, with the best model so far. Go on with: m2a train --resume" in late.message
     )
 
 

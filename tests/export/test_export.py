@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -224,3 +225,29 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ConfigError, match=r'ONNX needs onnxscript.*pip install .*"onnxscript>=.*; or export to a \.pt2'
     ):
         export_model(classifier(), tmp_path / "model.onnx")
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_a_file_says_nothing_of_the_machine_that_wrote_it(suffix: str, tmp_path: Path) -> None:
+    """Neither folders nor lines of code, which name users and customers, nor the clips that it was checked with."""
+    model = classifier("m2a")
+    file = export_model(model, tmp_path / f"model{suffix}").file
+    content = file.read_bytes()
+    if suffix == ".pt2":
+        with zipfile.ZipFile(file) as parts:
+            content = b"".join(parts.read(name) for name in parts.namelist())
+    for told in (Path(m2a.__file__).parent, Path(torch.__file__).parent, tmp_path):
+        assert str(told).encode() not in content
+    assert b"resnet.py" not in content
+    if suffix == ".pt2":
+        assert torch.export.load(file).example_inputs is None
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_what_is_no_classifier_is_refused(tmp_path: Path) -> None:
+    for wrong in (classifier("m2a").backbone, nn.DataParallel(classifier("m2a"))):
+        with pytest.raises(
+            ConfigError, match=r"export_model takes a VideoClassifier, .*; got a (Sequential|DataParallel)\."
+        ):
+            export_model(wrong, tmp_path / "model.onnx")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from m2a.errors import CheckpointError, ClipShapeError, ConfigError, DivergedErr
 from m2a.evaluation import evaluate, load_predictor, predict, predict_all, predict_timeline
 from m2a.evaluation.predict import load_clip
 from m2a.export import export_model, is_exported, load_exported
+from permissions import allowed
 from shape_checks import without_shape_checks
 
 pytestmark = pytest.mark.usefixtures("as_users_run_it")
@@ -278,7 +280,31 @@ def test_other_files(
 
 
 def test_a_name_alone_is_no_file(tmp_path: Path) -> None:
-    """`owner/name.onnx` may be a model on the hub, and a folder is one of ours."""
+    """A folder is a model of ours. What is called so is a file, not a model on the hub, also where it is not there."""
     (tmp_path / "model.onnx").mkdir()
     assert not is_exported(tmp_path / "model.onnx")
-    assert not is_exported("owner/name.onnx")
+    assert is_exported("owner/name.onnx")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_a_file_that_a_later_version_wrote(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("m2a.export.export.METADATA_FORMAT", 2)
+    with without_shape_checks():
+        newer = export_model(classifier("m2a"), tmp_path / f"newer{suffix}").file
+    with pytest.raises(CheckpointError, match=r"was written by a newer m2a \(m2a .*of format 2, .* reads up to 1\. Up"):
+        load_exported(newer)
+
+
+def test_a_file_in_capitals(files: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of which torch warns, where it is given its name."""
+    shutil.copy(files / "model.pt2", tmp_path / "MODEL.PT2")
+    assert load_exported(tmp_path / "MODEL.PT2").labels == load_exported(files / "model.pt2").labels
+    assert "buffer" not in capfd.readouterr().err
+
+
+def test_a_file_that_may_not_be_read(files: Path, tmp_path: Path) -> None:
+    """It is not damaged."""
+    for suffix in (".onnx", ".pt2"):
+        file = Path(shutil.copy(files / f"model{suffix}", tmp_path / f"m{suffix}"))
+        with allowed(0o000, file), pytest.raises(PermissionError, match=f"Permission denied: .*{file.name}"):
+            load_exported(file)

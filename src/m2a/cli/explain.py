@@ -127,6 +127,10 @@ def _print(explained: ExplainedVideo, sites: bool) -> None:
     print_table(table)
     if explained.truth is not None:
         CONSOLE.print(f"It shows: {explained.truth}", highlight=False, soft_wrap=True)
+    for one in explained.by[:1]:
+        if one.explanation.still:
+            said = "the frames that the model looked at are all the same picture: nothing moves in it"
+            CONSOLE.print(f"{explained.path}: {said}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     for one in explained.by:
         if not one.explanation.heat.any():
             said = f"{one.name}: nothing at {one.explanation.layer} raises the score of {one.explanation.label!r}."

@@ -11,6 +11,7 @@ from m2a.errors import ConfigError
 from m2a.export import ExportedClassifier, is_exported, load_exported
 from m2a.models import VideoClassifier, load
 from m2a.models.device import pick_device
+from m2a.models.groups import classifier_in
 
 Predictor: TypeAlias = VideoClassifier | ExportedClassifier
 
@@ -61,7 +62,9 @@ def _refuse_for_file(file: Path, device: str | torch.device | None, bf16: bool) 
 
 
 def labels_of(model: Predictor) -> tuple[str, ...]:
-    """The names of its classes. Raises ConfigError for a model without."""
+    """The names of its classes. Raises ConfigError for a model without, and for what is none."""
+    if not isinstance(model, ExportedClassifier):
+        classifier_in(model, "predicting")
     if model.labels is not None:
         return model.labels
     if isinstance(model, ExportedClassifier):

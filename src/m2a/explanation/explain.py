@@ -52,6 +52,11 @@ class Explanation:
     sites: tuple[SiteEvidence, ...] = ()
     """What the mechanisms make of the clip, where it was asked for."""
 
+    @property
+    def still(self) -> bool:
+        """Whether all frames are the same picture, so that nothing moves in them."""
+        return bool((self.frames == self.frames[:1]).all())
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON. Frames are left out; of maps there are each frame's mean and largest value, and where
         that is; attention matrices are whole."""
@@ -61,6 +66,7 @@ class Explanation:
             "top": [asdict(guess) for guess in self.guesses],
             "layer": self.layer,
             "frames": list(self.indices),
+            "still": self.still,
             "heat": summary(self.heat),
             "sites": [site.to_dict() for site in self.sites],
         }

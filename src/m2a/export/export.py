@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from m2a.errors import ConfigError, ExportError, first_line
-from m2a.export.formats import FORMATS, INPUT, OUTPUT, Format
+from m2a.export.formats import FORMATS, INPUT, METADATA_FORMAT, OUTPUT, Format
 from m2a.models import VideoClassifier, for_inference
 from m2a.models.device import kind_of_input
+from m2a.models.groups import classifier_in
 from m2a.models.inference import copied
 from m2a.models.live import live_config
 from m2a.models.modes import evaluating
@@ -63,12 +64,14 @@ def export_model(model: VideoClassifier, file: str | Path, *, batch_size: int | 
         batch_size: clips that are given to it at once; without it, any number.
 
     Raises:
-        ConfigError: another suffix, a folder, a batch size below 1, or a package that is missing.
+        ConfigError: another suffix, a folder, a batch size below 1, a package that is missing, or it is no
+            VideoClassifier.
         ExportError: torch cannot make a program of the network, the file cannot hold it, or what it gives is not what
             the model gives.
     """
     file = Path(file)
     form = check_exportable(file, batch_size=batch_size)
+    classifier_in(model, "export_model")
     device, _ = kind_of_input(model)
     with torch.autocast("cpu", enabled=False), torch.autocast(device.type, enabled=False):
         return _export(model, file, form, batch_size)
@@ -161,6 +164,7 @@ def _metadata(model: VideoClassifier, shape: Sequence[int | None], num_classes: 
     colours = ", RGB" if shape[2] == 3 else ""
     how = model.preprocessing
     return {
+        "format": METADATA_FORMAT,
         "about": f"Written by m2a. {INPUT}: {kind}{colours}, 0 to 255, batch x time x channel x height x width, not "
         f"normalised. {OUTPUT}: float32 ({batch}, {num_classes}).",
         "library": f"m2a {version('m2a')}",

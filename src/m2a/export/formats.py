@@ -23,6 +23,8 @@ from m2a.errors import ConfigError, ExportError, first_line
 INPUT, OUTPUT = "clips", "probabilities"
 METADATA = "m2a"
 """Key of the metadata, JSON, in an ONNX file; in a program of torch.export it is the extra file `m2a.json`."""
+METADATA_FORMAT = 1
+"""Of the metadata; it rises when they mean something else to a reader."""
 _EXTRA_FILE = f"{METADATA}.json"
 _SAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _PROTOBUF_LIMIT = 2**31 - 2**24  # bytes of one file; the graph and the metadata take some of it
@@ -92,6 +94,8 @@ class Onnx(Format):
         except Exception as error:  # the exporter's own, and those of the packages that it is made of
             raise ExportError(f"torch.onnx cannot write this network: {first_line(error)}. Try a .pt2 file.") from error
         assert made is not None
+        for node in made.model.graph.all_nodes():  # which hold where in whose code, by folders of this machine
+            node.metadata_props.clear()
         made.model.metadata_props[METADATA] = json.dumps(metadata)
         made.save(file, external_data=False)
 
@@ -114,6 +118,7 @@ class TorchProgram(Format):
     runs_on = ("torch",)
 
     def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], *, any_batch: bool) -> None:
+        _forget_the_code(program)
         made = io.BytesIO()  # on a full disk torch's own writing ends the process
         torch.export.save(program, made, extra_files={_EXTRA_FILE: json.dumps(metadata)})
         file.write_bytes(made.getbuffer())
@@ -122,8 +127,9 @@ class TorchProgram(Format):
         if not is_zipfile(file):  # torch prints a traceback before it raises
             raise ValueError("it is no whole zip file")
         extra = {_EXTRA_FILE: ""}
-        with _tensors_alone():
-            program = torch.export.load(file, extra_files=extra)
+        with _tensors_alone(), file.open("rb") as opened:
+            # torch knows a path by its suffix in small letters; it reads an open file into memory
+            program = torch.export.load(file if file.suffix == ".pt2" else opened, extra_files=extra)
         values = {node.name: node.meta.get("val") for node in program.graph.nodes}
         taken = [values[name] for name in program.graph_signature.user_inputs]
         given = [values[name] for name in program.graph_signature.user_outputs]
@@ -134,6 +140,18 @@ class TorchProgram(Format):
             gives=_shape(given[0].shape) if len(given) == 1 else (),
             metadata=extra[_EXTRA_FILE] or None,
         )
+
+
+_OF_THE_CODE = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom")
+
+
+def _forget_the_code(program: ExportedProgram) -> None:
+    """Takes out where in whose code each node comes from, by folders of this machine, and the clips of noise."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            for name in _OF_THE_CODE:
+                node.meta.pop(name, None)
+    program.example_inputs = None
 
 
 @contextmanager

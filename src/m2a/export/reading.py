@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ClipShapeError, ConfigError, NotFoundError, first_line
-from m2a.export.formats import FORMATS, Program
+from m2a.export.formats import FORMATS, METADATA_FORMAT, Program
 
 
 class ExportedClassifier(nn.Module):
@@ -62,12 +62,9 @@ class ExportedClassifier(nn.Module):
 
 
 def is_exported(path: str | Path) -> bool:
-    """Whether a path is that of a file which `load_exported` would read, by its suffix; also where it is not there but
-    could be no model on the hub, `owner/name`, either."""
+    """Whether a path is that of a file which `load_exported` would read, by its suffix, whether or not it is there."""
     path = Path(path)
-    if path.suffix.lower() not in FORMATS or path.is_dir():
-        return False
-    return path.is_file() or len(path.parts) != 2 or path.parent.exists()
+    return path.suffix.lower() in FORMATS and not path.is_dir()
 
 
 def load_exported(file: str | Path) -> ExportedClassifier:
@@ -80,7 +77,8 @@ def load_exported(file: str | Path) -> ExportedClassifier:
     Raises:
         NotFoundError: there is none.
         ConfigError: its suffix is neither `.onnx` nor `.pt2`, or a package that runs it is missing.
-        CheckpointError: it is damaged, or has not the metadata that `export_model` writes.
+        CheckpointError: it is damaged, of a newer version, or has not the metadata that `export_model` writes.
+        PermissionError: it may not be read.
     """
     file = Path(file)
     if file.suffix.lower() not in FORMATS:
@@ -89,6 +87,8 @@ def load_exported(file: str | Path) -> ExportedClassifier:
         raise NotFoundError(f"There is no file {file}. m2a export RUN --out {file} would write it.")
     form = FORMATS[file.suffix.lower()]
     form.check_installed(to_run=True)
+    with file.open("rb"):  # else they say of a file that may not be read that it is damaged
+        pass
     try:
         program = form.read(file)
     except Exception as error:  # of many kinds
@@ -100,6 +100,12 @@ def load_exported(file: str | Path) -> ExportedClassifier:
         )
     try:
         metadata = json.loads(program.metadata)
+        written = metadata.get("format", METADATA_FORMAT)
+        if isinstance(written, int) and written > METADATA_FORMAT:
+            raise CheckpointError(
+                f"{file} was written by a newer m2a ({metadata.get('library')}): its metadata are of format {written}, "
+                f"and this version reads up to {METADATA_FORMAT}. Update m2a, or export the model with this one."
+            )
         _check_fit(program, metadata)
         return ExportedClassifier(file, program, metadata)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -28,10 +28,13 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     Raises:
         NotFoundError: no such file.
         CheckpointError: damaged, of another format, or a pickle that holds more than tensors.
+        PermissionError: it may not be read.
     """
     path = Path(path)
     if not path.is_file():
         raise NotFoundError(f"There is no checkpoint {path}. Give the path of a .safetensors or .pth file.")
+    with path.open("rb"):  # safetensors says of a file that may not be read that it is not there
+        pass
     try:
         if path.suffix == ".safetensors":
             loaded: Any = safetensors.torch.load_file(path)
