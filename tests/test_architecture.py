@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "insertion": {"errors", "mechanisms"},
     "models": {"errors", "mechanisms", "insertion", "data.preprocessing", "wording"},
     "training": {"ending", "errors", "mechanisms", "insertion", "models", "data", "wording"},
-    "evaluation": {"errors", "mechanisms", "insertion", "models", "data", "export"},
+    "evaluation": {"errors", "estimate", "mechanisms", "insertion", "models", "data", "export"},
     "measurement": {"ending", "errors", "mechanisms", "insertion", "models", "data"},
     "export": {"errors", "models", "data.preprocessing"},
     "explanation": {"errors", "mechanisms", "insertion", "models", "data", "evaluation"},

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from run_folders import evaluation_of, write_run
+from scipy.stats import binomtest
 
 from m2a.errors import ConfigError, DataError
 from m2a.reporting import Run, results_table
@@ -98,6 +99,9 @@ def test_interval_is_wilsons() -> None:
     assert high == pytest.approx(59.81, abs=0.01)
     assert interval(100.0, 10)[1] == pytest.approx(100.0)
     assert interval(None, 10) == (None, None)
+    for right, clips in ((7, 24), (0, 5), (1, 1), (179, 180)):
+        found = binomtest(right, clips).proportion_ci(0.95, method="wilson")
+        assert interval(100 * right / clips, clips) == pytest.approx((100 * found.low, 100 * found.high))
 
 
 def test_within_pairs_by_hand(runs: list[Run]) -> None:

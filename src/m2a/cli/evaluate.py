@@ -121,13 +121,16 @@ def _print_classes(evaluation: Evaluation) -> None:
     from rich.table import Table
 
     from m2a.cli.output import CONSOLE, print_table
+    from m2a.estimate import wilson
 
     table = Table("class", "clips", "top-1, %")
     for row in sorted(evaluation.per_class(), key=lambda row: -(row["top1"] if row["top1"] is not None else -1)):
         table.add_row(row["label"], str(row["clips"]), "-" if row["top1"] is None else f"{row['top1']:.1f}")
     table.add_section()
+    low, high = wilson(evaluation.top1, len(evaluation.clips))
     top5 = f" (top-5 {evaluation.top5:.1f})" if len(evaluation.labels) > 5 else ""  # else 100 whatever the model says
     table.add_row("all", str(len(evaluation.clips)), f"{evaluation.top1:.1f}{top5}")
+    table.add_row("95% interval", "", f"{low:.1f} to {high:.1f}")
     if len({row["clips"] for row in evaluation.per_class() if row["clips"]}) > 1:  # else it is the same
         table.add_row("mean of the classes", "", f"{evaluation.mean_class:.1f}")
     print_table(table)

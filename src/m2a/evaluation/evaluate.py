@@ -20,6 +20,7 @@ from m2a.data.batch import BadClip
 from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.errors import ConfigError, DataError
+from m2a.estimate import wilson
 from m2a.evaluation.predictor import Predictor, device_for, labels_of
 from m2a.evaluation.probes import probed, summarize
 from m2a.evaluation.scores import clips_at_once, predict_views
@@ -98,14 +99,18 @@ class Evaluation:
         return summarize(self.probabilities, self.probes, self.targets, self.labels, self._accuracy)
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for `evaluation.json`; `groups` only where there are any, `probes` only where they were
+        """Plain values for `evaluation.json`; `top1_low` and `top1_high` are what the number of clips leaves open (95%,
+        as if each were a recording of its own); `groups` only where there are any, `probes` only where they were
         asked for."""
         groups, probes = self.groups(), self.probe_summary()
+        low, high = wilson(self.top1, len(self.clips))
         return {
             "num_clips": len(self.clips),
             "views": f"{self.views[0]} x {self.views[1]}",
             "skipped": [{"path": str(bad.path), "reason": bad.reason} for bad in self.skipped],
             "top1": self.top1,
+            "top1_low": low,
+            "top1_high": high,
             "top5": self.top5,
             "mean_class": self.mean_class,
             "labels": list(self.labels),

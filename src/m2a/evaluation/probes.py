@@ -16,6 +16,7 @@ from torch import Tensor
 
 from m2a.data.reversal import reversal_map
 from m2a.errors import ConfigError
+from m2a.estimate import wilson
 
 Clips = UInt8[Tensor, "B *V T 3 S S"]
 
@@ -70,7 +71,7 @@ def summarize(
     rows: list[dict[str, Any]] = []
     for name, probabilities in scores.items():
         top1 = accuracy(probabilities, 1)
-        low, high = _interval(top1, len(targets))
+        low, high = wilson(top1, len(targets))
         rows.append(
             {
                 "probe": name,
@@ -112,14 +113,6 @@ def _named_backwards(
         "reading": f"Of {num_clips:,} clips whose label has a partner in time, {as_partner:.1f}% are called the "
         f"partner when they run backwards, {as_label:.1f}% still by their label.",
     }
-
-
-def _interval(top1: float, num_clips: int) -> tuple[float, float]:
-    """Wilson's 95% interval of an accuracy in percent."""
-    from scipy.stats import binomtest
-
-    found = binomtest(round(top1 * num_clips / 100), num_clips).proportion_ci(0.95, method="wilson")
-    return 100 * float(found.low), 100 * float(found.high)
 
 
 def _reading(top1: Mapping[str, float], whole: Tensor, shuffled: Tensor) -> str:

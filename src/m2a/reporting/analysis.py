@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from m2a.estimate import wilson
 from m2a.reporting.entries import Entry, baseline_and_lead, entries
 from m2a.reporting.runs import ClipPrediction, Run
 from m2a.reporting.text import difference, finite
@@ -35,13 +36,8 @@ class PairRow:
 
 
 def interval(top1: float | None, clips: int) -> tuple[float | None, float | None]:
-    """Wilson's 95% interval of an accuracy in percent: what the number of clips alone leaves open."""
-    if top1 is None or clips < 1:
-        return None, None
-    z, p = 1.96, top1 / 100
-    middle = (p + z * z / (2 * clips)) / (1 + z * z / clips)
-    half = z * math.sqrt(max(0.0, p * (1 - p) / clips + z * z / (4 * clips * clips))) / (1 + z * z / clips)
-    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
+    """`wilson` of a run's accuracy; None where it is not known."""
+    return (None, None) if top1 is None or clips < 1 else wilson(top1, clips)
 
 
 def results_table(runs: Sequence[Run | str | Path], ceiling: float | int | None = None) -> list[dict[str, Any]]:
