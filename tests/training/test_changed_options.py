@@ -48,6 +48,7 @@ def test_options_that_are_others_from_here_on_are_said_and_the_old_ones_kept(cli
     assert line.endswith(f"{kept} keeps what they were")
     assert TrainConfig.load(kept) == first
     assert TrainConfig.load(run / "config.yaml").mixup == 0
+    assert [row["train_top1"] == "" for row in metrics(run)] == [True, False]  # mixed clips have no one label
 
     out.truncate(0)
     fit(options(clips, run, epochs=3, lr=5e-4, resume=True), clips, console=told)

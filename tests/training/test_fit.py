@@ -56,9 +56,11 @@ def test_what_a_run_writes(clips: ClipSet, run: Path) -> None:
     assert TrainConfig.load(run / "config.yaml") == options(clips, run)
     rows = metrics(run)
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr"]
+    assert list(rows[0]) == ["epoch", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "lr"]
     assert all(0 < float(row["train_loss"]) < 10 for row in rows)
     assert all(0 <= float(row["val_top1"]) <= 100 for row in rows)
+    shares = [7 * float(row["train_top1"]) / 100 for row in rows]  # of seven clips
+    assert shares == pytest.approx([round(share) for share in shares], abs=0.01)
     assert {row["val_top5"] for row in rows} == {"100.0"}  # of 2 classes
     assert {row["lr"] for row in rows} == {"0.001"}
     assert last(run)["global_step"] == 2 * 3  # three batches of 7 clips, 3 at a time

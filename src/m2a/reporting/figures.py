@@ -12,7 +12,7 @@ from m2a.reporting.text import percent
 
 
 def learning_curves(shown: Sequence[Entry], ceiling: float | None) -> list[Curve]:
-    """Loss, and validation top-1, over the epochs of all runs that kept a record; nothing where none did."""
+    """Loss and top-1 over the epochs of all runs that kept a record; nothing where none did."""
     shown = [entry for entry in shown if entry.run.epochs]
     palette = Palette([entry.colour for entry in shown])
     curves = []
@@ -26,7 +26,7 @@ def learning_curves(shown: Sequence[Entry], ceiling: float | None) -> list[Curve
         figure, axes = new_axes(palette, xlabel="epoch")
         _draw_top1(axes, shown, ceiling, palette)
         label = "Validation top-1 by epoch" + _ends(shown, "val_top1")
-        curves.append(Curve(title="Validation top-1, percent", svg=to_svg(figure, label, "top1", palette)))
+        curves.append(Curve(title="Top-1, percent", svg=to_svg(figure, label, "top1", palette)))
     return curves
 
 
@@ -52,8 +52,10 @@ def _draw_loss(axes: Axes, shown: Sequence[Entry], palette: Palette) -> None:
 
 def _draw_top1(axes: Axes, shown: Sequence[Entry], ceiling: float | None, palette: Palette) -> None:
     for entry in shown:
+        _line(axes, _points(entry, "train_top1"), palette[entry.colour], bold=False)
         _line(axes, _points(entry, "val_top1"), palette[entry.colour], bold=True)
-    highest = max(max(_points(entry, "val_top1")[1], default=0.0) for entry in shown)
+    both = ("train_top1", "val_top1")
+    highest = max(max(_points(entry, one)[1], default=0.0) for entry in shown for one in both)
     axes.set_ylim(0, min(102.0, max(highest, ceiling or 0.0, 1.0) * 1.15))
     if ceiling is not None:
         axes.axhline(ceiling, color=palette["--ink"], linewidth=1.0, linestyle=(0, (5, 3)))

@@ -36,6 +36,7 @@ class Epoch:
 
     epoch: int
     train_loss: float | None = None
+    train_top1: float | None = None
     val_loss: float | None = None
     val_top1: float | None = None
     seconds: float | None = None
@@ -250,7 +251,9 @@ def _metrics(path: Path) -> tuple[Epoch, ...]:
     for line, cells in lines:
         row = dict(zip(columns, cells, strict=False))
         try:
-            numbers = {key: _number(row.get(key)) for key in ("train_loss", "val_loss", "val_top1", "seconds")}
+            numbers = {
+                key: _number(row.get(key)) for key in ("train_loss", "train_top1", "val_loss", "val_top1", "seconds")
+            }
             rows.append(Epoch(epoch=int(float(row["epoch"])), **numbers))
         except (ValueError, OverflowError) as error:
             raise DataError(f"{path}, line {line}: {error}. Correct the line or delete the file.") from error

@@ -17,7 +17,7 @@ from torch import Tensor
 from m2a.errors import DivergedError
 from m2a.training.config import TrainConfig
 
-COLUMNS = ("epoch", "train_loss", "val_loss", "val_top1", "val_top5", "lr", "seconds")
+COLUMNS = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "lr", "seconds")
 
 
 class EpochTable(L.Callback):
@@ -52,6 +52,7 @@ class EpochTable(L.Callback):
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch + 1,
             "train_loss": _rounded(logged.get("train_loss"), 4),
+            "train_top1": _rounded(_percent(logged.get("train_top1")), 2),
             "val_loss": _rounded(logged.get("val_loss"), 4),
             "val_top1": _rounded(_percent(logged.get("val_top1")), 2),
             "val_top5": _rounded(_percent(logged.get("val_top5")), 2),

@@ -38,6 +38,7 @@ class ClassificationTask(L.LightningModule):
         self._bad: BadClip | None = None  # one of validation
         self._trained_on = 0  # clips, in this epoch
         classes = model.num_classes
+        self.train_top1 = MulticlassAccuracy(classes, top_k=1, average="micro")
         self.top1 = MulticlassAccuracy(classes, top_k=1, average="micro")
         self.top5 = MulticlassAccuracy(classes, top_k=min(5, classes), average="micro")
         mixes = {v2.MixUp: config.mixup, v2.CutMix: config.cutmix}
@@ -60,6 +61,9 @@ class ClassificationTask(L.LightningModule):
             return None
         loss = self._loss(scores, targets)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.labels))
+        if not self._mixes:  # else a clip has no one label
+            self.train_top1.update(scores.detach().float(), targets)
+            self.log("train_top1", self.train_top1, on_step=False, on_epoch=True)
         return loss * self._share(index)
 
     def _loss(self, scores_BK: Tensor, targets: Tensor) -> Tensor:
