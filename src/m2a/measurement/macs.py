@@ -23,7 +23,8 @@ def count_macs(model: nn.Module, *, num_frames: int | None = None, size: int | N
     """Multiply-adds of the convolutions and matrix products of one clip of `num_frames` frames, `size` pixels square.
 
     Counted on a copy without data (torch's meta device): fast, and the model is left alone. Normalisation, activations
-    and pooling are not counted; the paper counted them, which adds about 0.6%.
+    and pooling are not counted; the paper counted them, which adds about 0.6%. Nor are operations that torch's
+    `FlopCounterMode` does not know, such as torchvision's deformable convolution and `nn.Bilinear`.
 
     Args:
         model: a `VideoClassifier`, an image network that takes folded frames (T, 3, size, size), or one that
