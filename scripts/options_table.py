@@ -16,6 +16,7 @@ from typing import Any
 from m2a.training.config import (
     RECIPES,
     Cache,
+    ClassWeights,
     Consensus,
     DataFormat,
     Decoder,
@@ -32,7 +33,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "options.md"
 _CHOICES = {
     "Optimizer": Optimizer, "Schedule": Schedule, "Precision": Precision, "DataFormat": DataFormat,
     "Consensus": Consensus, "Init": Init, "Sampling": Sampling, "Decoder": Decoder, "Cache": Cache,
-    "Device": Device,
+    "Device": Device, "ClassWeights": ClassWeights,
 }  # fmt: skip
 
 _HEAD = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -13,6 +14,9 @@ from types import FrameType
 from typing import NoReturn
 
 from .errors import Terminated
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Of an OSError that says that there is no room left."""
 
 
 @contextmanager

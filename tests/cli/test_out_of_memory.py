@@ -89,6 +89,23 @@ def test_a_processor_has_too_little(
     assert outcome.message.endswith("Make --batch-size smaller, or add --bf16.")
 
 
+def test_predicting_on_a_processor_shows_what_was_predicted(
+    m2a: Command, trained: Path, video_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, left = VideoClassifier.forward, iter(range(1))
+
+    def full(model: VideoClassifier, *args: Any, **options: Any) -> Any:
+        if next(left, None) is None:
+            raise MemoryError
+        return forward(model, *args, **options)
+
+    monkeypatch.setattr(VideoClassifier, "forward", full)
+    videos = sorted(video_set.rglob("*.mp4"))[:2]
+    outcome = m2a("predict", *videos, "--model", trained, "--workers", 0, "--batch-size", 1, "--json")
+    assert outcome.code == 1
+    assert [answer["path"] for answer in json.loads(outcome.out)] == [str(videos[0])]
+
+
 def test_other_errors_of_torch_are_not_hidden(
     m2a: Command, trained: Path, video_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

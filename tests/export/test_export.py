@@ -241,7 +241,10 @@ def test_a_file_says_nothing_of_the_machine_that_wrote_it(suffix: str, tmp_path:
         assert str(told).encode() not in content
     assert b"resnet.py" not in content
     if suffix == ".pt2":
-        assert torch.export.load(file).example_inputs is None
+        program = torch.export.load(file)
+        assert program.example_inputs is None
+        clips = pixels(2)
+        torch.testing.assert_close(torch.export.unflatten(program)(clips), program.module()(clips))
 
 
 @pytest.mark.usefixtures("as_users_run_it")

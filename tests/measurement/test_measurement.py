@@ -155,6 +155,9 @@ def test_without_a_size_it_is_that_which_timm_says_a_network_needs() -> None:
     with torch.device("meta"):
         net = timm.create_model("halonet26t")
     assert count_macs(net, num_frames=1) == count_macs(net, num_frames=1, size=256)
+    with torch.device("meta"):
+        smaller = timm.create_model("coat_lite_medium_384", img_size=224)
+    assert count_macs(smaller, num_frames=1) == count_macs(smaller, num_frames=1, size=224)
 
 
 class InFloat32(torch.nn.Module):

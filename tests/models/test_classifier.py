@@ -323,19 +323,6 @@ class Scores(nn.Module):
         return nn.functional.linear(x, *self.rows)
 
 
-@pytest.mark.usefixtures("as_users_run_it")
-def test_clips_of_another_kind_or_of_other_channels() -> None:
-    model = tiny()
-    with pytest.raises(
-        ClipShapeError, match=r"takes normalised floats; got uint8\. Pixels from 0 to 255 go into model\.pre"
-    ):
-        model(torch.zeros(2, 3, 3, 32, 32, dtype=torch.uint8))
-    with pytest.raises(
-        ClipShapeError, match=r"takes clips of 3 channels, \(B, T, 3, H, W\); got \(2, 3, 1, 32, 32\)\."
-    ):
-        model(torch.zeros(2, 3, 1, 32, 32))
-
-
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_linear_layer_of_another_kind(kept: bool) -> None:
     model = tiny().double()

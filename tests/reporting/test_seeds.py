@@ -98,11 +98,14 @@ def test_an_evaluation_elsewhere_knows_its_run(runs: list[Path], tmp_path: Path)
     assert [list(one.runs) for one in over_seeds(folders)] == [[0], [2]]
 
 
-@pytest.mark.parametrize(("name", "values"), [("views", ("1 x 1", "2 x 3")), ("precision", ("32", "bf16"))])
+@pytest.mark.parametrize(
+    ("name", "values", "second"), [("views", ("1 x 1", "2 x 3"), 2), ("precision", ("32", "bf16"), -1)]
+)
 def test_runs_that_were_measured_otherwise_are_not_taken_together(
-    runs: list[Path], name: str, values: tuple[str, str]
+    runs: list[Path], name: str, values: tuple[str, str], second: int
 ) -> None:
-    for folder, value in zip((runs[0], runs[2]), values, strict=True):
+    """Another precision may be what two kinds of runs differ in: it matters among those of one kind."""
+    for folder, value in zip((runs[0], runs[second]), values, strict=True):
         path = folder / "evaluation.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
     with pytest.raises(

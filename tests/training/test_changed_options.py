@@ -14,13 +14,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from rich.console import Console
-from tiny_runs import killed_in, metrics, options, silent
+from tiny_runs import killed_in, last, metrics, options, silent
 
 from m2a.data import ClipSet, read_clips
 from m2a.data.batch import Batch
 from m2a.data.synthetic import synthesize
 from m2a.errors import CheckpointError, DivergedError, NotFoundError
 from m2a.models import create_model, load
+from m2a.reporting import Run, over_seeds
 from m2a.training import TrainConfig, fit
 from m2a.training.checkpoints import WholeCheckpoints
 from m2a.training.fitting import _balanced
@@ -45,7 +46,7 @@ def test_options_that_are_others_from_here_on_are_said_and_the_old_ones_kept(cli
     line = next(line for line in out.getvalue().splitlines() if line.startswith("from epoch 2 on"))
     assert "lr is 0.0005 and was 0.001, flip is False and was True, mixup is 0.0 and was 0.5;" in line
     kept = run / "config-until-epoch-1.yaml"
-    assert line.endswith(f"{kept} keeps what they were")
+    assert line.endswith(f"{kept} keeps the options of before")
     assert TrainConfig.load(kept) == first
     assert TrainConfig.load(run / "config.yaml").mixup == 0
     assert [row["train_top1"] == "" for row in metrics(run)] == [True, False]  # mixed clips have no one label
@@ -76,6 +77,69 @@ def test_a_run_may_end_before_its_schedule_does(clips: ClipSet, tmp_path: Path) 
     assert "resumed with --epochs" not in how_to_go_on(run)
 
 
+def test_a_run_that_ended_early_is_no_seed_of_a_whole_one(clips: ClipSet, tmp_path: Path) -> None:
+    whole, short = (options(clips, tmp_path / name, schedule="one-cycle", seed=seed) for seed, name in enumerate("ab"))
+    train(whole, console=silent())
+    with killed_in(1, step=0):
+        fit(short, clips, console=silent())
+    train(replace(short, epochs=1, resume=True), console=silent())
+    assert Run.load(tmp_path / "b").config["epochs"] == "1 of 2"
+    assert [list(one.runs) for one in over_seeds([tmp_path / "a", tmp_path / "b"])] == [[0], [1]]
+
+
+class Code:
+    """Runs when it is unpickled."""
+
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.target,)
+
+
+def test_a_strangers_checkpoint_runs_no_code(clips: ClipSet, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with killed_in(1, step=0):
+        fit(options(clips, run), clips, console=silent())
+    torch.save(last(run) | {"more": Code(tmp_path / "ran")}, run / "checkpoints" / "last.ckpt")
+    with pytest.raises(
+        NotFoundError, match=r"it did not finish\. .*last\.ckpt has the last complete epoch\. Go on with"
+    ):
+        evaluate_run(run, console=silent())
+    with pytest.raises(CheckpointError, match="cannot be read; it is damaged or cut off"):
+        fit(options(clips, run, resume=True), clips, console=silent())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_run_in_which_other_weights_decayed(clips: ClipSet, tmp_path: Path) -> None:
+    fit(options(clips, tmp_path / "run", epochs=1), clips, console=silent())
+    saved = last(tmp_path / "run")
+    first, second, *_ = saved["optimizer_states"][0]["param_groups"]
+    first["params"].append(second["params"].pop())
+    torch.save(saved, tmp_path / "run" / "checkpoints" / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"trained by an earlier version, in which other weights decayed"):
+        fit(options(clips, tmp_path / "run", resume=True), clips, console=silent())
+
+
+@pytest.mark.parametrize("weights", ["none", "balanced"])
+def test_the_best_epoch_of_balanced_classes_is_best_in_their_mean(
+    clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str
+) -> None:
+    """Three of four clips are a: to call all of them so is 75% and a mean of 50; the second epoch has 50 and 66.7."""
+    a, b = ([clip for clip in clips.split("validation") if clip.label == label] for label in clips.labels)
+    few = replace(clips, splits={**clips.splits, "validation": tuple((a * 3)[:3] + b[:1])})
+    first = torch.tensor([[1.0, 0.0]] * 4)
+    second = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+
+    def forward(task: ClassificationTask, batch: Batch) -> torch.Tensor:
+        return (second if task.current_epoch else first)[batch.indices]
+
+    monkeypatch.setattr(ClassificationTask, "forward", forward)
+    config = options(clips, tmp_path / "run", class_weights=weights, batch_size=4)
+    assert fit(config, few, console=silent()).best_epoch == (2 if weights == "balanced" else 1)
+    assert [row["val_mean_class"] for row in metrics(tmp_path / "run")] == ["50.0", "66.67"]
+
+
 def test_clips_that_were_left_out_of_training_are_in_the_runs_folder(clips: ClipSet, tmp_path: Path) -> None:
     """In its evaluation and on its page, also when the run goes on and they are not met any more."""
     data, run = tmp_path / "data", tmp_path / "run"
@@ -88,9 +152,15 @@ def test_clips_that_were_left_out_of_training_are_in_the_runs_folder(clips: Clip
     (left,) = json.loads((run / "evaluation.json").read_text())["skipped_training"]
     assert left["path"] == str(broken)
     assert "Trained on 6 of 7 clips" in (run / "report.html").read_text()
-    again = train(options(data, run, epochs=1, resume=True), console=silent())
+    shutil.move(data, tmp_path / "elsewhere")
+    (tmp_path / "data").symlink_to(tmp_path / "elsewhere")
+    again = train(options(tmp_path / "elsewhere", run, epochs=2, resume=True), console=silent())
     assert again.num_skipped_training == 1
-    assert json.loads((run / "evaluation.json").read_text())["skipped_training"] == [left]
+    (left,) = json.loads((run / "evaluation.json").read_text())["skipped_training"]
+    assert left["path"] == str(tmp_path / "elsewhere" / broken.relative_to(data))
+    (tmp_path / "data").unlink()
+    shutil.move(tmp_path / "elsewhere", tmp_path / "third")
+    assert train(options(tmp_path / "third", run, epochs=2, resume=True), console=silent()).num_skipped_training == 0
 
 
 def test_a_full_disk_says_what_to_do_about_the_run(
@@ -100,14 +170,14 @@ def test_a_full_disk_says_what_to_do_about_the_run(
 
     def full(self: WholeCheckpoints, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         if checkpoint["epoch"] > 0:
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            raise OSError(errno.ENOSPC, "No space left on device")
         save(self, checkpoint, path, storage_options)
 
     monkeypatch.setattr(WholeCheckpoints, "save_checkpoint", full)
     with pytest.raises(OSError, match="No space left on device") as end:
         fit(options(clips, tmp_path / "run", epochs=3), clips, console=silent())
     (note,) = end.value.__notes__
-    assert note.startswith("Make room there. ")
+    assert note.startswith(f"Make room where {tmp_path / 'run'} is. ")
     assert "resumed with --epochs 1 the run ends there" in note
 
 

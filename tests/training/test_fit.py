@@ -56,7 +56,16 @@ def test_what_a_run_writes(clips: ClipSet, run: Path) -> None:
     assert TrainConfig.load(run / "config.yaml") == options(clips, run)
     rows = metrics(run)
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert list(rows[0]) == ["epoch", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "lr"]
+    assert list(rows[0]) == [
+        "epoch",
+        "train_loss",
+        "train_top1",
+        "val_loss",
+        "val_top1",
+        "val_top5",
+        "val_mean_class",
+        "lr",
+    ]
     assert all(0 < float(row["train_loss"]) < 10 for row in rows)
     assert all(0 <= float(row["val_top1"]) <= 100 for row in rows)
     shares = [7 * float(row["train_top1"]) / 100 for row in rows]  # of seven clips

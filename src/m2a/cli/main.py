@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from m2a.cli.output import SafeConsole
-from m2a.ending import terminated_in_order
+from m2a.ending import DISK_FULL, terminated_in_order
 from m2a.errors import M2AError, Terminated
 
 
@@ -51,7 +51,6 @@ app.command("m2a.cli.doctor:doctor", name="doctor", help="Check that this instal
 
 _NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 _NO_PLACE |= {errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENODEV, errno.EIO, errno.ESTALE}
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CPU_MEMORY = "DefaultCPUAllocator: "  # "can't allocate memory" and "not enough memory", of a plain RuntimeError
 
 
@@ -87,17 +86,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of a pipe has enough
         sys.stderr.close()
         sys.exit(0)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         fail(_too_little_memory(error, tokens))
-    except MemoryError as error:
-        fail(_too_little_memory(error, tokens))
     except OSError as error:
-        if not (error.errno in _FULL or (error.errno in _NO_PLACE and error.filename is not None)):
+        if not (error.errno in DISK_FULL or (error.errno in _NO_PLACE and error.filename is not None)):
             raise
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        wanted = "with room left" if error.errno in _FULL else "where you may read and write"
+        wanted = "with room left" if error.errno in DISK_FULL else "where you may read and write"
         told = " ".join(getattr(error, "__notes__", ())) or f"Name a place {wanted}."  # training says how to go on
         fail(f"{where}{error.strerror}. {told}")
     finally:
@@ -138,9 +135,9 @@ def _leaves(hint: Any) -> Iterator[Any]:
         yield from _leaves(part)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether it is torch's, about memory."""
-    return _is_of_gpu(error) or _CPU_MEMORY in str(error)
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether it is about memory, which torch says in its own way."""
+    return isinstance(error, MemoryError) or _is_of_gpu(error) or _CPU_MEMORY in str(error)
 
 
 def _is_of_gpu(error: Exception) -> bool:

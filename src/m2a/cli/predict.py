@@ -178,15 +178,15 @@ def _how(network: Predictor, videos: int) -> dict[str, int]:
 def _show(
     answers: Iterable[_Answer | BadClip], total: int, print_answers: Callable[[Sequence[_Answer]], None], json: bool
 ) -> list[_Answer | BadClip]:
-    """The answers, then what could not be answered, as an error. Where a GPU's memory does not suffice, those that
-    there are until then."""
+    """The answers, then what could not be answered, as an error. Where memory does not suffice, those that there
+    are until then."""
     from m2a.cli.main import fail, is_out_of_memory
     from m2a.data import BadClip
 
     said: list[_Answer | BadClip] = []
     try:
         said.extend(_followed(answers, total))
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if said and is_out_of_memory(error):
             _print_all(said, print_answers, json)
         raise

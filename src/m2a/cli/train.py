@@ -75,7 +75,7 @@ def train(
     }
     if len(result.evaluation.labels) > 5:  # of fewer it is 100 whatever the model says
         columns["top-5, %"] = f"{row['top5']:.1f}"
-    if len({row["clips"] for row in result.evaluation.per_class()}) > 1:
+    if len({row["clips"] for row in result.evaluation.per_class() if row["clips"]}) > 1:
         columns["mean of the classes, %"] = f"{row['mean_class']:.1f}"
     table = Table(*columns)
     table.add_row(*columns.values())

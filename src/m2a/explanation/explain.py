@@ -54,8 +54,8 @@ class Explanation:
 
     @property
     def still(self) -> bool:
-        """Whether all frames are the same picture, so that nothing moves in them."""
-        return bool((self.frames == self.frames[:1]).all())
+        """Whether there are several frames and all are the same picture, so that nothing moves in them."""
+        return len(self.frames) > 1 and bool((self.frames == self.frames[:1]).all())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON. Frames are left out; of maps there are each frame's mean and largest value, and where

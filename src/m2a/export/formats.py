@@ -142,15 +142,11 @@ class TorchProgram(Format):
         )
 
 
-_OF_THE_CODE = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node", "custom")
-
-
 def _forget_the_code(program: ExportedProgram) -> None:
     """Takes out where in whose code each node comes from, by folders of this machine, and the clips of noise."""
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
-            for name in _OF_THE_CODE:
-                node.meta.pop(name, None)
+            node.meta.pop("stack_trace", None)
     program.example_inputs = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from numbers import Integral
 
 import torch
@@ -43,8 +44,15 @@ def count_macs(model: nn.Module, *, num_frames: int | None = None, size: int | N
     inside = uncompiled(model)
     if any(isinstance(module, VideoClassifier) for module in inside.modules()):
         inside = classifier_in(model, "count_macs")
-    height, width = _size_of(inside) if size is None else (size, size)
     num_frames = num_frames or _frames_of(inside)
+    sizes = _sizes_of(inside) if size is None else [(size, size)]
+    for other in sizes[:-1]:
+        with suppress(ConfigError):
+            return _counted(inside, num_frames, *other)
+    return _counted(inside, num_frames, *sizes[-1])
+
+
+def _counted(inside: nn.Module, num_frames: int, height: int, width: int) -> int:
     ghost = empty_copy(inside).requires_grad_(False)
     if isinstance(ghost, VideoClassifier):
         ghost.num_frames = num_frames
@@ -68,11 +76,14 @@ def count_macs(model: nn.Module, *, num_frames: int | None = None, size: int | N
     return counter.get_total_flops() // 2
 
 
-def _size_of(model: nn.Module) -> tuple[int, ...]:
-    """Height and width of the images that a model takes, 224 where it does not say."""
+def _sizes_of(model: nn.Module) -> list[tuple[int, ...]]:
+    """Height and width of the images that a model takes; where it does not say 224, or what it may need."""
     if isinstance(model, VideoClassifier):
-        return model.preprocessing.size, model.preprocessing.size
-    return fixed_size(model) or least_size(model) or (224, 224)
+        return [(model.preprocessing.size, model.preprocessing.size)]
+    if (fixed := fixed_size(model)) is not None:
+        return [fixed]
+    least = least_size(model)
+    return [(224, 224)] if least is None else [(224, 224), least]
 
 
 def _frames_of(model: nn.Module) -> int:

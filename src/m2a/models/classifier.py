@@ -223,16 +223,6 @@ class VideoClassifier(
                 f"{tuple(clips_BTCHW.shape)}. For another length set model.num_frames = {clips_BTCHW.shape[1]}; if the "
                 "axes are (B, 3, T, H, W), call .transpose(1, 2)."
             )
-        if not clips_BTCHW.is_floating_point():
-            raise ClipShapeError(
-                f"This model takes normalised floats; got {str(clips_BTCHW.dtype).removeprefix('torch.')}. Pixels from "
-                "0 to 255 go into model.predict_probabilities, or through model.preprocessing.normalize first."
-            )
-        if clips_BTCHW.shape[2] != (channels := len(self._preprocessing.mean)):
-            raise ClipShapeError(
-                f"This model takes clips of {channels} channels, (B, T, {channels}, H, W); got "
-                f"{tuple(clips_BTCHW.shape)}."
-            )
         self._check_sites()
 
     @_while_compiling

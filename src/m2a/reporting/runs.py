@@ -120,11 +120,15 @@ class Run:
             raise NotFoundError(f"{folder}: no such folder. Name the folder of a run, as `m2a train` leaves it.")
         evaluation, config = _evaluation(folder), _config(folder / "config.yaml")
         evaluation["inflate"] |= config.get("inflate") == "true"  # evaluations of earlier versions do not say
+        epochs = _metrics(folder / "metrics.csv")
+        planned = config.get("epochs", "")
+        if epochs and planned.isdecimal() and len(epochs) < int(planned):  # it was ended early
+            config = {**config, "epochs": f"{len(epochs)} of {planned}"}
         return cls(
             folder=folder,
             **evaluation,
             config=config,
-            epochs=_metrics(folder / "metrics.csv"),
+            epochs=epochs,
             predictions=_predictions(folder / "predictions.csv"),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,8 @@ def over_seeds(runs: Sequence[str | Path]) -> list[OverSeeds]:
         members[seed] = run
     names = _names([(dict(options), next(iter(members.values()))) for options, members in together.items()])
     groups = [dict(sorted(members.items())) for members in together.values()]
+    for members in groups:
+        _check_alike(members.values(), "precision", "--bf16")
     against = [{}, *groups[:1] * (len(groups) - 1)]
     return [_compared(*one) for one in zip(names, groups, against, strict=True)]
 
@@ -118,21 +120,24 @@ def _options(run: Run) -> Mapping[str, str]:
 
 
 def _check_clips(runs: Sequence[Run]) -> None:
-    """Raises DataError where runs were measured on other clips, with other views of them or in another precision: their
-    means would differ by these."""
+    """Raises DataError where runs were measured on other clips or with other views of them: their means would differ by
+    these."""
     seen = [frozenset(row.clip for row in run.predictions) or run.num_clips for run in runs]
     if odd := next((run for run, clips in zip(runs, seen, strict=True) if clips != seen[0]), None):
         raise DataError(
             f"{runs[0].folder} and {odd.folder} were measured on other clips ({runs[0].num_clips:,} and "
             f"{odd.num_clips:,}). Evaluate them on the same: m2a evaluate RUN --data DATA --split SPLIT --out NEW"
         )
-    for name, way in (("views", "--num-clips and --num-crops"), ("precision", "--bf16")):
-        known = [run for run in runs if getattr(run, name)]  # evaluations of earlier versions do not say
-        if odd := next((run for run in known if getattr(run, name) != getattr(known[0], name)), None):
-            raise DataError(
-                f"{known[0].folder} was measured with {name} = {getattr(known[0], name)}, and {odd.folder} with "
-                f"{getattr(odd, name)}. Evaluate them alike: m2a evaluate RUN {way} --out NEW"
-            )
+    _check_alike(runs, "views", "--num-clips and --num-crops")
+
+
+def _check_alike(runs: Iterable[Run], name: str, way: str) -> None:
+    known = [run for run in runs if getattr(run, name)]  # evaluations of earlier versions do not say
+    if odd := next((run for run in known if getattr(run, name) != getattr(known[0], name)), None):
+        raise DataError(
+            f"{known[0].folder} was measured with {name} = {getattr(known[0], name)}, and {odd.folder} with "
+            f"{getattr(odd, name)}. Evaluate them alike: m2a evaluate RUN {way} --out NEW"
+        )
 
 
 def _names(groups: Sequence[tuple[Mapping[str, str], Run]]) -> list[str]:

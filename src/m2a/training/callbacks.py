@@ -17,7 +17,7 @@ from torch import Tensor
 from m2a.errors import DivergedError
 from m2a.training.config import TrainConfig
 
-COLUMNS = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "lr", "seconds")
+COLUMNS = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5", "val_mean_class", "lr", "seconds")
 
 
 class EpochTable(L.Callback):
@@ -56,6 +56,7 @@ class EpochTable(L.Callback):
             "val_loss": _rounded(logged.get("val_loss"), 4),
             "val_top1": _rounded(_percent(logged.get("val_top1")), 2),
             "val_top5": _rounded(_percent(logged.get("val_top5")), 2),
+            "val_mean_class": _rounded(_percent(logged.get("val_mean_class")), 2),
             "lr": f"{self._lr:.3g}",
             "seconds": round(time.perf_counter() - self._start, 1),
         }

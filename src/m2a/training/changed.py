@@ -28,7 +28,7 @@ def say_changes(config: TrainConfig, before: TrainConfig, epochs: int, console: 
     if not changed or config.epochs == epochs:
         return
     listed = ", ".join(f"{name} is {now!r} and was {was!r}" for name, (was, now) in changed.items())
-    kept = f"{before_file(config.run_folder, epochs)} keeps what they were"
+    kept = f"{before_file(config.run_folder, epochs)} keeps the options of before"
     console.print(Text(f"from epoch {epochs + 1} on {listed}; {kept}", "yellow"), soft_wrap=True)
 
 

@@ -48,11 +48,12 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the epoch with the best validation top-1; of several with the same, as small validation sets have them, the
-    one with the lowest validation loss, where Lightning keeps the first."""
+    """Keeps the epoch with the best validation top-1, or `by_class` the best mean over classes; of several with the
+    same, as small validation sets have them, the one with the lowest validation loss, where Lightning keeps the first.
+    """
 
-    def __init__(self, **options: Any):
-        super().__init__(monitor="val_top1", mode="max", **options)
+    def __init__(self, *, by_class: bool = False, **options: Any):
+        super().__init__(monitor="val_mean_class" if by_class else "val_top1", mode="max", **options)
         self.lowest_loss = math.inf
         """Of the epoch that is kept."""
 
@@ -87,8 +88,7 @@ def drop_parts(folder: Path) -> None:
 def read_checkpoint(checkpoint: Path) -> dict[str, Any]:
     """A run's checkpoint, whose tensors stay on the disk. Raises CheckpointError for one that is damaged."""
     try:
-        # our own file
-        saved: Any = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+        saved: Any = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)  # it may be a stranger's
     except Exception as error:  # torch passes on whatever damaged bytes lead it to
         problem = f"it is damaged or cut off ({type(error).__name__}: {error})"
     else:

@@ -116,7 +116,7 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
         path = None if last is None else last.path
         with naming_dead_workers(), interruptible(trainer, config.run_folder):
             trainer.fit(task, *loaders, ckpt_path=path, weights_only=last is None or None)
-    return _finish(task, trainer, console)
+    return _finish(task, trainer, clips, console)
 
 
 def _few_steps(config: TrainConfig, num_train: int) -> list[str]:
@@ -220,7 +220,7 @@ def _trainer(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLoc
     folder = config.run_folder
     files: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     callbacks: list[L.Callback] = [
-        BestCheckpoint(filename="best", **files),
+        BestCheckpoint(by_class=config.class_weights == "balanced", filename="best", **files),
         ModelCheckpoint(filename="last", **files),  # save_last would write it only when "best" is written
         GoingOn(config, clips, lock),
         StopWhenDiverged(config),
@@ -247,12 +247,15 @@ def _trainer(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLoc
     )
 
 
-def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> FitResult:
+def _finish(task: ClassificationTask, trainer: L.Trainer, clips: ClipSet, console: Console) -> FitResult:
     checkpoint = trainer.checkpoint_callback
     assert isinstance(checkpoint, ModelCheckpoint)
     best = read_checkpoint(Path(checkpoint.best_model_path))
     task.load_state_dict(best["state_dict"])
-    for skipped, of in ((task.skipped, "training"), (task.skipped_validation, "validation")):
+    members = {clip.path.resolve(): clip.path for clip in clips.split("train")}  # the run may have gone on elsewhere
+    met = {path.resolve(): reason for path, reason in task.skipped.items()}
+    found = {members[path]: reason for path, reason in met.items() if path in members}
+    for skipped, of in ((found, "training"), (task.skipped_validation, "validation")):
         if skipped:
             console.print(f"{count(len(skipped), 'clip')} could not be decoded, left out of {of}:", style="yellow")
         for path, reason in sorted(skipped.items()):
@@ -260,7 +263,7 @@ def _finish(task: ClassificationTask, trainer: L.Trainer, console: Console) -> F
     return FitResult(
         model=task.model.eval().cpu(),
         best_epoch=best["epoch"] + 1,
-        skipped=task.skipped,
+        skipped=found,
         skipped_validation=task.skipped_validation,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,9 @@ from pathlib import Path
 
 import lightning as L
 
-from m2a.ending import leaving_termination
+from m2a.ending import DISK_FULL, leaving_termination
 from m2a.errors import Terminated
 from m2a.training.resuming import how_to_go_on
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
@@ -54,8 +51,8 @@ def saying_how_to_go_on(folder: Path) -> Iterator[None]:
 
 
 def _note_a_full_disk(error: BaseException, folder: Path | None) -> None:
-    if isinstance(error, OSError) and error.errno in _FULL and folder is not None:
-        error.add_note(f"Make room there. {how_to_go_on(folder)}".strip())
+    if isinstance(error, OSError) and error.errno in DISK_FULL and folder is not None:
+        error.add_note(f"Make room where {folder} is. {how_to_go_on(folder)}".strip())
 
 
 def _is_interrupt(end: BaseException) -> bool:

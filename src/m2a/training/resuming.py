@@ -212,7 +212,7 @@ def _or_end(last: Path) -> str:
 def _check_options(config: TrainConfig, before: TrainConfig, last: Path, epochs: int) -> None:
     fixed = ["backbone", "mechanism", "mechanism_options", "backbone_options", "reduction", "num_frames", "size"]
     fixed += ["sampling", "stride", "inflate", "init", "consensus", "freeze_backbone", "optimizer", "schedule"]
-    fixed += ["batch_size", "accumulate", "decay_all", "seed"]
+    fixed += ["batch_size", "accumulate", "decay_all", "class_weights", "seed"]
     if before.schedule == "one-cycle":
         # its steps are laid out over the whole run, which may end here
         fixed += ["warmup", "train_clips_per_class"] + ["epochs"] * (config.epochs != epochs)
@@ -321,6 +321,7 @@ class GoingOn(L.Callback):
         for saved in checkpoint["optimizer_states"]:
             forget_way(saved)
         assert isinstance(pl_module, ClassificationTask)
+        _check_groups(pl_module, checkpoint, self.config.run_folder)
         pl_module.skipped = {Path(path): why for path, why in checkpoint.get(_DATA, {}).get("skipped", {}).items()}
         self._before = _options_of(self.config.run_folder, checkpoint), int(checkpoint["epoch"]) + 1
         before = Fingerprint.read(checkpoint.get(_DATA, {}))
@@ -349,6 +350,17 @@ class GoingOn(L.Callback):
         if self._before is not None:
             keep(self.config, *self._before)
         self.config.with_changes(resume=False).save(folder / "config.yaml")
+
+
+def _check_groups(task: ClassificationTask, checkpoint: Mapping[str, Any], folder: Path) -> None:
+    """Raises CheckpointError where other parameters decayed than do now, as of torchvision's transformers in runs of
+    earlier versions."""
+    before = [len(group["params"]) for saved in checkpoint["optimizer_states"] for group in saved["param_groups"]]
+    if before != [len(group["params"]) for group in task.groups()]:
+        raise CheckpointError(
+            f"The run in {folder} was trained by an earlier version, in which other weights decayed (tables of "
+            "position of torchvision's transformers), and cannot go on. Start another run with another --out."
+        )
 
 
 def retune(optimizer: Optimizer, scheduler: Any, groups: Sequence[Mapping[str, Any]], config: TrainConfig) -> None:

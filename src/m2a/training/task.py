@@ -9,7 +9,7 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MulticlassStatScores
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -41,6 +41,7 @@ class ClassificationTask(L.LightningModule):
         self.train_top1 = MulticlassAccuracy(classes, top_k=1, average="micro")
         self.top1 = MulticlassAccuracy(classes, top_k=1, average="micro")
         self.top5 = MulticlassAccuracy(classes, top_k=min(5, classes), average="micro")
+        self.by_class = MulticlassStatScores(classes, top_k=1, average=None)
         mixes = {v2.MixUp: config.mixup, v2.CutMix: config.cutmix}
         self._mixes = [kind(alpha=alpha, num_classes=classes) for kind, alpha in mixes.items() if alpha]
 
@@ -125,6 +126,7 @@ class ClassificationTask(L.LightningModule):
         scores = self(batch).float()
         self.top1(scores, batch.labels)
         self.top5(scores, batch.labels)
+        self.by_class.update(scores, batch.labels)
         size = len(batch.labels)
         self.log("val_loss", F.cross_entropy(scores, batch.labels), batch_size=size, sync_dist=True)
         self.log_dict({"val_top1": self.top1, "val_top5": self.top5}, on_epoch=True, batch_size=size)
@@ -135,6 +137,9 @@ class ClassificationTask(L.LightningModule):
                 "Not one validation clip can be decoded, so nothing tells which epoch is the best. One is "
                 f"{bad.path}: {bad.reason}. Repair them; m2a data check names them all."
             )
+        right_K, _, _, _, clips_K = self.by_class.compute().float().unbind(1)
+        self.by_class.reset()
+        self.log("val_mean_class", (right_K / clips_K)[clips_K > 0].mean())
 
     def forward(self, batch: Batch) -> Tensor:
         return self.model(self.model.preprocessing.normalize(batch.clips))
