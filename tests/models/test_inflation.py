@@ -163,7 +163,7 @@ from rounded_gradients import error_of
 from m2a.models import inflate
 
 conv = inflate(timm.create_model("resnet18", channels=(16, 16, 16, 16))).layer3[0].conv1
-for shape in ((3, 1, 1), (8, 1, 1), (5, 1, 2), (5, 3, 1)):
+for shape in ((3, 1, 1), (8, 1, 1), (5, 1, 2), (5, 3, 1), (5, 5, 2), (8, 2, 5), (2, 3, 2)):
     assert error_of(conv, torch.randn(2, 16, *shape)) < 0.02, shape
 """
 
@@ -173,11 +173,20 @@ def test_gradients_in_bfloat16_of_maps_of_a_single_row_or_column() -> None:
     subprocess.run([sys.executable, "-c", THIN], check=True, cwd=Path(__file__).parent)
 
 
-@pytest.mark.parametrize("size", [(3, 1, 1), (2, 1, 5), (2, 7, 5), (5, 7, 1)])
-def test_zeros_of_our_own_are_torchs(size: tuple[int, int, int]) -> None:
-    conv = inflate(timm.create_model("resnet18")).get_submodule("layer3.0.conv1").double()
-    x = torch.randn(2, conv.in_channels, *size, dtype=torch.float64)
-    torch.testing.assert_close(conv(x), nn.Conv3d.forward(conv, x))
+@pytest.mark.parametrize("size", [(3, 1, 1), (2, 1, 5), (5, 3, 2), (2, 7, 5), (5, 7, 1), (5, 7, 5)])
+@pytest.mark.parametrize("autocast", [True, False])
+@pytest.mark.parametrize("grad", [True, False])
+def test_features_in_bfloat16(size: tuple[int, int, int], autocast: bool, grad: bool) -> None:
+    """They are those of 32 bits, but for rounding; torch's own are NaN on some CPUs."""
+    conv = inflate(timm.create_model("resnet18")).get_submodule("layer3.0.conv1")
+    x = torch.randn(2, conv.in_channels, *size)
+    exact = conv(x)
+    if not autocast:
+        conv, x = conv.bfloat16(), x.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast), torch.set_grad_enabled(grad):
+        rounded = conv(x)
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded.float() - exact).norm() < 0.02 * exact.norm()
 
 
 @pytest.mark.parametrize(

@@ -213,21 +213,48 @@ def _frame_stride(layer: Any, strides: bool) -> int:
 
 
 class InflatedConv3d(nn.Conv3d):
-    """Puts the zeros around two frames, and around maps of a single row or column, itself. On a CPU in bfloat16,
-    torch's gradient (2.15) of a kernel over three frames, zeros padded to such, has places that were never written, or
-    writes where it must not: training meets NaN, or ends in a crash. The last stages of a clip of 8 or 16 frames have
-    two frames, and of one of 32 pixels maps of one."""
+    """On a CPU in bfloat16, torch (2.15) is wrong about kernels over three frames where maps are, or become, a single
+    row or column, and its gradient also where zeros are padded to two frames: places are never written, or writes go
+    where they must not, so that outputs are NaN or the process crashes (which of these depends on the processor). So
+    thin maps run in 32 bits, and the zeros around two frames are put there first. The last stages of a clip of 8 or 16
+    frames have two frames, and of one of 32 pixels maps of one."""
 
     def forward(self, x_BCTHW: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B D S I J"]:
         time, height, width = (int(size) for size in self.padding)
-        on_cpu = x_BCTHW.device.type == "cpu" and torch.is_grad_enabled()
-        thin = on_cpu and 1 in x_BCTHW.shape[3:]
-        if not ((thin or (on_cpu and x_BCTHW.shape[2] == 2)) and time and self.padding_mode == "zeros"):
+        if not (_is_rounded(x_BCTHW) and time and self.padding_mode == "zeros"):
             return super().forward(x_BCTHW)
-        ours = (time, height, width) if thin else (time, 0, 0)
-        x_BCTHW = F.pad(x_BCTHW, [side for padding in reversed(ours) for side in (padding, padding)])
-        padding = (0, 0, 0) if thin else (0, height, width)
-        return F.conv3d(x_BCTHW, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        if self._is_thin(x_BCTHW):
+            return self._in_32_bits(x_BCTHW)
+        if x_BCTHW.shape[2] != 2 or not torch.is_grad_enabled():
+            return super().forward(x_BCTHW)
+        x_BCTHW = F.pad(x_BCTHW, (0, 0, 0, 0, time, time))
+        return F.conv3d(x_BCTHW, self.weight, self.bias, self.stride, (0, height, width), self.dilation, self.groups)
+
+    def _is_thin(self, x_BCTHW: Tensor) -> bool:
+        """Whether its maps are a single row or column, or those of its output are."""
+        for side in (1, 2):
+            size, padding = x_BCTHW.shape[2 + side], int(self.padding[side])
+            beyond = size + 2 * padding - self.dilation[side] * (self.kernel_size[side] - 1) - 1
+            if size == 1 or beyond // self.stride[side] == 0:
+                return True
+        return False
+
+    def _in_32_bits(self, x_BCTHW: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.float()
+        with torch.autocast("cpu", enabled=False):
+            out = self._conv_forward(x_BCTHW.float(), self.weight.float(), bias)
+        return out.to(_computed_in(x_BCTHW))
+
+
+def _is_rounded(x: Tensor) -> bool:
+    """Whether a convolution of `x` is computed on a CPU in fewer than 32 bits."""
+    return x.device.type == "cpu" and _computed_in(x).itemsize < torch.float32.itemsize
+
+
+def _computed_in(x: Tensor) -> torch.dtype:
+    """The dtype in which a convolution of `x` on a CPU is computed."""
+    cast = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
+    return torch.get_autocast_dtype("cpu") if cast else x.dtype
 
 
 def _conv(conv: Any, strides: bool) -> nn.Conv3d:
