@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 
 from m2a.mechanisms import FrameDifference, create_mechanism, gating
 from m2a.mechanisms.gating import gate, plain_gate
-from m2a.mechanisms.tsm import _Shift, plain_shift
+from m2a.mechanisms.tsm import Moves, _Shift, plain_shift
 
 FORMATS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x.contiguous(),
@@ -189,15 +189,16 @@ def _literal(mechanism: Any) -> Callable[[Tensor], Tensor]:
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels last"])
 @pytest.mark.parametrize("frames", [1, 2, 7])
-def test_the_shift_in_place_is_the_plain_one(layout: str, frames: int) -> None:
+@pytest.mark.parametrize("moves", [((0, 2, 1), (2, 4, -1)), ((0, 2, -1),)])
+def test_the_shift_in_place_is_the_plain_one(layout: str, frames: int, moves: Moves) -> None:
     x = torch.randn(2 * frames, 5, 3, 2, dtype=torch.float64)
     clip = FORMATS[layout](x).unflatten(0, (2, frames)).requires_grad_()
-    out, expected = _Shift.apply(clip, 2, 1), plain_shift(clip, 2)
+    out, expected = _Shift.apply(clip, moves), plain_shift(clip, moves)
     assert torch.equal(out, expected)
     assert out.is_contiguous() == expected.is_contiguous() or frames == 1
     assert out.flatten(0, 1).is_contiguous(memory_format=torch.channels_last) == (layout == "channels last")
     assert torch.equal(gradients(out, clip)[0], gradients(expected, clip)[0])
-    assert torch.autograd.gradgradcheck(lambda x: _Shift.apply(x, 2, 1), clip)
+    assert torch.autograd.gradgradcheck(lambda x: _Shift.apply(x, moves), clip)
 
 
 @pytest.mark.parametrize("name", ["m2a", "m2a-plus"])

@@ -115,6 +115,22 @@ def test_a_shift_that_replicates_the_clips_ends(name: str) -> None:
     assert repr(mechanism) == f"TemporalShift({x.shape[2]}, fold={x.shape[2] // 8}, padding_mode='replicate')"
 
 
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("padding_mode", ["zeros", "replicate"])
+def test_a_shift_from_the_past_alone(name: str, padding_mode: str) -> None:
+    x = INPUTS[name]()
+    mechanism = build("tsm", None, x.shape[2], padding_mode=padding_mode, direction="unidirectional")
+    theirs, ours = x.clone().requires_grad_(), x.clone().requires_grad_()
+    expected, got = reference_tsm(theirs, padding_mode=padding_mode, online=True), mechanism(ours)
+    assert torch.equal(got, expected)
+    g = torch.randn_like(x)
+    assert torch.equal(*(torch.autograd.grad(out, leaf, g)[0] for out, leaf in ((expected, theirs), (got, ours))))
+    later = x.clone()
+    later[:, -1] += 1
+    assert torch.equal(mechanism(later)[:, :-1], got[:, :-1])  # what comes later changes nothing
+    assert "direction='unidirectional'" in repr(mechanism)
+
+
 @pytest.mark.parametrize(("spec", "boundary"), CASES[:7])
 def test_the_default_reduction(spec: str, boundary: str | None) -> None:
     assert_agrees(spec, boundary, INPUTS["prime sizes"](), build(spec, boundary, 17, reduction=8))

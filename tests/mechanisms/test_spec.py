@@ -70,7 +70,7 @@ def test_specs_that_cannot_be_read(spec: str, message: str) -> None:
         (
             "m2a+tsm",
             {"x": 1, "a": 1},
-            r"no option 'a', 'x'\. It takes: boundary, inner_skip, padding_mode, shift_div\.",
+            r"no option 'a', 'x'\. It takes: boundary, direction, inner_skip, padding_mode, shift_div\.",
         ),
         ("m2a-attention", {"boundary": "zero"}, r"'m2a-attention' has no option 'boundary'\. It takes: inner_skip\."),
         ("none", {"shift_div": 8}, r"'none' has no option 'shift_div'\. It takes none\."),
@@ -87,6 +87,7 @@ def test_specs_that_cannot_be_read(spec: str, message: str) -> None:
         ("tsm", {"channels": 7}, r"with 7 channels shift_div must lie in 2\.\.7, got 8\."),
         ("tsm", {"shift_div": 1}, r"with 16 channels shift_div must lie in 2\.\.16, got 1\."),
         ("tsm", {"padding_mode": "zero"}, r"padding_mode='zero' is not known\. 'zeros' \(the paper\) shifts zeros in"),
+        ("tsm", {"direction": "past"}, r"direction='past' is not known\. 'bidirectional' \(the paper\) shifts"),
         ("tsm", {"shift_div": 0}, r"with 16 channels shift_div must lie in 2\.\.16, got 0\."),
     ],
 )

@@ -47,6 +47,7 @@ def test_each_mechanism(spec: str) -> None:
         ("tdn", {"released_backward": True}, "none"),
         ("m2a", {"boundary": "zero"}, "none"),
         ("tsm", {"padding_mode": "replicate"}, "none"),
+        ("tsm", {"direction": "unidirectional"}, "none"),
         ("none:m2a-plus", {"time_embedding": False}, "permutation"),
     ],
 )

@@ -3,6 +3,8 @@
 out[t, i] = x[t + 1, i]     for the first C // shift_div channels i      (zeros after the clip)
 out[t, i] = x[t - 1, i]     for the next C // shift_div                  (zeros before it)
 out[t, i] = x[t, i]         for the rest
+
+Unidirectional: x[t - 1, i] for the first C // shift_div, the rest stays.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-def tsm(x_BTCHW: Tensor, *, shift_div: int = 8, padding_mode: str = "zeros") -> Tensor:
+def tsm(x_BTCHW: Tensor, *, shift_div: int = 8, padding_mode: str = "zeros", online: bool = False) -> Tensor:
     """The equation above. With "replicate" a frame outside the clip is the one at that end of it."""
     _, num_frames, channels, _, _ = x_BTCHW.shape
     fold = channels // shift_div
@@ -21,7 +23,10 @@ def tsm(x_BTCHW: Tensor, *, shift_div: int = 8, padding_mode: str = "zeros") -> 
         for t in range(num_frames):
             rows = []
             for i in range(channels):
-                source = t + 1 if i < fold else t - 1 if i < 2 * fold else t
+                if online:
+                    source = t - 1 if i < fold else t
+                else:
+                    source = t + 1 if i < fold else t - 1 if i < 2 * fold else t
                 if padding_mode == "replicate":
                     source = min(max(source, 0), num_frames - 1)
                 inside = 0 <= source < num_frames

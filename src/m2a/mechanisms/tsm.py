@@ -8,6 +8,12 @@ The zeros tell the network which frames are the first and the last, and through 
 is. `padding_mode="replicate"` (not in the paper) has the first and the last frame keep their own features there, which
 tells nothing of the kind: what is left is the order of neighbours.
 
+`direction="unidirectional"` is the paper's shift for online recognition: the first C/8 channels come from the frame
+before, and nothing from the next, so that a frame can be answered before the next one is there (`m2a.stream`).
+
+    out_t[: C/8]        = x_{t-1}[: C/8]
+    out_t[C/8 :]        = x_t[C/8 :]
+
 No parameters and no multiply-adds. Differs from the released code in: nothing but the shift being written without
 assignment into slices where a graph is traced, so that it exports and compiles.
 """
@@ -26,24 +32,41 @@ from m2a.mechanisms.gate import check_clip
 from m2a.mechanisms.gating import is_traced
 
 PaddingMode = Literal["zeros", "replicate"]
+Direction = Literal["bidirectional", "unidirectional"]
+Moves = tuple[tuple[int, int, int], ...]
+"""Which channels are shifted, from and to, and by how many frames: 1, from the next one, or -1, from the one before."""
 
 
 class TemporalShift(nn.Module):
     """Shifts C // shift_div channels one frame back in time and as many one frame forward; (B, T, C, H, W) -> the same.
-    Source: TSM, section 3, bi-directional shift.
+    Source: TSM, section 3, bi-directional shift; with `direction="unidirectional"` section 3's shift for online
+    recognition, in which C // shift_div channels come from the frame before and none from the next.
 
     `padding_mode` says what comes in at the clip's ends, as in torch's convolutions: "zeros" as in the paper, or
     "replicate", the frame's own features.
 
-    Raises SpecError when fewer than `shift_div` channels leave nothing to shift, and for another padding mode.
+    Raises SpecError when fewer than `shift_div` channels leave nothing to shift, and for another padding mode or
+    direction.
     """
 
-    def __init__(self, channels: int, *, shift_div: int = 8, padding_mode: PaddingMode = "zeros"):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        shift_div: int = 8,
+        padding_mode: PaddingMode = "zeros",
+        direction: Direction = "bidirectional",
+    ):
         super().__init__()
         if padding_mode not in get_args(PaddingMode):
             raise SpecError(
                 f"padding_mode={padding_mode!r} is not known. 'zeros' (the paper) shifts zeros in at the clip's ends; "
                 "'replicate' leaves the first and the last frame their own features."
+            )
+        if direction not in get_args(Direction):
+            raise SpecError(
+                f"direction={direction!r} is not known. 'bidirectional' (the paper) shifts channels both ways; "
+                "'unidirectional' (the paper's, online) takes them from the frame before alone."
             )
         if not 2 <= shift_div <= channels:
             raise SpecError(
@@ -53,32 +76,43 @@ class TemporalShift(nn.Module):
         self.channels = channels
         self.fold = channels // shift_div
         self.padding_mode = padding_mode
+        self.direction = direction
 
     def forward(self, x_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T C H W"]:
         check_clip(x_BTCHW, self.channels)
         if is_traced() or self.padding_mode != "zeros":
-            return plain_shift(x_BTCHW, self.fold, self.padding_mode)
-        return _Shift.apply(x_BTCHW, self.fold, 1)
+            return plain_shift(x_BTCHW, self.moves, self.padding_mode)
+        return _Shift.apply(x_BTCHW, self.moves)
+
+    @property
+    def moves(self) -> Moves:
+        if getattr(self, "direction", "bidirectional") == "unidirectional":  # of a pickled one there was no choice
+            return ((0, self.fold, -1),)
+        return (0, self.fold, 1), (self.fold, 2 * self.fold, -1)
 
     def extra_repr(self) -> str:
-        padding = "" if self.padding_mode == "zeros" else f", padding_mode={self.padding_mode!r}"
-        return f"{self.channels}, fold={self.fold}{padding}"
+        told = [f"{self.channels}, fold={self.fold}"]
+        told += [] if self.padding_mode == "zeros" else [f"padding_mode={self.padding_mode!r}"]
+        told += ["direction='unidirectional'"] if len(self.moves) == 1 else []
+        return ", ".join(told)
 
 
 def plain_shift(
-    x_BTCHW: Float[Tensor, "B T C H W"], fold: int, padding_mode: PaddingMode = "zeros"
+    x_BTCHW: Float[Tensor, "B T C H W"], moves: Moves, padding_mode: PaddingMode = "zeros"
 ) -> Float[Tensor, "B T C H W"]:
     """The shift without assignments into slices, which exporters do not take."""
     channels_last = x_BTCHW.permute(0, 1, 3, 4, 2).is_contiguous()  # then the result is too
     x = x_BTCHW.permute(0, 1, 3, 4, 2) if channels_last else x_BTCHW
     axis = -1 if channels_last else 2
-    ahead, behind, rest = x.split([fold, fold, x_BTCHW.shape[2] - 2 * fold], dim=axis)
-    first, last = behind[:, :1], ahead[:, -1:]
-    if padding_mode == "zeros":
-        first, last = torch.zeros_like(first), torch.zeros_like(last)
-    ahead = torch.cat([ahead[:, 1:], last], dim=1)
-    behind = torch.cat([first, behind[:, :-1]], dim=1)
-    shifted = torch.cat([ahead, behind, rest], dim=axis)
+    widths = [stop - start for start, stop, _ in moves]
+    *moved, rest = x.split([*widths, x_BTCHW.shape[2] - sum(widths)], dim=axis)
+    parts = []
+    for part, (_, _, step) in zip(moved, moves, strict=True):
+        edge = part[:, -1:] if step > 0 else part[:, :1]
+        if padding_mode == "zeros":
+            edge = torch.zeros_like(edge)
+        parts.append(torch.cat([part[:, 1:], edge] if step > 0 else [edge, part[:, :-1]], dim=1))
+    shifted = torch.cat([*parts, rest], dim=axis)
     return shifted.permute(0, 1, 4, 2, 3) if channels_last else shifted
 
 
@@ -87,24 +121,33 @@ class _Shift(torch.autograd.Function):
     is the shift the other way round; nothing is kept for it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, fold: int, step: int) -> Tensor:
-        ctx.fold, ctx.step = fold, step
+    def forward(ctx: Any, x: Tensor, moves: Moves) -> Tensor:
+        ctx.moves = moves
         out = x.clone()
-        for part, shift in ((slice(fold), step), (slice(fold, 2 * fold), -step)):
+        for start, stop, step in moves:
+            part = slice(start, stop)
             to, source, blank = (
-                (slice(None, -1), slice(1, None), -1) if shift > 0 else (slice(1, None), slice(None, -1), 0)
+                (slice(None, -1), slice(1, None), -1) if step > 0 else (slice(1, None), slice(None, -1), 0)
             )
             out[:, to, part] = x[:, source, part]
             out[:, blank, part] = 0
         return out
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        return _Shift.apply(g, ctx.fold, -ctx.step), None, None
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        back = tuple((start, stop, -step) for start, stop, step in ctx.moves)
+        return _Shift.apply(g, back), None
 
 
-def _build_shift(*, channels: int, shift_div: int = 8, padding_mode: PaddingMode = "zeros", **_: object) -> nn.Module:
-    return TemporalShift(channels, shift_div=shift_div, padding_mode=padding_mode)
+def _build_shift(
+    *,
+    channels: int,
+    shift_div: int = 8,
+    padding_mode: PaddingMode = "zeros",
+    direction: Direction = "bidirectional",
+    **_: object,
+) -> nn.Module:
+    return TemporalShift(channels, shift_div=shift_div, padding_mode=padding_mode, direction=direction)
 
 
 register_part(
@@ -114,6 +157,6 @@ register_part(
         summary="Shifts an eighth of the channels one frame each way; free of parameters and multiply-adds.",
         paper="Lin, Gan, Han: TSM, section 3",
         build=_build_shift,
-        options=frozenset({"shift_div", "padding_mode"}),
+        options=frozenset({"shift_div", "padding_mode", "direction"}),
     )
 )
