@@ -52,7 +52,7 @@ def _public(module: Any) -> list[str]:
 def _find(module: Any, name: str) -> Any:
     """What a name stands for, where it is defined. Of a function and the file of the same name, the function."""
     found = module[name]
-    if found.is_module and not found.is_package and name in found.members:
+    if found.is_module and not found.is_init_module and name in found.members:
         found = found[name]
     return found.final_target if found.is_alias else found
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from m2a.models import inflate as inflate
     from m2a.models import load as load
     from m2a.models import parameter_groups as parameter_groups
+    from m2a.models import stream as stream
     from m2a.reporting import compare as compare
 
 _HOMES = {
@@ -61,6 +62,7 @@ _HOMES = {
     "parameter_groups": "m2a.models",
     "remove": "m2a.insertion",
     "set_num_frames": "m2a.insertion",
+    "stream": "m2a.models",
 }
 _MODULES = (
     "app",
@@ -107,6 +109,7 @@ __all__ = [
     "remove",
     "reporting",
     "set_num_frames",
+    "stream",
     "training",
     "workflows",
 ]

@@ -13,7 +13,7 @@ import pytest
 from command import Outcome, run_command
 
 from m2a.data import open_clip
-from m2a.models import load
+from m2a.models import create_model, load
 from m2a.reporting.owned import check_ours
 from shape_checks import without_shape_checks
 
@@ -109,6 +109,30 @@ def test_what_it_prints(m2a: Command, trained: Path, tmp_path: Path) -> None:
     assert gives.startswith("  gives probabilities: float32 (1, ")
     assert checked.startswith("  run by torch ")
     assert m2a("export", trained, "--out", tmp_path / "model.pt2").code == 0  # its own
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_a_stream(m2a: Command, trained: Path, video_set: Path, tmp_path: Path) -> None:
+    network = create_model(
+        "test_resnet", mechanism="tsm", direction="unidirectional", num_classes=3, num_frames=3, size=32
+    )
+    network.save_pretrained(tmp_path / "model")
+    outcome = m2a("export", tmp_path / "model", "--out", tmp_path / "step.pt2", "--stream")
+    assert outcome.code == 0, outcome.err
+    first, takes, memory, gives, checked = outcome.out.splitlines()
+    assert first.startswith(f"written: {tmp_path / 'step.pt2'}, ")
+    assert takes == "  takes frames: uint8 (1, 3, 32, 32), 0 to 255 of RGB, not normalised"
+    assert memory.startswith("  takes memory_0 ... memory_")
+    assert gives.startswith("  gives probabilities: float32 (1, 3), and next_memory_0 ... ")
+    assert checked.startswith("  run by torch ")
+    told = json.loads(m2a("export", tmp_path / "model", "--out", tmp_path / "step.pt2", "--stream", "--json").out)
+    assert told["memory"]["memory_0"] == [1, 3, 3]
+    refused = m2a("predict", next(video_set.rglob("*.mp4")), "--model", tmp_path / "step.pt2")
+    assert refused.code == 1
+    assert "is one step of a stream (m2a export --stream)" in refused.message
+    refused = m2a("export", trained, "--out", tmp_path / "other.pt2", "--stream")
+    assert refused.code == 1
+    assert "m2a at 'layer1.0.conv1' looks at frames that come later" in refused.message
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])

@@ -6,12 +6,16 @@ from m2a.export.export import export_model as export_model
 from m2a.export.reading import ExportedClassifier as ExportedClassifier
 from m2a.export.reading import is_exported as is_exported
 from m2a.export.reading import load_exported as load_exported
+from m2a.export.streaming import ExportedStream as ExportedStream
+from m2a.export.streaming import export_stream as export_stream
 
 __all__ = [
     "Exported",
     "ExportedClassifier",
+    "ExportedStream",
     "check_exportable",
     "export_model",
+    "export_stream",
     "is_exported",
     "load_exported",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -93,27 +93,18 @@ def check_exportable(file: Path, *, batch_size: int | None = None) -> Format:
 def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int | None) -> Exported:
     shape = (model.num_frames, len(model.preprocessing.mean), model.preprocessing.size, model.preprocessing.size)
     sizes = [2, 3] if batch_size is None else [batch_size]  # 1 and 0 are special to torch.export
-    clips = [_noise((size, *shape)) for size in sizes]
+    clips = [noise((size, *shape)) for size in sizes]
     with evaluating(model):
-        expected = [model.predict_probabilities(noise).cpu() for noise in clips]
+        expected = [model.predict_probabilities(pixels).cpu() for pixels in clips]
     num_classes = expected[0].shape[1]  # a head that was put there may not say
-    if model.labels is not None and len(model.labels) != num_classes:
-        raise ConfigError(
-            f"model.labels has {len(model.labels)} names and the model gives {num_classes} scores. Set model.labels to "
-            "as many names, or to None."
-        )
+    check_labels(model, num_classes)
     program = _program(model, clips[0], any_batch=batch_size is None)
     file.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".m2a-export-", dir=file.parent) as folder:
         part = Path(folder) / file.name
-        about = _metadata(model, (batch_size, *shape), num_classes)
+        about = metadata(model, _about((batch_size, *shape), num_classes))
         form.write(program, part, about, any_batch=batch_size is None)
-        largest, is_rounding = _differences(form, part, clips, expected, exact=_is_exact(model))
-        if not is_rounding:
-            raise ExportError(
-                f"What {form.runner} makes of the file is not what the model gives: probabilities are off by up to "
-                f"{largest:.2g}. It was not kept."
-            )
+        largest = check_same(form, lambda: _run(form, part, clips), expected, exact=is_exact(model))
         os.replace(part, file)
     return Exported(
         file=file,
@@ -137,14 +128,13 @@ class _Pixels(nn.Module):
         return self.model(self.preprocessing.normalize(clips)).softmax(-1)
 
 
-def _is_exact(model: VideoClassifier) -> bool:
+def is_exact(model: VideoClassifier) -> bool:
     return kind_of_input(model)[1] in (torch.float32, torch.float64)
 
 
 def _program(model: VideoClassifier, clips: Tensor, *, any_batch: bool) -> ExportedProgram:
     net = _Pixels(for_inference(copied(model).cpu().float())).eval().requires_grad_(False)  # not folded in 16 bits
-    for parameter in net.parameters():  # channels last, which is for running here
-        parameter.data = parameter.data.contiguous()
+    channels_first(net)
     shapes = ({0: Dim("batch", min=1)},) if any_batch else None
     try:
         return torch.export.export(net, (clips,), dynamic_shapes=shapes)
@@ -153,20 +143,42 @@ def _program(model: VideoClassifier, clips: Tensor, *, any_batch: bool) -> Expor
         raise ExportError(f"torch.export cannot make a program of this network: {first_line(error)}.{fixed}") from error
 
 
-def _noise(shape: Sequence[int]) -> Tensor:
+def channels_first(net: nn.Module) -> None:
+    """Lays weights out so; `for_inference` has them channels last, which is for running here."""
+    for parameter in net.parameters():
+        parameter.data = parameter.data.contiguous()
+
+
+def check_labels(model: VideoClassifier, num_classes: int) -> None:
+    """Raises ConfigError where there are not as many labels as scores."""
+    if model.labels is not None and len(model.labels) != num_classes:
+        raise ConfigError(
+            f"model.labels has {len(model.labels)} names and the model gives {num_classes} scores. Set model.labels to "
+            "as many names, or to None."
+        )
+
+
+def noise(shape: Sequence[int]) -> Tensor:
+    """Pixels."""
     return torch.randint(0, 256, tuple(shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def _metadata(model: VideoClassifier, shape: Sequence[int | None], num_classes: int) -> dict[str, Any]:
-    """What one must know to use the file. The normalisation is not in it: it is in the network."""
+def _about(shape: Sequence[int | None], num_classes: int) -> str:
     batch = "any number" if shape[0] is None else str(shape[0])
     kind = f"uint8 ({', '.join([batch, *map(str, shape[1:])])})"
     colours = ", RGB" if shape[2] == 3 else ""
+    return (
+        f"Written by m2a. {INPUT}: {kind}{colours}, 0 to 255, batch x time x channel x height x width, not "
+        f"normalised. {OUTPUT}: float32 ({batch}, {num_classes})."
+    )
+
+
+def metadata(model: VideoClassifier, about: str) -> dict[str, Any]:
+    """What one must know to use the file. The normalisation is not in it: it is in the network."""
     how = model.preprocessing
     return {
         "format": METADATA_FORMAT,
-        "about": f"Written by m2a. {INPUT}: {kind}{colours}, 0 to 255, batch x time x channel x height x width, not "
-        f"normalised. {OUTPUT}: float32 ({batch}, {num_classes}).",
+        "about": about,
         "library": f"m2a {version('m2a')}",
         "model": _made_of(model),
         "class_names": list(model.labels) if model.labels is not None else None,
@@ -190,18 +202,27 @@ def _made_of(model: VideoClassifier) -> dict[str, Any] | None:
     return {"backbone": config.backbone, "inflate": config.inflate, "mechanism": config.mechanism}
 
 
-def _differences(
-    form: Format, file: Path, clips: Sequence[Tensor], expected: Sequence[Tensor], *, exact: bool
-) -> tuple[float, bool]:
-    """How far the file's probabilities are off at most, and whether that is rounding."""
+def _run(form: Format, file: Path, clips: Sequence[Tensor]) -> list[Tensor]:
+    run = form.read(file).run
+    return [run(pixels) for pixels in clips]
+
+
+@torch.no_grad()
+def check_same(form: Format, run: Callable[[], Sequence[Tensor]], expected: Sequence[Tensor], *, exact: bool) -> float:
+    """How far the probabilities that a file gives are off at most. Raises ExportError where that is not rounding, and
+    where nothing runs the file."""
     try:
-        run = form.read(file).run
-        with torch.no_grad():
-            found = [run(noise) for noise in clips]
+        found = run()
     except Exception as error:  # onnxruntime's own, of many kinds
         raise ExportError(
             f"{form.runner} does not run what was written: {first_line(error)}. It was not kept."
         ) from error
-    ours, theirs = torch.cat(found), torch.cat(list(expected))
+    ours, theirs = torch.cat(list(found)), torch.cat(list(expected))
     off = float(((ours + _FAINT).log() - (theirs + _FAINT).log()).abs().max())  # nan where there is one
-    return float((ours - theirs).abs().max()), off <= (_AGREES if exact else _AGREES_ROUGHLY)
+    largest = float((ours - theirs).abs().max())
+    if not off <= (_AGREES if exact else _AGREES_ROUGHLY):
+        raise ExportError(
+            f"What {form.runner} makes of the file is not what the model gives: probabilities are off by up to "
+            f"{largest:.2g}. It was not kept."
+        )
+    return largest

@@ -25,6 +25,8 @@ METADATA = "m2a"
 """Key of the metadata, JSON, in an ONNX file; in a program of torch.export it is the extra file `m2a.json`."""
 METADATA_FORMAT = 1
 """Of the metadata; it rises when they mean something else to a reader."""
+STREAM = "stream"
+"""The metadata's `kind` of files of one step; others have none."""
 _EXTRA_FILE = f"{METADATA}.json"
 _SAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _PROTOBUF_LIMIT = 2**31 - 2**24  # bytes of one file; the graph and the metadata take some of it
@@ -50,8 +52,21 @@ class Format(ABC):
     """The packages that write and run it; the last runs it."""
 
     @abstractmethod
-    def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], *, any_batch: bool) -> None:
+    def write(
+        self,
+        program: ExportedProgram,
+        file: Path,
+        metadata: Mapping[str, Any],
+        *,
+        any_batch: bool,
+        inputs: Sequence[str] = (INPUT,),
+        outputs: Sequence[str] = (OUTPUT,),
+    ) -> None:
         """Raises ExportError for a program that this kind of file cannot hold."""
+
+    @abstractmethod
+    def open(self, file: Path) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+        """What the file makes of all its inputs, in their order."""
 
     @abstractmethod
     def read(self, file: Path) -> Program:
@@ -79,14 +94,23 @@ class Format(ABC):
 class Onnx(Format):
     runs_on = ("onnx", "onnxscript", "onnxruntime")
 
-    def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], *, any_batch: bool) -> None:
+    def write(
+        self,
+        program: ExportedProgram,
+        file: Path,
+        metadata: Mapping[str, Any],
+        *,
+        any_batch: bool,
+        inputs: Sequence[str] = (INPUT,),
+        outputs: Sequence[str] = (OUTPUT,),
+    ) -> None:
         size = sum(value.numel() * value.element_size() for value in program.state_dict.values())
         if size > _PROTOBUF_LIMIT:
             raise ExportError(
                 f"An ONNX file holds at most 2 GiB, and the weights alone take {size / 2**30:.1f}. Export to a .pt2 "
                 "file instead."
             )
-        names: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT]}
+        names: dict[str, Any] = {"input_names": list(inputs), "output_names": list(outputs)}
         if any_batch:
             names["dynamic_shapes"] = ({0: "batch"},)
         try:
@@ -99,12 +123,18 @@ class Onnx(Format):
         made.model.metadata_props[METADATA] = json.dumps(metadata)
         made.save(file, external_data=False)
 
-    def read(self, file: Path) -> Program:
-        import onnxruntime
+    def open(self, file: Path) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+        session = _session(file)
+        names = [one.name for one in session.get_inputs()]
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()  # it knows neither OMP_NUM_THREADS nor torch's setting
-        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        def run(given: Sequence[Tensor]) -> list[Tensor]:
+            arrays = {name: tensor.numpy() for name, tensor in zip(names, given, strict=True)}
+            return [torch.from_numpy(array) for array in session.run(None, arrays)]
+
+        return run
+
+    def read(self, file: Path) -> Program:
+        session = _session(file)
         taken, given = session.get_inputs(), session.get_outputs()
         return Program(
             run=lambda clips: torch.from_numpy(session.run([OUTPUT], {INPUT: clips.numpy()})[0]),
@@ -117,19 +147,28 @@ class Onnx(Format):
 class TorchProgram(Format):
     runs_on = ("torch",)
 
-    def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], *, any_batch: bool) -> None:
+    def write(
+        self,
+        program: ExportedProgram,
+        file: Path,
+        metadata: Mapping[str, Any],
+        *,
+        any_batch: bool,
+        inputs: Sequence[str] = (INPUT,),
+        outputs: Sequence[str] = (OUTPUT,),
+    ) -> None:
         _forget_the_code(program)
         made = io.BytesIO()  # on a full disk torch's own writing ends the process
         torch.export.save(program, made, extra_files={_EXTRA_FILE: json.dumps(metadata)})
         file.write_bytes(made.getbuffer())
 
+    def open(self, file: Path) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+        program, _ = _loaded(file)
+        module = program.module()
+        return lambda given: list(module(*given))
+
     def read(self, file: Path) -> Program:
-        if not is_zipfile(file):  # torch prints a traceback before it raises
-            raise ValueError("it is no whole zip file")
-        extra = {_EXTRA_FILE: ""}
-        with _tensors_alone(), file.open("rb") as opened:
-            # torch knows a path by its suffix in small letters; it reads an open file into memory
-            program = torch.export.load(file if file.suffix == ".pt2" else opened, extra_files=extra)
+        program, metadata = _loaded(file)
         values = {node.name: node.meta.get("val") for node in program.graph.nodes}
         taken = [values[name] for name in program.graph_signature.user_inputs]
         given = [values[name] for name in program.graph_signature.user_outputs]
@@ -138,8 +177,27 @@ class TorchProgram(Format):
             run=lambda clips: module(clips),  # a module in a module would be set to evaluation with it, and refuses
             takes=_shape(taken[0].shape) if len(taken) == 1 else (),
             gives=_shape(given[0].shape) if len(given) == 1 else (),
-            metadata=extra[_EXTRA_FILE] or None,
+            metadata=metadata,
         )
+
+
+def _session(file: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()  # it knows neither OMP_NUM_THREADS nor torch's setting
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _loaded(file: Path) -> tuple[ExportedProgram, str | None]:
+    """A program of torch.export and its metadata."""
+    if not is_zipfile(file):  # torch prints a traceback before it raises
+        raise ValueError("it is no whole zip file")
+    extra = {_EXTRA_FILE: ""}
+    with _tensors_alone(), file.open("rb") as opened:
+        # torch knows a path by its suffix in small letters; it reads an open file into memory
+        program = torch.export.load(file if file.suffix == ".pt2" else opened, extra_files=extra)
+    return program, extra[_EXTRA_FILE] or None
 
 
 def _forget_the_code(program: ExportedProgram) -> None:

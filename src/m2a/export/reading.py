@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ClipShapeError, ConfigError, NotFoundError, first_line
-from m2a.export.formats import FORMATS, METADATA_FORMAT, Program
+from m2a.export.formats import FORMATS, METADATA_FORMAT, STREAM, Program
 
 
 class ExportedClassifier(nn.Module):
@@ -105,6 +105,11 @@ def load_exported(file: str | Path) -> ExportedClassifier:
             raise CheckpointError(
                 f"{file} was written by a newer m2a ({metadata.get('library')}): its metadata are of format {written}, "
                 f"and this version reads up to {METADATA_FORMAT}. Update m2a, or export the model with this one."
+            )
+        if metadata.get("kind") == STREAM:
+            raise CheckpointError(
+                f"{file} is one step of a stream (m2a export --stream): it takes a frame and a memory, not clips. "
+                "Run it frame by frame, or export the model without --stream."
             )
         _check_fit(program, metadata)
         return ExportedClassifier(file, program, metadata)

@@ -15,11 +15,14 @@ from m2a.models.groups import parameter_groups as parameter_groups
 from m2a.models.inference import for_inference as for_inference
 from m2a.models.inflation import inflate as inflate
 from m2a.models.inflation import is_inflated as is_inflated
+from m2a.models.streaming import Stream as Stream
+from m2a.models.streaming import stream as stream
 from m2a.models.weights import load_image_weights as load_image_weights
 from m2a.models.weights import read_state_dict as read_state_dict
 
 __all__ = [
     "ModelConfig",
+    "Stream",
     "VideoClassifier",
     "create_model",
     "default_preprocessing",
@@ -32,6 +35,7 @@ __all__ = [
     "load_several",
     "parameter_groups",
     "read_state_dict",
+    "stream",
 ]
 
 

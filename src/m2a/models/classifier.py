@@ -156,6 +156,11 @@ class VideoClassifier(
         self._frames.value = value
 
     @property
+    def takes_clips(self) -> bool:
+        """Whether the backbone takes clips, (B, 3, T, H, W), as 3D networks do, and not images."""
+        return self._takes_clips or self._inflated
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """How clips are sampled, cropped and normalised: always clips of `num_frames` frames."""
         return replace(self._preprocessing, num_frames=self.num_frames)

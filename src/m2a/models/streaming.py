@@ -1,0 +1,222 @@
+"""Answers in a stream, each frame going through the network once (TSM, section 4.2: "Online Models with Uni-directional
+TSM").
+
+What a frame needs of those before it are the channels that a shift takes from the one before: they are kept, and given
+to the next. So an answer costs one frame of the network, where a window that slides costs a clip. It is for models
+whose mechanisms look back alone: `none`, and `tsm` with `direction="unidirectional"`.
+
+Shapes: B streams, C channels, H, W, K classes, F features.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from m2a.data.preprocessing import Preprocessing
+from m2a.errors import ClipShapeError, ConfigError
+from m2a.insertion.insert import insertions, mechanisms_of, site_frames
+from m2a.mechanisms import TemporalShift
+from m2a.mechanisms.identity import IdentityStart
+from m2a.models.classifier import VideoClassifier
+from m2a.models.device import kind_of_input
+from m2a.models.groups import classifier_in
+from m2a.models.inference import for_inference
+
+_FRAMEWISE = (nn.Identity, nn.Sequential, IdentityStart)
+_ROUNDING, _ROUNDING_OF_16_BITS = 1e-3, 0.1  # of the largest feature
+
+
+def stream(model: VideoClassifier) -> Stream:
+    """Makes a `Stream` of a classifier: `stream.step(frame)` names what happens, a frame at a time.
+
+    Raises ConfigError for a model that cannot answer a frame before the next one is there: with another mechanism than
+    `none` and `tsm` with `direction="unidirectional"`, of a 3D network, or of one that mixes the frames of a batch.
+    """
+    return Stream(model)
+
+
+class Stream:
+    """What a classifier says of a stream, or of B side by side, as frames come in.
+
+    After t frames, up to the T of the model's clips, the answer is what the model gives for a clip of these t frames.
+    From then on it is that of the last T frames, of which each knows of those before it, also where they are further
+    back.
+
+    It has a copy of the model as it is when it is made, with batch norms folded into convolutions. The pace of frames
+    should be that of training, where T frames are spread over a clip: of clips of 2 seconds and T = 8, four a second.
+
+    Args:
+        model: see `stream`, which is the same.
+    """
+
+    def __init__(self, model: VideoClassifier):
+        self.network = StreamNetwork(model)
+        self.labels = model.labels
+        self.preprocessing: Preprocessing = model.preprocessing
+        self.num_frames = model.num_frames
+        """T: how many of the last frames an answer is the consensus of."""
+        self._consensus = self.network.model.consensus
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins anew: the next frame is the first of a stream."""
+        self._shape: tuple[int, ...] | None = None
+        self._memory: Sequence[Tensor] = ()
+        self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.num_frames)
+
+    @torch.no_grad()
+    def step(self, frames_uint8_BCHW: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        """Probabilities after the next frame of each of B streams, decoded and cropped by `preprocessing` but not
+        normalised: of one frame (3, H, W), `preprocessing.test_transform(frame[None])` is that.
+
+        Raises ClipShapeError for another rank or type, and where the shape is not that of the frame before.
+        """
+        shape = tuple(frames_uint8_BCHW.shape)
+        if len(shape) != 4 or frames_uint8_BCHW.dtype != torch.uint8:
+            raise ClipShapeError(
+                f"A step takes a frame of each stream, uint8 (B, 3, H, W), 0 to 255; got {frames_uint8_BCHW.dtype} "
+                f"{shape}. Of one frame (3, H, W) that is frame[None]."
+            )
+        if shape != (self._shape or shape):
+            raise ClipShapeError(
+                f"The frames before were {self._shape}; got {shape}. Call reset() where another stream begins."
+            )
+        device, dtype = kind_of_input(self.network.model)
+        frames = self.preprocessing.normalize(frames_uint8_BCHW.to(device)).to(dtype)
+        scores, features, *memory = self.network(frames, *self._memory)
+        self._shape, self._memory = shape, memory  # after it: a frame that fails leaves the stream as it was
+        self._last.append((scores, features))
+        scores_BSK, features_BSF = (torch.stack(parts, dim=1) for parts in zip(*self._last, strict=True))
+        return self._consensus(scores_BSK, features_BSF).float().softmax(-1)
+
+
+@dataclass
+class _Kept:
+    """What a shift keeps of a frame for the next one; None before the first."""
+
+    channels: Tensor | None = None
+
+
+class StreamNetwork(nn.Module):
+    """One step as a function: frames, normalised, and what was kept of the frames before, in the order of the shifts
+    (nothing for the first frame) -> scores (B, K) and features (B, F) of these frames alone, and what to keep."""
+
+    def __init__(self, model: VideoClassifier):
+        super().__init__()
+        model = classifier_in(model, "m2a.stream")
+        _check(model)
+        self.model = for_inference(model)
+        clip, expected = _example(self.model)
+        counts = site_frames(self.model.backbone)
+        for count in counts:  # which the model shares; `num_frames` refuses 1 for them, which is no clip
+            count.value = 1
+        if not counts:
+            self.model.num_frames = 1
+        self._kept = [_Kept() for shift in shifts_of(self.model.backbone)]
+        for kept, (holder, name, shift) in zip(self._kept, shifts_of(self.model.backbone), strict=True):
+            setattr(holder, name, StreamedShift(shift, kept))
+        self.requires_grad_(False)
+        _check_same(self, clip, expected)
+
+    def forward(self, frames_BCHW: Float[Tensor, "B C H W"], *memory: Tensor) -> tuple[Tensor, ...]:
+        for kept, channels in zip(self._kept, memory or [None] * len(self._kept), strict=True):
+            kept.channels = channels
+        features_BF = self.model.frame_features(frames_BCHW[:, None])[:, 0]
+        scores_BK = self.model.head(self.model.dropout(features_BF))
+        memory = tuple(kept.channels for kept in self._kept if kept.channels is not None)
+        for kept in self._kept:
+            kept.channels = None
+        return scores_BK, features_BF, *memory
+
+
+class StreamedShift(nn.Module):
+    """A `TemporalShift` that is given one frame and has kept the channels of the one before; (B, 1, C, H, W) -> the
+    same."""
+
+    def __init__(self, shift: TemporalShift, kept: _Kept):
+        super().__init__()
+        self.fold, self.padding_mode = shift.fold, shift.padding_mode
+        self._kept = kept
+
+    def forward(self, x_B1CHW: Float[Tensor, "B 1 C H W"]) -> Float[Tensor, "B 1 C H W"]:
+        x_BCHW = x_B1CHW.flatten(0, 1)
+        shifted = x_BCHW[:, : self.fold].clone()  # what follows may write into x
+        before = self._kept.channels
+        if before is None:
+            before = torch.zeros_like(shifted) if self.padding_mode == "zeros" else shifted
+        self._kept.channels = shifted
+        return torch.cat([before, x_BCHW[:, self.fold :]], dim=1)[:, None]
+
+
+def shifts_of(backbone: nn.Module) -> list[tuple[nn.Module, str, TemporalShift]]:
+    """The shifts of a network, in the order of the sites, each with the module that has it and its name there."""
+    return [
+        (module, name, child)
+        for site, _ in mechanisms_of(backbone)
+        for module in [backbone.get_submodule(site), *_inside(backbone.get_submodule(site))]
+        for name, child in module.named_children()
+        if isinstance(child, TemporalShift)
+    ]
+
+
+def _inside(layer: nn.Module) -> list[nn.Module]:
+    return list(layer.get_submodule("mechanism").modules())
+
+
+def _check(model: VideoClassifier) -> None:
+    """Raises ConfigError where a frame would have to wait for the next one."""
+    if model.takes_clips:
+        raise ConfigError(
+            "A 3D network looks at frames that come later, so that none can be answered before. m2a.stream takes 2D "
+            "networks, with none or with tsm of direction='unidirectional'; of others slide a window "
+            "(m2a predict --sliding, m2a.evaluation.predict_timeline)."
+        )
+    inserted = insertions(model.backbone)
+    for site, mechanism in mechanisms_of(model.backbone):
+        for part in mechanism.modules():
+            if isinstance(part, TemporalShift) and len(part.moves) > 1:
+                raise ConfigError(
+                    f"tsm at {site!r} takes channels from the next frame too, so that none can be answered before. "
+                    'Train with direction="unidirectional" (--mechanism-options.direction unidirectional), or slide a '
+                    "window (m2a predict --sliding, m2a.evaluation.predict_timeline)."
+                )
+            if not isinstance(part, (TemporalShift, *_FRAMEWISE)):
+                raise ConfigError(
+                    f"{inserted[site].spec} at {site!r} looks at frames that come later, so that none can be answered "
+                    "before. m2a.stream takes models without a mechanism, and with tsm of direction='unidirectional'; "
+                    "of others slide a window (m2a predict --sliding, m2a.evaluation.predict_timeline)."
+                )
+
+
+@torch.no_grad()
+def _example(model: VideoClassifier) -> tuple[Tensor, Tensor]:
+    """A clip of noise and the features of its frames."""
+    (device, dtype), given = kind_of_input(model), model.preprocessing
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.randn(1, given.num_frames, len(given.mean), given.size, given.size, generator=generator)
+    clip = clip.to(device, dtype)
+    return clip, model.frame_features(clip)[0]
+
+
+@torch.no_grad()
+def _check_same(network: StreamNetwork, clip: Tensor, expected: Tensor) -> None:
+    """Raises ConfigError where frames one by one do not give what the model gives for a clip of them: a network of
+    one's own may mix the frames of a batch, or call a layer twice."""
+    found: list[Tensor] = []
+    memory: Sequence[Tensor] = ()
+    for frame in clip.unbind(1):
+        _, features, *memory = network(frame, *memory)
+        found.append(features[0])
+    share = _ROUNDING if clip.dtype in (torch.float32, torch.float64) else _ROUNDING_OF_16_BITS
+    if not (torch.stack(found) - expected).abs().max() <= share * expected.abs().max():
+        raise ConfigError(
+            "This network does not give a frame alone what it gives it in a clip: it mixes the frames of a batch, or "
+            "calls a layer with a mechanism more than once. It cannot be run frame by frame; slide a window "
+            "(m2a predict --sliding, m2a.evaluation.predict_timeline)."
+        )

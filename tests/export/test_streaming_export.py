@@ -1,0 +1,72 @@
+"""A step of a stream in a file does what `m2a.stream` does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from exportable import CLASSES, FRAMES, SIZE, classifier, pixels
+
+import m2a
+from m2a.errors import CheckpointError, ConfigError
+from m2a.export import export_stream, load_exported
+from m2a.export.formats import FORMATS
+
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_step_by_step(suffix: str, tmp_path: Path) -> None:
+    model, streams = classifier("tsm", direction="unidirectional"), 2
+    exported = export_stream(model, tmp_path / f"step{suffix}", batch_size=streams)
+    assert exported.frames == (streams, 3, SIZE, SIZE)
+    assert exported.memory == {
+        "memory_0": (streams, FRAMES, CLASSES), "memory_1": (streams,), "memory_2": (streams, 2, SIZE // 2, SIZE // 2)
+    }  # fmt: skip
+    assert (exported.num_classes, exported.size) == (CLASSES, exported.file.stat().st_size)
+    step, stream = FORMATS[suffix].open(exported.file), m2a.stream(model)
+    memory = [torch.zeros(shape) for shape in exported.memory.values()]
+    frames = torch.cat([pixels(streams), pixels(streams)], dim=1)
+    for frame in frames.unbind(1):
+        found, *memory = step([frame.contiguous(), *memory])
+        torch.testing.assert_close(found, stream.step(frame), atol=1e-5, rtol=1e-3)
+    for kept in memory:
+        kept[0] = 0  # the first stream begins anew, the second goes on
+    found, *_ = step([frames[:, 1].contiguous(), *memory])
+    expected = stream.step(frames[:, 1])
+    torch.testing.assert_close(found[1], expected[1], atol=1e-5, rtol=1e-3)
+    stream.reset()
+    torch.testing.assert_close(found[0], stream.step(frames[:, 1])[0], atol=1e-5, rtol=1e-3)
+
+
+def test_onnxruntime_alone_is_enough(tmp_path: Path) -> None:
+    file = export_stream(classifier("none"), tmp_path / "step.onnx").file
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    about = json.loads(session.get_modelmeta().custom_metadata_map["m2a"])
+    assert about["kind"] == "stream"
+    assert about["class_names"] == ["a", "b", "c", "d", "é"]
+    assert about["memory"] == [
+        {"name": one.name, "shape": one.shape} for one in session.get_inputs() if one.name != "frames"
+    ]
+    assert [one.name for one in session.get_outputs()] == ["probabilities", "next_memory_0", "next_memory_1"]
+
+
+def test_what_a_file_cannot_begin_with_zeros(tmp_path: Path) -> None:
+    file = tmp_path / "step.onnx"
+    with pytest.raises(ConfigError, match=r"begins with zeros, and the shifts.*padding_mode='replicate'"):
+        export_stream(classifier("tsm", direction="unidirectional", padding_mode="replicate"), file)
+    options = {"mechanism": "none", "num_frames": 3, "size": 32, "consensus": "attention"}
+    with pytest.raises(ConfigError, match=r"answers with the mean of the last frames' scores"):
+        export_stream(m2a.create_model("test_resnet", num_classes=3, **options), file)
+    with pytest.raises(ConfigError, match="batch_size must be at least 1; got 0"):
+        export_stream(classifier(), file, batch_size=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_is_not_taken_for_a_classifier_of_clips(tmp_path: Path) -> None:
+    file = export_stream(classifier(), tmp_path / "step.pt2").file
+    with pytest.raises(CheckpointError, match=r"is one step of a stream \(m2a export --stream\)"):
+        load_exported(file)

@@ -1,0 +1,173 @@
+"""A stream is answered frame by frame as a clip of the frames so far is."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+import m2a
+from m2a.errors import ClipShapeError, ConfigError
+from m2a.insertion.insert import mechanisms_of
+from m2a.models.streaming import StreamNetwork
+
+FRAMES, CLASSES = 5, 7
+ONLINE = {"mechanism": "tsm", "direction": "unidirectional"}
+
+
+def classifier(backbone: str = "test_resnet", *, size: int = 32, **options: Any) -> m2a.VideoClassifier:
+    """With weights and statistics that are no starting ones, so that each layer and each shift shows."""
+    torch.manual_seed(0)
+    model = m2a.create_model(backbone, num_classes=CLASSES, num_frames=FRAMES, size=size, **options).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(std=0.3)
+                assert module.running_mean is not None
+                module.running_mean.normal_(std=0.1)
+        for name, parameter in model.named_parameters():
+            if name.endswith("mechanism.scale"):
+                parameter.uniform_(0.3, 1)
+        model.head.weight.normal_(std=0.2)
+    return model
+
+
+def pixels(frames: int, *, size: int = 32, streams: int = 2) -> Tensor:
+    return torch.randint(0, 256, (streams, frames, 3, size, size), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        ("test_resnet", {"mechanism": "none"}),
+        ("test_resnet", ONLINE),
+        ("test_resnet", ONLINE | {"padding_mode": "replicate"}),
+        ("test_resnet", ONLINE | {"consensus": "attention"}),
+        ("test_resnet", ONLINE | {"init": "identity"}),
+        ("test_resnet", ONLINE | {"mechanism": "tsm+tsm"}),
+        ("test_resnet", ONLINE | {"position": "after", "where": ["layer2.0.conv1", "layer3.0.conv2"]}),
+        ("mobilenetv2_035", ONLINE),
+        ("test_vit", ONLINE | {"size": 160}),
+    ],
+)
+def test_after_each_frame_it_says_what_the_model_says_of_the_frames_so_far(
+    backbone: str, options: dict[str, Any]
+) -> None:
+    model = classifier(backbone, **options)
+    clips = pixels(FRAMES, size=options.get("size", 32))
+    found = torch.stack([*map((stream := m2a.stream(model)).step, clips.unbind(1))])
+    for frames in range(2, FRAMES + 1):
+        model.num_frames = frames
+        expected = model.predict_probabilities(clips[:, :frames])
+        torch.testing.assert_close(found[frames - 1], expected, atol=1e-5, rtol=1e-3)
+    if options["mechanism"] != "none":  # it is not blind to what came before
+        assert (model.predict_probabilities(clips.flip(1)) - expected).abs().max() > 1e-3
+    assert all((one - other).abs().max() > 1e-4 for one, other in pairwise(found))
+    assert stream.num_frames == FRAMES  # of the model as it was
+
+
+def test_in_a_longer_stream_frames_know_of_those_before_the_window() -> None:
+    """Against the features of one long clip: nothing in them comes from later frames."""
+    model = classifier(**ONLINE)
+    clips, stream = pixels(FRAMES + 6), m2a.stream(model)
+    for frame in clips.unbind(1):
+        found = stream.step(frame)
+    model.num_frames = FRAMES + 6
+    scores_BTK = model.frame_scores(model.preprocessing.normalize(clips))
+    torch.testing.assert_close(found, scores_BTK[:, -FRAMES:].mean(1).softmax(-1), atol=1e-5, rtol=1e-3)
+
+
+def test_a_new_stream_begins_anew() -> None:
+    stream, clips = m2a.stream(classifier(**ONLINE)), pixels(4)
+    first = [stream.step(frame) for frame in clips.unbind(1)]
+    stream.reset()
+    assert all(map(torch.equal, first, (stream.step(frame) for frame in clips.unbind(1))))
+    stream.reset()
+    assert stream.step(clips[:1, 0]).shape == (1, CLASSES)  # also of another number of streams
+
+
+def test_the_model_goes_its_own_way() -> None:
+    model = classifier(**ONLINE).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    stream, clips = m2a.stream(model), pixels(3)
+    first = stream.step(clips[:, 0])
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert model.num_frames == m2a.insertion.get_num_frames(model.backbone) == FRAMES
+    nn.init.zeros_(model.head.weight)
+    stream.reset()
+    assert torch.equal(stream.step(clips[:, 0]), first)
+
+
+def test_in_half_precision() -> None:
+    model = classifier(**ONLINE)
+    clips = pixels(FRAMES)
+    expected = model.predict_probabilities(clips)
+    stream = m2a.stream(model.bfloat16())
+    found = torch.stack([stream.step(frame) for frame in clips.unbind(1)])[-1]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mechanism": "m2a"}, r"m2a at 'layer1\.0\.conv1' looks at frames that come later"),
+        ({"mechanism": "tea:tam"}, r"tea:tam at 'layer1\.0\.conv1' looks at frames that come later"),
+        ({"mechanism": "m2a+tsm", "direction": "unidirectional"}, r"m2a\+tsm at .* looks at frames that come later"),
+        ({"mechanism": "tsm"}, r"tsm at 'layer1\.0\.conv1' takes channels from the next frame too.*direction"),
+        ({"backbone": "resnet10t", "inflate": True}, r"A 3D network looks at frames that come later"),
+    ],
+)
+def test_what_looks_ahead_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        m2a.stream(classifier(**options))
+
+
+def test_a_network_that_mixes_frames_is_refused() -> None:
+    class Mixing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.num_features = timm.create_model("test_resnet", num_classes=0), 128
+
+        def forward(self, x_NCHW: Tensor) -> Tensor:
+            return self.net(x_NCHW - x_NCHW.mean(0))
+
+    with pytest.raises(ConfigError, match="mixes the frames of a batch, or calls a layer"):
+        m2a.stream(m2a.VideoClassifier(Mixing(), CLASSES, num_frames=FRAMES))
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_frames_that_do_not_fit() -> None:
+    stream, frame = m2a.stream(classifier(**ONLINE)), pixels(1)[:, 0]
+    for wrong, message in (
+        (frame[0], r"uint8 \(B, 3, H, W\).*got torch.uint8 \(3, 32, 32\).*frame\[None\]"),
+        (frame.float(), r"got torch.float32 \(2, 3, 32, 32\)"),
+    ):
+        with pytest.raises(ClipShapeError, match=message):
+            stream.step(wrong)
+    stream.step(frame)
+    with pytest.raises(ClipShapeError, match=r"The frames before were \(2, 3, 32, 32\); got \(1, 3, 32, 32\)"):
+        stream.step(frame[:1])
+    with pytest.raises(ConfigError, match=r"m2a\.stream takes a VideoClassifier"):
+        m2a.stream(nn.Linear(2, 2))
+
+
+def test_a_frame_costs_a_frame() -> None:
+    model = classifier(**ONLINE)
+    network, frame = StreamNetwork(model), torch.randn(1, 3, 32, 32)
+    counted: list[tuple[int, ...]] = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _, args, out: counted.append(tuple(args[0].shape)))
+    _, _, *memory = network(frame)
+    network(frame, *memory)
+    assert counted
+    assert {shape[0] for shape in counted} == {1}
+    channels = [mechanism.channels for _, mechanism in mechanisms_of(model.backbone)]
+    assert [tensor.shape[1] for tensor in memory] == [count // 8 for count in channels]
