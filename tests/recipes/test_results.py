@@ -126,6 +126,15 @@ def test_only_comparable_results_stand_in_one_table(tmp_path: Path) -> None:
     assert group_results(read_results(tmp_path, "II")) == []
 
 
+def test_runs_before_and_after_the_library_had_an_option_are_comparable(tmp_path: Path) -> None:
+    put(tmp_path, made("I/none", config={"size": 64}))
+    put(tmp_path, made("I/m2a", config={"size": 64, "class_weights": "none"}))
+    put(tmp_path, made("I/m2a-motion", config={"size": 64, "class_weights": "balanced"}))
+    groups = group_results(read_results(tmp_path, "I"))
+    rows = [sorted(row.name for row, measured in group.rows if measured) for group in groups]
+    assert sorted(rows) == [["I/m2a", "I/none"], ["I/m2a-motion"]]
+
+
 def test_a_table_shows_the_paper_beside_what_was_measured(tmp_path: Path) -> None:
     drawn = replace(DATA, drawing={"labels": ["Moving something up", "Moving something down"]})
     for seed, top1 in enumerate((40.0, 44.0, 48.0)):

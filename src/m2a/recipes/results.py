@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from m2a.recipes.paper import NEUTRAL, ROW_OPTIONS
 from m2a.recipes.rows import PaperRow, find_row
 from m2a.recipes.scales import find_scale
 from m2a.recipes.weights import StartWeights
+from m2a.training.config import TrainConfig
 
 SCHEMA = 2
 PROBES = ("shuffled", "reversed", "still")
@@ -123,8 +124,10 @@ def group_key(
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a run that its row, its seed and its machine leave open."""
-    return {option: value for option, value in config.items() if option not in (*NEUTRAL, *ROW_OPTIONS)}
+    """The options of a run that its row, its seed and its machine leave open. One that the library has had only since
+    has its default, which is what runs did before."""
+    known = {one.name: one.default for one in fields(TrainConfig) if one.default is not MISSING}
+    return {option: value for option, value in (known | dict(config)).items() if option not in (*NEUTRAL, *ROW_OPTIONS)}
 
 
 def result_path(folder: Path, row: PaperRow, **settings: Any) -> Path:
