@@ -191,6 +191,12 @@ def test_a_run_on_one_table_of_several(m2a: Command, own: Path, video_set: Path,
     rows = [row for row in rows if row.endswith(",train")] + [f"{video.relative_to(root)},{LABELS[0]},validation"]
     (root / "a.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
     assert known_truth(video, load(own / "model"), str(own / "model")) == LABELS[0]
+    other = root / LABELS[1] / "other.mp4"  # in a folder of another label than the list's
+    other.parent.mkdir()
+    shutil.move(video, other)
+    rows[-1] = f"{other.relative_to(root)},{LABELS[0]},validation"
+    (root / "a.csv").write_text("\n".join(["path,label,split", *rows]) + "\n")
+    assert known_truth(other, load(own / "model"), str(own / "model")) == LABELS[0]
 
 
 def test_a_report_without_the_clips(m2a: Command, own: Path, own_videos: Path) -> None:

@@ -153,6 +153,24 @@ def test_clips_of_one_frame_need_no_mechanism() -> None:
     assert model(clips(1)).shape == (2, 5)
 
 
+@pytest.mark.usefixtures("as_users_run_it")
+@pytest.mark.parametrize("labels", [{"b": 1, "a": 0}, "ab", [1, 2], ["a", "a"], ["a", None]])
+def test_labels_that_are_set_later_are_looked_at_too(labels: Any) -> None:
+    model = create_model("test_resnet", mechanism="none", num_classes=2, labels=["a", "b"], size=32)
+    with pytest.raises(ConfigError, match=r"^labels "):
+        model.labels = labels
+    assert model.labels == ("a", "b")
+    model.labels = ["x", "y"]
+    assert model.labels == ("x", "y")
+    assert copy.deepcopy(model).labels == ("x", "y")
+
+
+def test_labels_of_a_model_that_was_pickled_when_they_were_a_plain_attribute() -> None:
+    model = create_model("test_resnet", mechanism="none", num_classes=2, labels=["a", "b"], size=32)
+    vars(model)["labels"] = vars(model).pop("_labels")
+    assert model.labels == ("a", "b")
+
+
 def test_labels_and_classes_must_be_as_many() -> None:
     assert tiny(labels=("a", "b", "c", "d", "e")).labels == ("a", "b", "c", "d", "e")
     assert tiny(labels=[np.str_(name) for name in "abcde"]).labels == ("a", "b", "c", "d", "e")

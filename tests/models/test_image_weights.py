@@ -220,3 +220,30 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
         tiny(pretrained=tmp_path / "gone.pth")
     with pytest.raises(FileNotFoundError):
         read_state_dict(tmp_path)
+
+
+def test_weights_of_a_compiled_network(tmp_path: Path) -> None:
+    state = timm.create_model("test_resnet").state_dict()
+    torch.save({f"module._orig_mod.{name}": value for name, value in state.items()}, tmp_path / "compiled.pth")
+    assert read_state_dict(tmp_path / "compiled.pth").keys() == state.keys()
+
+
+def test_a_file_whose_bytes_have_changed(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), path)
+    damaged = bytearray(path.read_bytes())
+    middle = len(damaged) // 2
+    damaged[middle : middle + 40] = bytes(value ^ 85 for value in damaged[middle : middle + 40])
+    path.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match=r"damaged or cut off .*the checksum of"):
+        read_state_dict(path)
+
+
+def test_what_torch_did_not_write(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    safetensors.torch.save_file(timm.create_model("test_resnet").state_dict(), path)
+    with pytest.raises(CheckpointError, match=r"\(It is no file that torch\.save wrote\.\)") as caught:
+        read_state_dict(path)
+    assert "weights_only" not in str(caught.value)
+    safetensors.torch.save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "CAPITALS.SAFETENSORS")
+    assert read_state_dict(tmp_path / "CAPITALS.SAFETENSORS")

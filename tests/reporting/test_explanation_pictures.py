@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from m2a.reporting.class_bars import write_class_bars
 from m2a.reporting.heat import HeatRow, write_heat
 from m2a.reporting.owned import MARK, check_ours
 from m2a.reporting.pictures import fit
-from m2a.reporting.site_maps import SiteMaps, _caption, write_site_maps
+from m2a.reporting.site_maps import _COLOURS, SiteMaps, _caption, write_site_maps
 from m2a.reporting.timeline import write_timeline
 from m2a.workflows.explain import has_papers_motion
 
@@ -105,6 +106,16 @@ def test_sites_are_drawn_with_what_they_have(changes: dict[str, Any], tmp_path: 
     one, two = (np.asarray(Image.open(tmp_path / name).convert("L")) for name in ("a.png", "b.png"))
     assert one.std() > 5
     assert two.shape[0] > one.shape[0] + 150
+
+
+def test_no_motion_is_drawn_as_none(tmp_path: Path) -> None:
+    """A scale of no range got one of both signs, and all that is zero the colour of much motion."""
+    for name, motion in (("still", np.zeros((3, 5, 7))), ("moves", np.eye(5, 7)[None].repeat(3, 0))):
+        write_site_maps(tmp_path / f"{name}.png", frames(100), NUMBERS, [site(motion=motion, gate=None)], title="")
+    still, moves = (np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")) for name in ("still", "moves"))
+    least = np.asarray(matplotlib.colormaps[_COLOURS["motion"]](0.0)[:3]) * 255
+    dark = [(abs(picture[:330] - least).max(-1) < 3).sum() for picture in (still, moves)]
+    assert dark[0] > dark[1] > 0
 
 
 @pytest.mark.parametrize("there", [[0, 2, 4, 6], [1, 1, 5, 5]])

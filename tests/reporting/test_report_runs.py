@@ -100,8 +100,24 @@ def test_no_folder(tmp_path: Path) -> None:
 
 def test_no_evaluation_names_the_command(folder: Path) -> None:
     (folder / "evaluation.json").unlink()
+    with pytest.raises(
+        NotFoundError, match=r"evaluation\.json: no such file.*did not finish; .*config.yaml --out .*run --resume"
+    ):
+        Run.load(folder)
+    (folder / "model").mkdir()
     with pytest.raises(NotFoundError, match=r"evaluation\.json: no such file.*Run `m2a evaluate .*run`"):
         Run.load(folder)
+
+
+def test_the_epoch_whose_model_was_kept(folder: Path) -> None:
+    rows = ["epoch,val_loss,val_top1,val_mean_class", "1,2,40,30", "2,1,60,50", "3,1,60,55", "4,1,20,20"]
+    (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
+    assert Run.load(folder).best_epoch == 2  # the first of the best
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config + "class_weights: balanced\n")
+    assert Run.load(folder).best_epoch == 3
+    (folder / "metrics.csv").unlink()
+    assert Run.load(folder).best_epoch is None
 
 
 def test_damaged_evaluation_names_the_command(folder: Path) -> None:

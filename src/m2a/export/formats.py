@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from m2a.errors import ConfigError, ExportError, first_line
+from m2a.models.weights import check_whole_zip
 
 INPUT, OUTPUT = "clips", "probabilities"
 METADATA = "m2a"
@@ -193,6 +194,7 @@ def _loaded(file: Path) -> tuple[ExportedProgram, str | None]:
     """A program of torch.export and its metadata."""
     if not is_zipfile(file):  # torch prints a traceback before it raises
         raise ValueError("it is no whole zip file")
+    check_whole_zip(file)
     extra = {_EXTRA_FILE: ""}
     with _tensors_alone(), file.open("rb") as opened:
         # torch knows a path by its suffix in small letters; it reads an open file into memory

@@ -113,6 +113,8 @@ def load_exported(file: str | Path) -> ExportedClassifier:
             )
         _check_fit(program, metadata)
         return ExportedClassifier(file, program, metadata)
+    except CheckpointError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{file}: its metadata are damaged ({type(error).__name__}: {error}).") from error
 

@@ -113,8 +113,6 @@ class VideoClassifier(
         if not 0 <= dropout <= 1:
             raise ConfigError(f"dropout must lie in 0 to 1; got {dropout}.")
         names = None if labels is None else _names(labels)
-        if twice := [name for name, times in Counter(names or ()).items() if times > 1]:
-            raise ConfigError(f"labels has {twice[0]!r} more than once; each class needs a name of its own.")
         if names is not None and len(names) != num_classes:
             raise ConfigError(f"{len(names)} labels were given for {num_classes} classes; they must be as many.")
         self.config = config
@@ -154,6 +152,17 @@ class VideoClassifier(
             set_num_frames(self.backbone, value)
         self._preprocessing = replace(self._preprocessing, num_frames=value)
         self._frames.value = value
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the classes, in the order of the outputs. Raises ConfigError, when it is set, for what are no names,
+        and one that is there twice."""
+        found: tuple[str, ...] | None = vars(self).get("_labels", vars(self).get("labels"))  # the latter of old pickles
+        return found
+
+    @labels.setter
+    def labels(self, value: Sequence[str] | None) -> None:
+        self._labels = None if value is None else _names(value)
 
     @property
     def takes_clips(self) -> bool:
@@ -310,7 +319,7 @@ class VideoClassifier(
                 f"VideoClassifier.from_pretrained, and put the model that comes into a module of yours."
             )
         saving.check_options(options)
-        return super().from_pretrained(pretrained_model_name_or_path, **options)
+        return saving.load(str(pretrained_model_name_or_path), **options)  # the mixin reads config.json with no check
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **options: Any) -> VideoClassifier:
@@ -333,6 +342,8 @@ def _names(labels: Sequence[str]) -> tuple[str, ...]:
             f"labels must be names; got {other[0]!r}, of type {type(other[0]).__name__}. Give them as text: "
             "[str(label) for label in labels]."
         )
+    if twice := [label for label, times in Counter(labels).items() if times > 1]:
+        raise ConfigError(f"labels has {twice[0]!r} more than once; each class needs a name of its own.")
     return tuple(str(label) for label in labels)  # numpy has text of its own
 
 

@@ -244,6 +244,8 @@ def parsed(content: Mapping[str, Any], model_id: str) -> tuple[ModelConfig, Prep
     """What a `config.json` describes. Raises CheckpointError for values of a kind that they cannot be."""
     try:
         return ModelConfig.from_dict(content["model"]), Preprocessing.from_dict(content["clips"])
+    except CheckpointError as error:  # of another version: nothing is damaged
+        raise CheckpointError(f"{model_id}: {error}") from error
     except (TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{model_id}: its {CONFIG_NAME} is damaged ({type(error).__name__}: {error}).") from error
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 import safetensors.torch
 import torch
@@ -18,12 +19,14 @@ from m2a.models.frame_features import find_classifier, removed_classifiers
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 """What files of weights are called."""
+_WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "model_ema")
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Tensors by name from a .safetensors or .pth/.pt/.bin/.ckpt file, on the CPU. Wrappers that training scripts put
-    around (`{"state_dict": ...}`, `module.`) are taken off. Pickles are read with `weights_only=True`, or not at all.
+    around (`{"state_dict": ...}`, `module.`, `_orig_mod.`) are taken off. Pickles are read with
+    `weights_only=True`, or not at all.
 
     Raises:
         NotFoundError: no such file.
@@ -36,9 +39,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     with path.open("rb"):  # safetensors says of a file that may not be read that it is not there
         pass
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             loaded: Any = safetensors.torch.load_file(path)
         else:
+            check_whole_zip(path)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
@@ -54,6 +58,14 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return without_prefix(_unwrapped(loaded, path), path)
 
 
+def check_whole_zip(path: Path) -> None:
+    """Raises ValueError where a zip file, as torch's are, holds other bytes than were written. torch does not look."""
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            if (member := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {member} is not that of what it holds")
+
+
 def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Tensor]:
     while isinstance(loaded, Mapping):
         if loaded and all(isinstance(value, Tensor) for value in loaded.values()):
@@ -67,11 +79,11 @@ def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Tensor]:
 
 
 def without_prefix(state: Mapping[Any, Tensor], what: str | Path) -> dict[str, Tensor]:
-    """By names without the `module.` that parallel training puts before them. Raises CheckpointError where two fall on
-    one."""
+    """By names without what parallel training (`module.`) and torch.compile (`_orig_mod.`) put before them. Raises
+    CheckpointError where two fall on one."""
     found: dict[str, Tensor] = {}
     for key, value in state.items():
-        name = str(key).removeprefix("module.")
+        name = _WRAPPERS.sub("", str(key))
         if name in found:
             raise CheckpointError(f"{what}: two keys fall on {name!r}, with module. and without; is it two networks?")
         found[name] = value
@@ -81,7 +93,9 @@ def without_prefix(state: Mapping[Any, Tensor], what: str | Path) -> dict[str, T
 def _reason(complaint: str) -> str:
     """Which object torch would not load; it names it after many lines of advice, some of it to load the file anyway."""
     found = re.search(r"GLOBAL (\S+)", complaint)
-    return f"It holds {found[1]}." if found else complaint.splitlines()[0]
+    if found:
+        return f"It holds {found[1]}."
+    return "It is no file that torch.save wrote." if "weights_only" in complaint else complaint.splitlines()[0]
 
 
 def load_image_weights(network: nn.Module, path: str | Path) -> None:

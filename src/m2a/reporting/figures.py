@@ -35,25 +35,28 @@ def _points(entry: Entry, column: str) -> tuple[list[int], list[float]]:
     return [epoch for epoch, _ in found], [value for _, value in found]
 
 
-def _line(axes: Axes, points: tuple[list[int], list[float]], colour: str, *, bold: bool) -> None:
+def _line(
+    axes: Axes, points: tuple[list[int], list[float]], colour: str, *, bold: bool, dot: int | None = None
+) -> None:
     epochs, values = points
     dash: str | tuple[float, tuple[float, ...]] = "-" if bold else (0.0, (1.2, 1.8))
     axes.plot(epochs, values, color=colour, linewidth=2.0 if bold else 1.3, linestyle=dash, solid_capstyle="round")
-    if bold and epochs:
-        axes.plot(epochs[-1:], values[-1:], color=colour, marker="o", markersize=5, markeredgewidth=0, clip_on=False)
+    if dot in epochs:
+        at = epochs.index(dot)
+        axes.plot([dot], [values[at]], color=colour, marker="o", markersize=5, markeredgewidth=0, clip_on=False)
 
 
 def _draw_loss(axes: Axes, shown: Sequence[Entry], palette: Palette) -> None:
     for entry in shown:
         _line(axes, _points(entry, "train_loss"), palette[entry.colour], bold=False)
-        _line(axes, _points(entry, "val_loss"), palette[entry.colour], bold=True)
+        _line(axes, _points(entry, "val_loss"), palette[entry.colour], bold=True, dot=entry.run.best_epoch)
     axes.set_ylim(bottom=0)
 
 
 def _draw_top1(axes: Axes, shown: Sequence[Entry], ceiling: float | None, palette: Palette) -> None:
     for entry in shown:
         _line(axes, _points(entry, "train_top1"), palette[entry.colour], bold=False)
-        _line(axes, _points(entry, "val_top1"), palette[entry.colour], bold=True)
+        _line(axes, _points(entry, "val_top1"), palette[entry.colour], bold=True, dot=entry.run.best_epoch)
     both = ("train_top1", "val_top1")
     highest = max(max(_points(entry, one)[1], default=0.0) for entry in shown for one in both)
     axes.set_ylim(0, min(102.0, max(highest, ceiling or 0.0, 1.0) * 1.15))

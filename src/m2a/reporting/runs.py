@@ -7,8 +7,9 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -39,6 +40,7 @@ class Epoch:
     train_top1: float | None = None
     val_loss: float | None = None
     val_top1: float | None = None
+    val_mean_class: float | None = None
     seconds: float | None = None
 
 
@@ -112,6 +114,14 @@ class Run:
         numbers = [int(number) for number in self.views.split("x")] if re.fullmatch(r"\d+ x \d+", self.views) else []
         return max(1, math.prod(numbers))
 
+    @property
+    def best_epoch(self) -> int | None:
+        """The one whose model was kept: of the highest top-1, or where classes weigh alike of their highest mean; the
+        first of several."""
+        column = "val_mean_class" if self.config.get("class_weights") == "balanced" else "val_top1"
+        found = [(value, -one.epoch) for one in self.epochs if (value := getattr(one, column)) is not None]
+        return -max(found)[1] if found else None
+
     @classmethod
     def load(cls, path: str | Path) -> Run:
         """Read a run's folder. Only `evaluation.json` has to be there."""
@@ -146,6 +156,9 @@ def _evaluation(folder: Path) -> dict[str, Any]:
     path = folder / "evaluation.json"
     remedy = f"Run `m2a evaluate {folder}` to write it anew."
     if not path.is_file():
+        if (folder / "config.yaml").is_file() and not any((folder / kind).is_dir() for kind in ("model", "adapter")):
+            told = quote(str(folder / "config.yaml")), quote(str(folder))
+            remedy = "It did not finish; go on with m2a train --config {} --out {} --resume.".format(*told)
         raise NotFoundError(f"{path}: no such file, so there is nothing to report about this run. {remedy}")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -255,9 +268,7 @@ def _metrics(path: Path) -> tuple[Epoch, ...]:
     for line, cells in lines:
         row = dict(zip(columns, cells, strict=False))
         try:
-            numbers = {
-                key: _number(row.get(key)) for key in ("train_loss", "train_top1", "val_loss", "val_top1", "seconds")
-            }
+            numbers = {one.name: _number(row.get(one.name)) for one in fields(Epoch) if one.name != "epoch"}
             rows.append(Epoch(epoch=int(float(row["epoch"])), **numbers))
         except (ValueError, OverflowError) as error:
             raise DataError(f"{path}, line {line}: {error}. Correct the line or delete the file.") from error

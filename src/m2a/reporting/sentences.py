@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from m2a.reporting.entries import Entry, baseline_and_lead
 from m2a.reporting.runs import Run
 from m2a.reporting.text import difference, listing, percent, signed
 from m2a.wording import count
+
+_UNEVEN = 1.5
+"""How many times as many clips as the classes have on average one must have for a reader to be told."""
 
 
 def introduction(shown: Sequence[Entry]) -> str:
@@ -41,7 +44,7 @@ def headline(shown: Sequence[Entry]) -> str:
     baseline, lead = baseline_and_lead(shown)
     start = f"`{lead.name}` names **{percent(lead.run.top1)}** of {clips_of(lead.run)}"
     if baseline is None:
-        return f"{start}; guessing would name {percent(100 / max(1, len(lead.run.labels)))}."
+        return f"{start}; {_without_looking(lead.run)}."
     if (gain := difference(lead.run.top1, baseline.run.top1)) is None:
         return f"{start}, `{baseline.name}` {percent(baseline.run.top1)}."
     sentence = f"{start}, `{baseline.name}` {percent(baseline.run.top1)}: **{signed(gain)} points**"
@@ -52,6 +55,14 @@ def headline(shown: Sequence[Entry]) -> str:
     return f"{sentence} for " + ("the same multiply-adds." if cost == "0.0" else f"{cost}% multiply-adds.")
 
 
+def _without_looking(run: Run) -> str:
+    """What one has without a look at the clips: by guessing, or where one class has many of them by its name."""
+    guessed, most = 1 / max(1, len(run.labels)), max(map(sum, run.confusion), default=0) / max(1, run.num_clips)
+    if most > _UNEVEN * guessed:
+        return f"to say the most frequent class of every clip would name {percent(100 * most)}"
+    return f"guessing would name {percent(100 * guessed)}"
+
+
 def clips_of(run: Run) -> str:
     """`240 held-out clips`, or the split by name where it is not a held-out one."""
     if run.split.lower() in {"validation", "valid", "val", "test"}:
@@ -59,9 +70,25 @@ def clips_of(run: Run) -> str:
     return f"{count(run.num_clips, 'clip')} of the {run.split} split"
 
 
+def _of_classes(entry: Entry) -> Iterator[str]:
+    rows = [row for row in entry.run.confusion if sum(row)]
+    if len(rows) < 2:
+        return
+    said = [label for label, column in zip(entry.run.labels, zip(*rows, strict=True), strict=True) if any(column)]
+    if len(said) == 1:
+        yield f"`{entry.name}` called every clip {said[0]!r}: it tells no classes apart."
+    clips = [sum(row) for row in rows]
+    if max(clips) > _UNEVEN * sum(clips) / len(clips):
+        right = [row[i] / sum(row) for i, row in enumerate(entry.run.confusion) if sum(row)]
+        yield (
+            f"Some classes have many more clips than others. Each class counting alike, `{entry.name}` names "
+            f"{percent(100 * sum(right) / len(right))}, the mean of the classes."
+        )
+
+
 def caveats(shown: Sequence[Entry]) -> list[str]:
-    """What a reader must know when the runs are not quite comparable."""
-    notes = []
+    """What a reader must know of what the figures hide, and when the runs are not quite comparable."""
+    notes = [note for entry in shown for note in _of_classes(entry)]
     if not same_clips(shown):
         told = listing(
             [f"`{e.name}` on {e.run.num_clips} clips of {e.run.data or 'its data'} ({e.run.split})" for e in shown]

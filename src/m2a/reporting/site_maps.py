@@ -88,8 +88,9 @@ def _scale(sites: Sequence[SiteMaps], quantity: str) -> Normalize | None:
         return None
     highest = max(float(value.max()) for value in values)
     if quantity == "motion":
-        return PowerNorm(0.5, 0, highest)
-    return Normalize(min(float(value.min()) for value in values) if quantity == "gate" else 0, highest)
+        return PowerNorm(0.5, 0, highest or 1.0)  # of a still clip: matplotlib makes room on both sides of no range
+    lowest = min(float(value.min()) for value in values) if quantity == "gate" else 0
+    return Normalize(lowest, highest if highest > lowest else lowest + 1.0)
 
 
 def _columns(wanted: Sequence[int], numbers: Sequence[int]) -> list[int]:
@@ -156,6 +157,9 @@ def _bar(figure: Figure, quantity: str, scale: Normalize | None, place: int, bel
     axes = figure.add_axes((left / width, (below - 0.5) / height, (length - 0.45) / width, 0.12 / height))
     bar = figure.colorbar(ScalarMappable(scale, _COLOURS[quantity]), cax=axes, orientation="horizontal")
     bar.outline.set_visible(False)
+    if isinstance(scale, PowerNorm):  # ticks that are even in value stand close together at the upper end
+        ticks = [(scale.vmax or 0.0) * share for share in (0, 1 / 16, 1 / 4, 9 / 16, 1)]
+        bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
     axes.set_title(_TITLES[quantity], fontsize=8, color="0.3", loc="left", pad=3)
     axes.tick_params(length=2, labelsize=7)
 

@@ -109,30 +109,35 @@ def explain_video(
 
 
 def known_truth(video: str | Path, model: VideoClassifier, name: str) -> str | None:
-    """The label of a video, where its folder is named after one of the model's, or where the run that the model is
-    from was trained on a data set that holds it; else None."""
+    """The label of a video: that of the data set of the run that the model is from, where that holds it, else that of
+    the folder that it is in, where a label of the model's has its name; else None."""
     path = Path(video).resolve()
-    if path.parent.name in (model.labels or ()):
-        return path.parent.name
+    listed = _listed(path, name)
+    if len(listed) == 1:
+        return listed.pop()
+    return path.parent.name if not listed and path.parent.name in (model.labels or ()) else None
+
+
+def _listed(path: Path, name: str) -> set[str]:
+    """The labels that a video has in the data set of the run of that name; none where either is not known."""
     config = next(
         (file for file in (Path(name) / "config.yaml", Path(name).parent / "config.yaml") if file.is_file()), None
     )
     if config is None:
-        return None
+        return set()
     try:
         run = TrainConfig.load(config)
     except (M2AError, OSError):
-        return None  # the file is of no run, or of one that this version does not know
+        return set()  # the file is of no run, or of one that this version does not know
     root = Path(run.data)
     home = root if root.is_dir() else root.parent  # it may be a list
     if not root.exists() or not path.is_relative_to(home.resolve()):
-        return None
+        return set()
     try:
         clips = read_clips(root, format=run.format, missing="skip", split=run.split)
     except M2AError:
-        return None  # the set has changed; the video itself is there all the same
-    labels = {clip.label for split in clips.splits.values() for clip in split if clip.path.resolve() == path}
-    return labels.pop() if len(labels) == 1 else None
+        return set()  # the set has changed; the video itself is there all the same
+    return {clip.label for split in clips.splits.values() for clip in split if clip.path.resolve() == path}
 
 
 def _check_truth(truth: str, model: VideoClassifier, name: str) -> None:
@@ -275,7 +280,7 @@ def _chosen(one: ExplainedBy, wanted: Sequence[str]) -> list[SiteEvidence]:
     there = list(one.explanation.sites)
     names = list(dict.fromkeys(site.name for site in there))
     if list(wanted) == ["all"] or not there:
-        return there
+        return [site for site in there if _has_maps(site)]
     for name in wanted:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names[:3]
@@ -284,6 +289,11 @@ def _chosen(one: ExplainedBy, wanted: Sequence[str]) -> list[SiteEvidence]:
                 f"{len(names)}."
             )
     return [site for site in there if site.name in wanted]
+
+
+def _has_maps(site: SiteEvidence) -> bool:
+    """A shift has none, nor has TANet."""
+    return any(values is not None for values in (site.attention, site.motion_energy, site.gate))
 
 
 def _draw_sites(one: ExplainedBy, found: Sequence[SiteEvidence], path: Path) -> None:
