@@ -138,8 +138,43 @@ def test_a_network_that_mixes_frames_is_refused() -> None:
         def forward(self, x_NCHW: Tensor) -> Tensor:
             return self.net(x_NCHW - x_NCHW.mean(0))
 
-    with pytest.raises(ConfigError, match="mixes the frames of a batch, or calls a layer"):
+    with pytest.raises(ConfigError, match="mixes the frames of a batch or calls a layer"):
         m2a.stream(m2a.VideoClassifier(Mixing(), CLASSES, num_frames=FRAMES))
+
+
+class _LooksAround(nn.Linear):
+    def forward(self, x_BSF: Tensor) -> Tensor:
+        return super().forward((x_BSF - 0.9 * x_BSF.mean(1, keepdim=True)).relu())
+
+
+class _Calibrated(m2a.VideoClassifier):
+    def forward(self, clips_BTCHW: Tensor) -> Tensor:
+        return super().forward(clips_BTCHW) / 5
+
+
+def test_what_is_more_than_a_head_of_each_frame_is_refused() -> None:
+    looking, calibrated, hooked = classifier(**ONLINE), classifier(**ONLINE), classifier(**ONLINE)
+    looking.head = _LooksAround(looking.head.in_features, CLASSES)
+    calibrated.__class__ = _Calibrated
+    hooked.register_forward_hook(lambda _, args, scores: scores / 5)
+    for model in (looking, calibrated, hooked):
+        with pytest.raises(ConfigError, match="its head looks at several frames, or its scores are changed"):
+            m2a.stream(model)
+    nan = classifier(**ONLINE)
+    nn.init.constant_(nan.head.weight, torch.nan)
+    with pytest.raises(ConfigError, match="scores that are nan"):
+        m2a.stream(nan)
+
+
+def test_it_is_made_where_32_bits_are_multiplied_in_fewer() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        m2a.stream(classifier(**ONLINE))
+    finally:
+        torch.set_float32_matmul_precision(before)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert m2a.stream(classifier(**ONLINE)).step(pixels(1)[:, 0]).isfinite().all()
 
 
 @pytest.mark.usefixtures("as_users_run_it")

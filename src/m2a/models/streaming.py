@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from m2a.data.preprocessing import Preprocessing
-from m2a.errors import ClipShapeError, ConfigError
+from m2a.errors import ClipShapeError, ConfigError, first_line
 from m2a.insertion.insert import insertions, mechanisms_of, site_frames
 from m2a.mechanisms import TemporalShift
 from m2a.mechanisms.identity import IdentityStart
@@ -29,7 +29,9 @@ from m2a.models.groups import classifier_in
 from m2a.models.inference import for_inference
 
 _FRAMEWISE = (nn.Identity, nn.Sequential, IdentityStart)
-_ROUNDING, _ROUNDING_OF_16_BITS = 1e-3, 0.1  # of the largest feature
+_ROUNDING, _ROUNDING_OF_16_BITS = 0.02, 0.1  # of a norm; also where 32 bits are multiplied in fewer, as TF32 does
+
+_SLIDE = "Slide a window (m2a predict --sliding, m2a.evaluation.predict_timeline)."
 
 
 def stream(model: VideoClassifier) -> Stream:
@@ -111,8 +113,9 @@ class StreamNetwork(nn.Module):
         super().__init__()
         model = classifier_in(model, "m2a.stream")
         _check(model)
-        self.model = for_inference(model)
-        clip, expected = _example(self.model)
+        with torch.autocast(kind_of_input(model)[0].type, enabled=False):
+            self.model = for_inference(model)
+            clips, expected = _example(self.model)
         counts = site_frames(self.model.backbone)
         for count in counts:  # which the model shares; `num_frames` refuses 1 for them, which is no clip
             count.value = 1
@@ -122,13 +125,14 @@ class StreamNetwork(nn.Module):
         for kept, (holder, name, shift) in zip(self._kept, shifts_of(self.model.backbone), strict=True):
             setattr(holder, name, StreamedShift(shift, kept))
         self.requires_grad_(False)
-        _check_same(self, clip, expected)
+        with torch.autocast(clips.device.type, enabled=False):
+            _check_same(self, clips, expected)
 
     def forward(self, frames_BCHW: Float[Tensor, "B C H W"], *memory: Tensor) -> tuple[Tensor, ...]:
         for kept, channels in zip(self._kept, memory or [None] * len(self._kept), strict=True):
             kept.channels = channels
         features_BF = self.model.frame_features(frames_BCHW[:, None])[:, 0]
-        scores_BK = self.model.head(self.model.dropout(features_BF))
+        scores_BK = self.model.head(self.model.dropout(features_BF[:, None]))[:, 0]
         memory = tuple(kept.channels for kept in self._kept if kept.channels is not None)
         for kept in self._kept:
             kept.channels = None
@@ -195,28 +199,37 @@ def _check(model: VideoClassifier) -> None:
 
 
 @torch.no_grad()
-def _example(model: VideoClassifier) -> tuple[Tensor, Tensor]:
-    """A clip of noise and the features of its frames."""
+def _example(model: VideoClassifier) -> tuple[Tensor, list[Tensor]]:
+    """Two clips of noise, with the features of their frames and their scores."""
     (device, dtype), given = kind_of_input(model), model.preprocessing
     generator = torch.Generator().manual_seed(0)
-    clip = torch.randn(1, given.num_frames, len(given.mean), given.size, given.size, generator=generator)
-    clip = clip.to(device, dtype)
-    return clip, model.frame_features(clip)[0]
+    clips = torch.randn(2, given.num_frames, len(given.mean), given.size, given.size, generator=generator)
+    clips = clips.to(device, dtype)
+    return clips, [model.frame_features(clips), model(clips)]
 
 
 @torch.no_grad()
-def _check_same(network: StreamNetwork, clip: Tensor, expected: Tensor) -> None:
+def _check_same(network: StreamNetwork, clips: Tensor, expected: Sequence[Tensor]) -> None:
     """Raises ConfigError where frames one by one do not give what the model gives for a clip of them: a network of
-    one's own may mix the frames of a batch, or call a layer twice."""
-    found: list[Tensor] = []
-    memory: Sequence[Tensor] = ()
-    for frame in clip.unbind(1):
-        _, features, *memory = network(frame, *memory)
-        found.append(features[0])
-    share = _ROUNDING if clip.dtype in (torch.float32, torch.float64) else _ROUNDING_OF_16_BITS
-    if not (torch.stack(found) - expected).abs().max() <= share * expected.abs().max():
-        raise ConfigError(
-            "This network does not give a frame alone what it gives it in a clip: it mixes the frames of a batch, or "
-            "calls a layer with a mechanism more than once. It cannot be run frame by frame; slide a window "
-            "(m2a predict --sliding, m2a.evaluation.predict_timeline)."
-        )
+    one's own may mix the frames of a batch or call a layer twice, a head may look at several frames, and what a
+    subclass or a hook makes of the scores is not in a step."""
+    scores, features, memory = [], [], list[Tensor]()
+    try:
+        for frames in clips.unbind(1):
+            scores_BK, features_BF, *memory = network(frames, *memory)
+            scores.append(scores_BK)
+            features.append(features_BF)
+        features_BTF = torch.stack(features, dim=1)
+        found = [features_BTF, network.model.consensus(torch.stack(scores, dim=1), features_BTF)]
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        raise ConfigError(f"This model cannot be run frame by frame ({first_line(error)}). {_SLIDE}") from error
+    if not all(tensor.isfinite().all() for tensor in expected):
+        raise ConfigError("This model gives scores that are nan or infinite; its weights may be.")
+    share = _ROUNDING if clips.dtype in (torch.float32, torch.float64) else _ROUNDING_OF_16_BITS
+    for ours, theirs in zip(found, expected, strict=True):
+        if ours.shape != theirs.shape or not (ours - theirs).norm() <= share * theirs.norm():
+            raise ConfigError(
+                "This model does not give a frame alone what it gives it in a clip: its network mixes the frames of a "
+                "batch or calls a layer with a mechanism more than once, its head looks at several frames, or its "
+                f"scores are changed by a subclass or a hook. It cannot be run frame by frame. {_SLIDE}"
+            )
