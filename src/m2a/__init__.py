@@ -39,16 +39,17 @@ if TYPE_CHECKING:
     from m2a.measurement import count_macs as count_macs
     from m2a.mechanisms import create_mechanism as create_mechanism
     from m2a.mechanisms import list_mechanisms as list_mechanisms
+    from m2a.models import Stream as Stream
     from m2a.models import VideoClassifier as VideoClassifier
     from m2a.models import create_model as create_model
     from m2a.models import inflate as inflate
     from m2a.models import load as load
     from m2a.models import parameter_groups as parameter_groups
-    from m2a.models import stream as stream
     from m2a.reporting import compare as compare
 
 _HOMES = {
     "InsertionReport": "m2a.insertion",
+    "Stream": "m2a.models",
     "VideoClassifier": "m2a.models",
     "compare": "m2a.reporting",
     "count_macs": "m2a.measurement",
@@ -62,7 +63,6 @@ _HOMES = {
     "parameter_groups": "m2a.models",
     "remove": "m2a.insertion",
     "set_num_frames": "m2a.insertion",
-    "stream": "m2a.models",
 }
 _MODULES = (
     "app",
@@ -83,6 +83,7 @@ _MODULES = (
 )
 __all__ = [
     "InsertionReport",
+    "Stream",
     "VideoClassifier",
     "app",
     "compare",
@@ -109,7 +110,6 @@ __all__ = [
     "remove",
     "reporting",
     "set_num_frames",
-    "stream",
     "training",
     "workflows",
 ]

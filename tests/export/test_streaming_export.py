@@ -1,4 +1,4 @@
-"""A step of a stream in a file does what `m2a.stream` does."""
+"""A step of a stream in a file does what `m2a.Stream` does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_step_by_step(suffix: str, tmp_path: Path) -> None:
         "memory_0": (streams, FRAMES, CLASSES), "memory_1": (streams,), "memory_2": (streams, 2, SIZE // 2, SIZE // 2)
     }  # fmt: skip
     assert (exported.num_classes, exported.size) == (CLASSES, exported.file.stat().st_size)
-    step, stream = FORMATS[suffix].open(exported.file), m2a.stream(model)
+    step, stream = FORMATS[suffix].open(exported.file), m2a.Stream(model)
     memory = [torch.zeros(shape) for shape in exported.memory.values()]
     frames = torch.cat([pixels(streams), pixels(streams)], dim=1)
     for frame in frames.unbind(1):

@@ -36,16 +36,15 @@ def runs(tmp_path: Path) -> list[Run]:
     ]
 
 
-def test_uneven_classes_and_a_single_answer_are_told(runs: list[Run]) -> None:
-    uneven = replace(
-        runs[1], labels=("bin", "cup", "jar"), confusion=((18, 0, 0), (1, 0, 0), (1, 0, 0)), num_clips=20, top1=90.0
-    )
+def test_uneven_classes_and_a_single_answer_are_told(tmp_path: Path) -> None:
+    labels = ["bin", "cup", "jar"]
+    uneven = run_of(tmp_path / "uneven", [[18, 0, 0], [1, 0, 0], [1, 0, 0]], "m2a", labels=labels)
     said = headline(entries([uneven]))
     assert said.endswith("to say the most frequent class of every clip would name 90.0%.")
     one, mean = caveats(entries([uneven]))
     assert one == "`m2a` called every clip 'bin': it tells no classes apart."
     assert mean.endswith("Each class counting alike, `m2a` names 33.3%, the mean of the classes.")
-    even = replace(uneven, confusion=((6, 1, 0), (1, 6, 0), (0, 1, 5)))
+    even = run_of(tmp_path / "even", [[6, 1, 0], [1, 6, 0], [0, 1, 5]], "m2a", labels=labels)
     assert headline(entries([even])).endswith("guessing would name 33.3%.")
     assert caveats(entries([even])) == []
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from m2a.errors import ConfigError, ExportError, first_line
-from m2a.export.formats import FORMATS, INPUT, METADATA_FORMAT, OUTPUT, Format
+from m2a.export.formats import FORMATS, INPUT, METADATA_FORMAT, OUTPUT, Format, Ports
 from m2a.models import VideoClassifier, for_inference
 from m2a.models.device import kind_of_input
 from m2a.models.groups import classifier_in
@@ -103,7 +103,7 @@ def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int | 
     with TemporaryDirectory(prefix=".m2a-export-", dir=file.parent) as folder:
         part = Path(folder) / file.name
         about = metadata(model, _about((batch_size, *shape), num_classes))
-        form.write(program, part, about, any_batch=batch_size is None)
+        form.write(program, part, about, Ports(any_batch=batch_size is None))
         largest = check_same(form, lambda: _run(form, part, clips), expected, exact=is_exact(model))
         os.replace(part, file)
     return Exported(
@@ -129,6 +129,7 @@ class _Pixels(nn.Module):
 
 
 def is_exact(model: VideoClassifier) -> bool:
+    """Whether it computes in 32 bits or more."""
     return kind_of_input(model)[1] in (torch.float32, torch.float64)
 
 

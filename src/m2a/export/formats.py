@@ -46,6 +46,16 @@ class Program:
     """As it was written, JSON; None where there is none."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """What a program takes and gives, by names in their order."""
+
+    inputs: tuple[str, ...] = (INPUT,)
+    outputs: tuple[str, ...] = (OUTPUT,)
+    any_batch: bool = False
+    """Whether the first axis of its one input is of any size."""
+
+
 class Format(ABC):
     """One kind of file."""
 
@@ -53,16 +63,7 @@ class Format(ABC):
     """The packages that write and run it; the last runs it."""
 
     @abstractmethod
-    def write(
-        self,
-        program: ExportedProgram,
-        file: Path,
-        metadata: Mapping[str, Any],
-        *,
-        any_batch: bool,
-        inputs: Sequence[str] = (INPUT,),
-        outputs: Sequence[str] = (OUTPUT,),
-    ) -> None:
+    def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], ports: Ports) -> None:
         """Raises ExportError for a program that this kind of file cannot hold."""
 
     @abstractmethod
@@ -95,24 +96,15 @@ class Format(ABC):
 class Onnx(Format):
     runs_on = ("onnx", "onnxscript", "onnxruntime")
 
-    def write(
-        self,
-        program: ExportedProgram,
-        file: Path,
-        metadata: Mapping[str, Any],
-        *,
-        any_batch: bool,
-        inputs: Sequence[str] = (INPUT,),
-        outputs: Sequence[str] = (OUTPUT,),
-    ) -> None:
+    def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], ports: Ports) -> None:
         size = sum(value.numel() * value.element_size() for value in program.state_dict.values())
         if size > _PROTOBUF_LIMIT:
             raise ExportError(
                 f"An ONNX file holds at most 2 GiB, and the weights alone take {size / 2**30:.1f}. Export to a .pt2 "
                 "file instead."
             )
-        names: dict[str, Any] = {"input_names": list(inputs), "output_names": list(outputs)}
-        if any_batch:
+        names: dict[str, Any] = {"input_names": list(ports.inputs), "output_names": list(ports.outputs)}
+        if ports.any_batch:
             names["dynamic_shapes"] = ({0: "batch"},)
         try:
             made = torch.onnx.export(program, (), dynamo=True, verbose=False, external_data=False, **names)
@@ -148,16 +140,7 @@ class Onnx(Format):
 class TorchProgram(Format):
     runs_on = ("torch",)
 
-    def write(
-        self,
-        program: ExportedProgram,
-        file: Path,
-        metadata: Mapping[str, Any],
-        *,
-        any_batch: bool,
-        inputs: Sequence[str] = (INPUT,),
-        outputs: Sequence[str] = (OUTPUT,),
-    ) -> None:
+    def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], ports: Ports) -> None:
         _forget_the_code(program)
         made = io.BytesIO()  # on a full disk torch's own writing ends the process
         torch.export.save(program, made, extra_files={_EXTRA_FILE: json.dumps(metadata)})

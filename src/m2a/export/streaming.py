@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ConfigError, ExportError, first_line
 from m2a.export.export import channels_first, check_exportable, check_labels, check_same, is_exact, metadata, noise
-from m2a.export.formats import OUTPUT, STREAM, Format
+from m2a.export.formats import OUTPUT, STREAM, Format, Ports
 from m2a.models import Stream, VideoClassifier
 from m2a.models.consensus import AverageConsensus
 from m2a.models.device import kind_of_input
@@ -62,13 +62,13 @@ def export_stream(model: VideoClassifier, file: str | Path, *, batch_size: int =
     metadata, as in files of `export_model`.
 
     Args:
-        model: stays as it is; see `m2a.models.stream` for which will do.
+        model: stays as it is; see `m2a.models.Stream` for which will do.
         file: its suffix says what is written, as for `export_model`. One of that name is replaced when the new one is
             whole and does the same.
         batch_size: B, which is fixed.
 
     Raises:
-        ConfigError: as `export_model` and `m2a.models.stream` do; a model whose shifts are padded by `replicate`, which
+        ConfigError: as `export_model` and `m2a.models.Stream` do; a model whose shifts are padded by `replicate`, which
             zeros cannot begin, and one whose consensus over frames is not the mean.
         ExportError: as `export_model`.
     """
@@ -87,7 +87,7 @@ def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int) -
     expected = [step.step(frames).cpu() for frames in stream]
     num_classes = expected[0].shape[1]
     check_labels(model, num_classes)
-    _check_begins_with_zeros(model)
+    _check_fits_a_file(model)
     net = _Step(StreamNetwork(copied(model).cpu().float()), how).eval()
     channels_first(net)
     memory = net.first_memory(stream[0], num_classes)
@@ -99,8 +99,8 @@ def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int) -
         part = Path(folder) / file.name
         about = metadata(model, _about(stream.shape[1:], num_classes, len(names)))
         about |= {"kind": STREAM, MEMORY: [{"name": name, "shape": list(shape)} for name, shape in shapes.items()]}
-        outputs = [OUTPUT, *(f"next_{name}" for name in names)]
-        form.write(program, part, about, any_batch=False, inputs=[FRAMES, *names], outputs=outputs)
+        ports = Ports(inputs=(FRAMES, *names), outputs=(OUTPUT, *(f"next_{name}" for name in names)))
+        form.write(program, part, about, ports)
         largest = check_same(form, lambda: _run(form, part, stream, memory), expected, exact=is_exact(model))
         os.replace(part, file)
     return ExportedStream(
@@ -140,16 +140,17 @@ class _Step(nn.Module):
         return [last_BTK, torch.zeros(len(frames)), *(torch.zeros(tensor.shape) for tensor in kept)]
 
 
-def _check_begins_with_zeros(model: VideoClassifier) -> None:
-    if any(shift.padding_mode != "zeros" for _, _, shift in shifts_of(model.backbone)):
+def _check_fits_a_file(model: VideoClassifier) -> None:
+    """Raises ConfigError for what `Stream` can do and a step alone cannot."""
+    if any(shift.padding_mode != "zeros" for shift in shifts_of(model.backbone).values()):
         raise ConfigError(
             "A stream in a file begins with zeros, and the shifts of this model with the frame's own features "
-            "(padding_mode='replicate'). Train with padding_mode='zeros', or take m2a.stream in Python."
+            "(padding_mode='replicate'). Train with padding_mode='zeros', or take m2a.Stream in Python."
         )
     if type(model.consensus) is not AverageConsensus:
         raise ConfigError(
             "A stream in a file answers with the mean of the last frames' scores, and the consensus of this model is "
-            "another. Train with consensus='avg', or take m2a.stream in Python."
+            "another. Train with consensus='avg', or take m2a.Stream in Python."
         )
 
 

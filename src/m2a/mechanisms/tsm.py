@@ -9,7 +9,7 @@ is. `padding_mode="replicate"` (not in the paper) has the first and the last fra
 tells nothing of the kind: what is left is the order of neighbours.
 
 `direction="unidirectional"` is the paper's shift for online recognition: the first C/8 channels come from the frame
-before, and nothing from the next, so that a frame can be answered before the next one is there (`m2a.stream`).
+before, and nothing from the next, so that a frame can be answered before the next one is there (`m2a.Stream`).
 
     out_t[: C/8]        = x_{t-1}[: C/8]
     out_t[C/8 :]        = x_t[C/8 :]

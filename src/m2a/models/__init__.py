@@ -16,7 +16,6 @@ from m2a.models.inference import for_inference as for_inference
 from m2a.models.inflation import inflate as inflate
 from m2a.models.inflation import is_inflated as is_inflated
 from m2a.models.streaming import Stream as Stream
-from m2a.models.streaming import stream as stream
 from m2a.models.weights import load_image_weights as load_image_weights
 from m2a.models.weights import read_state_dict as read_state_dict
 
@@ -35,7 +34,6 @@ __all__ = [
     "load_several",
     "parameter_groups",
     "read_state_dict",
-    "stream",
 ]
 
 

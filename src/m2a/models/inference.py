@@ -43,7 +43,7 @@ def for_inference(model: VideoClassifier, *, bf16: bool = False) -> VideoClassif
 
 def _fold_all(model: VideoClassifier, bf16: bool) -> bool:
     """Folds norms, in place; whether features stay."""
-    trace, clip = _Trace(model), _noise(model)
+    trace, clip = _Trace(model), noise(model)
     expected = trace.run(clip)
     if bf16:
         trace = _Trace(model)
@@ -150,9 +150,9 @@ def _fold(convolution: Any, norm: Any) -> None:
     convolution.weight, convolution.bias = (nn.Parameter(part.detach(), False) for part in weights)
 
 
-def _noise(model: VideoClassifier) -> Tensor:
-    """A clip of the model's size."""
+def noise(model: VideoClassifier, clips: int = 1) -> Tensor:
+    """Clips of the model's size, as it takes them."""
     (device, dtype), given = kind_of_input(model), model.preprocessing
     generator = torch.Generator().manual_seed(0)
-    clip = torch.randn(1, given.num_frames, len(given.mean), given.size, given.size, generator=generator)
-    return clip.to(device, dtype)
+    noise = torch.randn(clips, given.num_frames, len(given.mean), given.size, given.size, generator=generator)
+    return noise.to(device, dtype)

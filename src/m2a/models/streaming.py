@@ -3,7 +3,7 @@ TSM").
 
 What a frame needs of those before it are the channels that a shift takes from the one before: they are kept, and given
 to the next. So an answer costs one frame of the network, where a window that slides costs a clip. It is for models
-whose mechanisms look back alone: `none`, and `tsm` with `direction="unidirectional"`.
+without a mechanism, and for those whose mechanism looks back alone: `tsm` with `direction="unidirectional"`.
 
 Shapes: B streams, C channels, H, W, K classes, F features.
 """
@@ -26,7 +26,7 @@ from m2a.mechanisms.identity import IdentityStart
 from m2a.models.classifier import VideoClassifier
 from m2a.models.device import kind_of_input
 from m2a.models.groups import classifier_in
-from m2a.models.inference import for_inference
+from m2a.models.inference import for_inference, noise
 
 _FRAMEWISE = (nn.Identity, nn.Sequential, IdentityStart)
 _ROUNDING, _ROUNDING_OF_16_BITS = 0.02, 0.1  # of a norm; also where 32 bits are multiplied in fewer, as TF32 does
@@ -34,27 +34,22 @@ _ROUNDING, _ROUNDING_OF_16_BITS = 0.02, 0.1  # of a norm; also where 32 bits are
 _SLIDE = "Slide a window (m2a predict --sliding, m2a.evaluation.predict_timeline)."
 
 
-def stream(model: VideoClassifier) -> Stream:
-    """Makes a `Stream` of a classifier: `stream.step(frame)` names what happens, a frame at a time.
-
-    Raises ConfigError for a model that cannot answer a frame before the next one is there: with another mechanism than
-    `none` and `tsm` with `direction="unidirectional"`, of a 3D network, or of one that mixes the frames of a batch.
-    """
-    return Stream(model)
-
-
 class Stream:
-    """What a classifier says of a stream, or of B side by side, as frames come in.
+    """What a classifier says of a stream, or of B side by side, as frames come in: `step(frame)` gives probabilities.
 
-    After t frames, up to the T of the model's clips, the answer is what the model gives for a clip of these t frames.
-    From then on it is that of the last T frames, of which each knows of those before it, also where they are further
-    back.
+    After t frames, up to the T of the model's clips, they are, to rounding, what the model gives for a clip of these t
+    frames. From then on the consensus is that of the last T frames, of which each knows of those before it, also where
+    they are further back.
 
     It has a copy of the model as it is when it is made, with batch norms folded into convolutions. The pace of frames
     should be that of training, where T frames are spread over a clip: of clips of 2 seconds and T = 8, four a second.
 
     Args:
-        model: see `stream`, which is the same.
+        model: stays as it is.
+
+    Raises ConfigError for a model that cannot answer a frame before the next one is there: with a mechanism other than
+    `tsm` with `direction="unidirectional"`, of a 3D network, or where frames one by one do not give what a clip does,
+    as it is tried on noise.
     """
 
     def __init__(self, model: VideoClassifier):
@@ -79,6 +74,9 @@ class Stream:
 
         Raises ClipShapeError for another rank or type, and where the shape is not that of the frame before.
         """
+        given: object = frames_uint8_BCHW
+        if not isinstance(given, Tensor):
+            raise ClipShapeError(f"A step takes a tensor; got a {type(given).__name__}. Of an array: torch.from_numpy.")
         shape = tuple(frames_uint8_BCHW.shape)
         if len(shape) != 4 or frames_uint8_BCHW.dtype != torch.uint8:
             raise ClipShapeError(
@@ -111,19 +109,22 @@ class StreamNetwork(nn.Module):
 
     def __init__(self, model: VideoClassifier):
         super().__init__()
-        model = classifier_in(model, "m2a.stream")
+        model = classifier_in(model, "m2a.Stream")
         _check(model)
         with torch.autocast(kind_of_input(model)[0].type, enabled=False):
             self.model = for_inference(model)
-            clips, expected = _example(self.model)
+            clips = noise(self.model, 2)
+            with torch.no_grad():
+                expected = [self.model.frame_features(clips), self.model(clips)]
         counts = site_frames(self.model.backbone)
         for count in counts:  # which the model shares; `num_frames` refuses 1 for them, which is no clip
             count.value = 1
         if not counts:
             self.model.num_frames = 1
-        self._kept = [_Kept() for shift in shifts_of(self.model.backbone)]
-        for kept, (holder, name, shift) in zip(self._kept, shifts_of(self.model.backbone), strict=True):
-            setattr(holder, name, StreamedShift(shift, kept))
+        self._kept = []
+        for name, shift in shifts_of(self.model.backbone).items():
+            self._kept.append(_Kept())
+            self.model.backbone.set_submodule(name, StreamedShift(shift, self._kept[-1]))
         self.requires_grad_(False)
         with torch.autocast(clips.device.type, enabled=False):
             _check_same(self, clips, expected)
@@ -158,28 +159,22 @@ class StreamedShift(nn.Module):
         return torch.cat([before, x_BCHW[:, self.fold :]], dim=1)[:, None]
 
 
-def shifts_of(backbone: nn.Module) -> list[tuple[nn.Module, str, TemporalShift]]:
-    """The shifts of a network, in the order of the sites, each with the module that has it and its name there."""
-    return [
-        (module, name, child)
-        for site, _ in mechanisms_of(backbone)
-        for module in [backbone.get_submodule(site), *_inside(backbone.get_submodule(site))]
-        for name, child in module.named_children()
-        if isinstance(child, TemporalShift)
-    ]
-
-
-def _inside(layer: nn.Module) -> list[nn.Module]:
-    return list(layer.get_submodule("mechanism").modules())
+def shifts_of(backbone: nn.Module) -> dict[str, TemporalShift]:
+    """The shifts of a network by name, in the order of the sites."""
+    return {
+        f"{site}.mechanism.{name}".removesuffix("."): part
+        for site, mechanism in mechanisms_of(backbone)
+        for name, part in mechanism.named_modules()
+        if isinstance(part, TemporalShift)
+    }
 
 
 def _check(model: VideoClassifier) -> None:
     """Raises ConfigError where a frame would have to wait for the next one."""
     if model.takes_clips:
         raise ConfigError(
-            "A 3D network looks at frames that come later, so that none can be answered before. m2a.stream takes 2D "
-            "networks, with none or with tsm of direction='unidirectional'; of others slide a window "
-            "(m2a predict --sliding, m2a.evaluation.predict_timeline)."
+            "A 3D network looks at frames that come later, so that none can be answered before. m2a.Stream takes 2D "
+            f"networks, without a mechanism or with tsm of direction='unidirectional'. {_SLIDE}"
         )
     inserted = insertions(model.backbone)
     for site, mechanism in mechanisms_of(model.backbone):
@@ -187,25 +182,15 @@ def _check(model: VideoClassifier) -> None:
             if isinstance(part, TemporalShift) and len(part.moves) > 1:
                 raise ConfigError(
                     f"tsm at {site!r} takes channels from the next frame too, so that none can be answered before. "
-                    'Train with direction="unidirectional" (--mechanism-options.direction unidirectional), or slide a '
-                    "window (m2a predict --sliding, m2a.evaluation.predict_timeline)."
+                    'Train with direction="unidirectional" (--mechanism-options.direction unidirectional). '
+                    f"Or: {_SLIDE}"
                 )
             if not isinstance(part, (TemporalShift, *_FRAMEWISE)):
                 raise ConfigError(
-                    f"{inserted[site].spec} at {site!r} looks at frames that come later, so that none can be answered "
-                    "before. m2a.stream takes models without a mechanism, and with tsm of direction='unidirectional'; "
-                    "of others slide a window (m2a predict --sliding, m2a.evaluation.predict_timeline)."
+                    f"{inserted[site].spec} at {site!r} may look at frames that come later, so that none can be "
+                    "answered before. m2a.Stream takes models without a mechanism, and with tsm of "
+                    f"direction='unidirectional'. {_SLIDE}"
                 )
-
-
-@torch.no_grad()
-def _example(model: VideoClassifier) -> tuple[Tensor, list[Tensor]]:
-    """Two clips of noise, with the features of their frames and their scores."""
-    (device, dtype), given = kind_of_input(model), model.preprocessing
-    generator = torch.Generator().manual_seed(0)
-    clips = torch.randn(2, given.num_frames, len(given.mean), given.size, given.size, generator=generator)
-    clips = clips.to(device, dtype)
-    return clips, [model.frame_features(clips), model(clips)]
 
 
 @torch.no_grad()
@@ -213,6 +198,8 @@ def _check_same(network: StreamNetwork, clips: Tensor, expected: Sequence[Tensor
     """Raises ConfigError where frames one by one do not give what the model gives for a clip of them: a network of
     one's own may mix the frames of a batch or call a layer twice, a head may look at several frames, and what a
     subclass or a hook makes of the scores is not in a step."""
+    if not all(tensor.isfinite().all() for tensor in expected):
+        raise ConfigError("This model gives scores that are nan or infinite; its weights may be.")
     scores, features, memory = [], [], list[Tensor]()
     try:
         for frames in clips.unbind(1):
@@ -223,8 +210,6 @@ def _check_same(network: StreamNetwork, clips: Tensor, expected: Sequence[Tensor
         found = [features_BTF, network.model.consensus(torch.stack(scores, dim=1), features_BTF)]
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise ConfigError(f"This model cannot be run frame by frame ({first_line(error)}). {_SLIDE}") from error
-    if not all(tensor.isfinite().all() for tensor in expected):
-        raise ConfigError("This model gives scores that are nan or infinite; its weights may be.")
     share = _ROUNDING if clips.dtype in (torch.float32, torch.float64) else _ROUNDING_OF_16_BITS
     for ours, theirs in zip(found, expected, strict=True):
         if ours.shape != theirs.shape or not (ours - theirs).norm() <= share * theirs.norm():

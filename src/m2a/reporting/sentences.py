@@ -77,12 +77,11 @@ def _of_classes(entry: Entry) -> Iterator[str]:
     said = [label for label, column in zip(entry.run.labels, zip(*rows, strict=True), strict=True) if any(column)]
     if len(said) == 1:
         yield f"`{entry.name}` called every clip {said[0]!r}: it tells no classes apart."
-    clips = [sum(row) for row in rows]
-    if max(clips) > _UNEVEN * sum(clips) / len(clips):
-        right = [row[i] / sum(row) for i, row in enumerate(entry.run.confusion) if sum(row)]
+    clips, right = [sum(row) for row in rows], [one.top1 for one in entry.run.per_class if one.top1 is not None]
+    if right and max(clips) > _UNEVEN * sum(clips) / len(clips):
         yield (
             f"Some classes have many more clips than others. Each class counting alike, `{entry.name}` names "
-            f"{percent(100 * sum(right) / len(right))}, the mean of the classes."
+            f"{percent(sum(right) / len(right))}, the mean of the classes."
         )
 
 
