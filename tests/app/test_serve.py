@@ -85,8 +85,13 @@ def test_what_is_wrong_is_said_before_the_models_are_read(
     ],
 )
 def test_models_that_are_not_there(
-    models_given: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+    models_given: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where there is no folder runs, as there is behind the demo
     with pytest.raises(SystemExit) as end:
         main(["serve", *(word for model in models_given for word in ("--model", model))])
     assert end.value.code == 1

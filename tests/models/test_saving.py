@@ -587,7 +587,8 @@ def test_weights_that_are_cut_off(tmp_path: Path) -> None:
         load(folder)
 
 
-def test_folders_that_are_no_model(tmp_path: Path) -> None:
+def test_folders_that_are_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where there is no folder runs, as there is behind the demo
     with pytest.raises(
         NotFoundError, match=r"There is no folder .*gone\. Give a folder that save_pretrained or m2a train wrote"
     ):
