@@ -55,7 +55,7 @@ def test_convert_and_load(network: nn.Module, folder: Path, tmp_path: Path) -> N
     )
     assert code == 0, err
     assert printed.splitlines()[0] == 'tsm: resnet18 with "tsm" at 8 sites, 4 frames, 5 classes; 122 tensors placed'
-    assert "  assumed: an eighth of the channels is shifted each way" in printed
+    assert "  assumed: 1/8 of the channels is shifted each way" in printed
     assert "in the file's order: 0 'Turning', 1 'Moving something up', 2 'Moving something down', ..." in printed
     assert f"next: m2a predict VIDEO --model {out}" in printed
     model = m2a.load(out)

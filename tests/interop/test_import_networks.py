@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import other_layouts as others
 import pytest
 import source_networks as networks
 import torch
@@ -13,7 +14,7 @@ from safetensors import safe_open
 from torch import nn
 
 import m2a
-from m2a.errors import CheckpointError, ConfigError
+from m2a.errors import CheckpointError, ConfigError, SpecError
 from m2a.interop import convert_state_dict, import_checkpoint, read_checkpoint
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -88,7 +89,17 @@ CASES: dict[str, tuple[str, Callable[[], nn.Module], dict[str, object], tuple[st
         ("mobilenetv2_100", "tsm", 10),
     ),
     "tsn": ("tsm", lambda: networks.Consensus(resnet18()), {"num_frames": 4}, ("resnet18", "none", 0)),
+    "tsm for streams": ("tsm", others.Online, {"num_frames": 4}, ("mobilenetv2_100", "tsm", 10)),
     "tam": ("tam", lambda: networks.Consensus(networks.adaptive_resnet50()), {}, ("resnet50", "tanet", 16)),
+    "mmaction2 tsn": ("mmaction2", others.tsn, {"num_frames": 4}, ("resnet18", "none", 0)),
+    "mmaction2 tsm": ("mmaction2", others.tsm, {"num_frames": 4}, ("resnet18", "tsm", 8)),
+    "mmaction2 tsm mobilenet": (
+        "mmaction2",
+        others.tsm_mobilenet,
+        {"num_frames": 4},
+        ("mobilenetv2_100", "tsm", 10),
+    ),
+    "mmaction2 tanet": ("mmaction2", others.tanet, {}, ("resnet50", "tanet", 16)),
 }
 
 
@@ -156,6 +167,36 @@ def test_what_is_assumed_is_said(tmp_path: Path) -> None:
     assert str(told.report).splitlines()[0] == (
         'm2a: resnet18 with "m2a:patch4" at 8 sites, 16 frames, 5 classes; 154 tensors placed'
     )
+
+
+@torch.no_grad()
+def test_options_that_the_weights_do_not_tell(tmp_path: Path) -> None:
+    path = saved(networks.trained(tsm_resnet()), tmp_path)
+    report = import_checkpoint(path, source="tsm", num_frames=4).report
+    assert report.assumed[0].startswith("1/8 of the channels is shifted each way: the weights do not tell")
+    options = {"shift_div": 4, "direction": "unidirectional"}
+    imported = import_checkpoint(path, source="tsm", num_frames=4, mechanism_options=options)
+    assert imported.report.assumed[0].startswith("1/4 of the channels is shifted from the frame before alone:")
+    assert {shift.fold for shift in imported.model.modules() if isinstance(shift, m2a.mechanisms.TemporalShift)} == {
+        16, 32, 64, 128
+    }  # fmt: skip
+    with pytest.raises(
+        SpecError, match=r"The mechanism 'tsm' has no option 'size'\. It takes: direction, padding_mode"
+    ):
+        import_checkpoint(path, source="tsm", mechanism_options={"size": 112})
+
+
+@torch.no_grad()
+def test_a_network_for_streams_answers_a_stream(tmp_path: Path) -> None:
+    network = networks.trained(others.Online())
+    path = saved(network, tmp_path)
+    imported = import_checkpoint(path, source="tsm", num_frames=4)
+    assert "from the frame before alone" in imported.report.assumed[0]
+    stream, clips = m2a.Stream(imported.model), torch.randint(0, 256, (2, 4, 3, 64, 64), dtype=torch.uint8)
+    for frames in clips.unbind(1):
+        probabilities = stream.step(frames)
+    wanted = network(imported.model.preprocessing.normalize(clips)).softmax(-1)
+    torch.testing.assert_close(probabilities, wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_labels_are_the_files_or_the_callers(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import other_layouts as others
 import pytest
 import source_networks as networks
 import torch
@@ -156,10 +158,45 @@ def test_a_file_that_would_run_code_is_refused_and_does_not(legacy: bool, tmp_pa
     assert not (tmp_path / "exploded").exists()
 
 
-def test_what_a_file_holds_besides_tensors_is_named(tmp_path: Path) -> None:
+def test_what_stands_where_tensors_should_is_named(tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "args": Namespace(arch="resnet18")}, tmp_path / "args.pth.tar")
     with pytest.raises(CheckpointError, match=r"It holds argparse\.Namespace\."):
         read_checkpoint(tmp_path / "args.pth.tar", "tsm")
+
+
+def test_what_a_training_keeps_beside_its_weights(tmp_path: Path) -> None:
+    path = networks.save(
+        tsm_resnet(), tmp_path / "ckpt.pth.tar", best_prec1=np.float64(12.3), args=Namespace(lr=np.array([0.1]))
+    )
+    assert read_checkpoint(path, "tsm").mechanism == "tsm"
+
+
+@torch.no_grad()
+def test_what_mmaction2_has_and_m2a_has_not(tmp_path: Path) -> None:
+    theirs = networks.trained(others.tsm())
+    path = networks.save(theirs, tmp_path / "epoch_50.pth")
+    with pytest.raises(CheckpointError, match=r"This is no network of mit-han-lab/.* It looks like one of mmaction2"):
+        import_checkpoint(path, source="tsm")
+    with pytest.raises(
+        CheckpointError, match=r"no network of open-mmlab/mmaction2: .* starts with backbone\. or cls_h"
+    ):
+        import_checkpoint(networks.save(tsm_resnet(), tmp_path / "ckpt.pth.tar"), source="mmaction2")
+
+    rewritten(path, lambda state: {k.replace("layer2.0.", "layer2.0.block."): v for k, v in state.items()})
+    rewritten(path, lambda state: state | {"module.backbone.layer2.0.non_local_block.g.conv.weight": torch.zeros(1)})
+    with pytest.raises(
+        CheckpointError, match=r"\n  non-local blocks \(backbone\.layer2\.0\.non_local_block\.g\.conv\.w"
+    ):
+        import_checkpoint(path, source="mmaction2")
+    model = import_checkpoint(path, source="mmaction2", num_frames=networks.FRAMES, allow_unplaced=True).model
+    clips = torch.randn(2, networks.FRAMES, 3, 64, 64)
+    torch.testing.assert_close(model(clips), theirs(clips), atol=1e-5, rtol=1e-5)
+
+    rewritten(path, lambda state: {k: v[..., None] if "conv1.conv" in k else v for k, v in state.items()})
+    with pytest.raises(
+        CheckpointError, match=r"This is a 3D network \(backbone\.conv1\.conv\.weight is \(64, 3, 7, 7, 1\)\)"
+    ):
+        import_checkpoint(path, source="mmaction2")
 
 
 def test_one_mechanism_at_all_sites(tmp_path: Path) -> None:

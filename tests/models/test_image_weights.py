@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from argparse import Namespace
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import own_networks
 import pytest
 import safetensors.torch
@@ -193,10 +196,34 @@ def test_a_pickle_with_code_in_it_is_refused(tmp_path: Path, old_format: bool) -
     else:
         torch.save({"state_dict": Bomb(trace)}, path)
     with pytest.raises(
-        CheckpointError, match=r"bomb\.pth is damaged, or holds Python objects besides tensors, which would run"
+        CheckpointError, match=r"bomb\.pth is damaged, or holds Python objects in the place of tensors, which would run"
     ):
         tiny(pretrained=path)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("old_format", [True, False])
+def test_objects_beside_the_tensors_are_not_made(tmp_path: Path, old_format: bool) -> None:
+    """What training scripts keep there: arguments, numpy's numbers and arrays, histories with methods in them."""
+    path, trace = tmp_path / "epoch.pth", tmp_path / "ran"
+    beside = [
+        Namespace(lr=0.1, out=tmp_path),
+        np.float64(0.5),
+        np.arange(3),
+        Bomb(trace),
+        datetime.now(UTC),
+        Bomb.__init__,
+    ]
+    torch.save(
+        {"state_dict": {"a": torch.ones(2)}, "meta": beside}, path, _use_new_zipfile_serialization=not old_format
+    )
+    assert read_state_dict(path).keys() == {"a"}
+    assert not trace.exists()
+    assert torch.serialization.get_safe_globals() == []
+
+    torch.save({"state_dict": {"a": np.ones(2)}}, path, _use_new_zipfile_serialization=not old_format)
+    with pytest.raises(CheckpointError, match=r"in the place of tensors, .*\(It holds numpy\._?core\.multiarray\._rec"):
+        read_state_dict(path)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"state_dict": {"a": "b"}}, torch.zeros(3)])

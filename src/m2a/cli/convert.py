@@ -11,7 +11,7 @@ def convert(
     file: Path,
     /,
     *,
-    source: Literal["m2a", "tsm", "tam", "tea", "tdn"],
+    source: Literal["m2a", "tsm", "tam", "tea", "tdn", "mmaction2"],
     labels: Path,
     out: Path,
     class_order: Path | None = None,
@@ -19,6 +19,7 @@ def convert(
     mechanism: str | None = None,
     num_frames: int | None = None,
     backbone: str | None = None,
+    mechanism_options: dict[str, str | int | float] | None = None,
     allow_unplaced: bool = False,
     json: bool = False,
 ) -> None:
@@ -30,9 +31,9 @@ def convert(
     Parameters
     ----------
     file:
-        What its training wrote (.pth.tar). Read as tensors alone; a file that holds more is refused.
+        What its training wrote (.pth.tar, .pth). Read as tensors alone; nothing else that it holds is made or run.
     source:
-        Whose: the released M2A code, TSM, TAM, TEA or TDN.
+        Whose: the released M2A code, TSM, TAM, TEA, TDN, or mmaction2's TSN, TSM and TANet.
     labels:
         The names of its classes: category.txt, or Something-Something's labels (.csv of V1, .json of V2).
     out:
@@ -47,6 +48,8 @@ def convert(
         Frames of a clip, where the weights do not tell; 8 by default.
     backbone:
         timm's name of the network, where its blocks do not tell.
+    mechanism_options:
+        Of the mechanism, where the training had others than its project's code: --mechanism-options.shift_div 4.
     allow_unplaced:
         Go on when parts of the network have no counterpart here, without them.
     json:
@@ -55,6 +58,7 @@ def convert(
     from m2a.cli.output import CONSOLE, print_json
     from m2a.errors import ConfigError
     from m2a.interop import import_checkpoint, read_labels, reorder_classes
+    from m2a.training.config import parse_options
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there and not empty; nothing is ever overwritten. Name a new folder with --out.")
@@ -66,6 +70,7 @@ def convert(
         mechanism=mechanism,
         num_frames=num_frames,
         backbone=backbone,
+        mechanism_options=parse_options(mechanism_options or {}, "mechanism_options"),
         allow_unplaced=allow_unplaced,
     )
     if class_order is not None:

@@ -18,6 +18,7 @@ from m2a.interop.report import ImportReport
 from m2a.interop.sources import find_source
 from m2a.mechanisms import parse_spec
 from m2a.mechanisms.catalogue import parts
+from m2a.mechanisms.create import check_options
 from m2a.mechanisms.spec import Cell, MechanismSpec
 from m2a.models import VideoClassifier, create_model, read_state_dict
 from m2a.models.weights import load_whole
@@ -47,8 +48,8 @@ def read_checkpoint(path: str | Path, source: str) -> Placed:
 
     Raises:
         ConfigError: an unknown source.
-        NotFoundError, CheckpointError: no such file, or it is damaged, holds more than tensors, or is of another
-            project.
+        NotFoundError, CheckpointError: no such file, or it is damaged, holds objects in the place of tensors, or is of
+            another project.
     """
     find_source(source)
     state = read_state_dict(path)
@@ -66,22 +67,25 @@ def import_checkpoint(
     mechanism: str | None = None,
     num_frames: int | None = None,
     backbone: str | None = None,
+    mechanism_options: Mapping[str, Any] | None = None,
     allow_unplaced: bool = False,
 ) -> Imported:
     """A whole network of another project as a `VideoClassifier`.
 
     Args:
-        path: the file that its training wrote (.pth.tar); read with `weights_only=True`, or not at all.
-        source: "m2a" (the released code), "tsm", "tam", "tea" or "tdn".
+        path: the file that its training wrote (.pth.tar); read as `read_state_dict` does, which runs nothing of it.
+        source: "m2a" (the released code), "tsm", "tam", "tea", "tdn" or "mmaction2" (its TSN, TSM and TANet).
         labels: names of the classes in the order of the file's outputs, or a file for `read_labels`.
         mechanism: a spec, where the weights do not tell it: the released m2a, m2a-motion, m2a-attention and
             m2a:patch4 have the same. "m2a" when it is needed and not given.
         num_frames: T, where the weights do not tell it; 8 when it is not given.
         backbone: a timm model name; told from the blocks when it is not given.
+        mechanism_options: of the mechanism, in the place of those that the source's code has: {"shift_div": 4} of tsm.
         allow_unplaced: import what has a place where parts have none.
 
     Raises:
-        ConfigError: an unknown source, or a mechanism or number of frames that the file contradicts.
+        ConfigError: an unknown source, a mechanism or number of frames that the file contradicts, or options that the
+            mechanism does not have.
         NotFoundError, CheckpointError, DataError: a file is missing, damaged, unsafe or does not fit; parts have no
             place; or labels and head differ in number.
     """
@@ -90,6 +94,7 @@ def import_checkpoint(
         check_placed(placed, path, read_state_dict(path))
     assumed: list[str] = []
     spec = _spec(placed, mechanism, assumed)
+    check_options(str(spec), mechanism_options or {})
     frames = _num_frames(placed, num_frames, assumed)
     name = backbone or placed.backbone
     model = create_model(
@@ -103,7 +108,7 @@ def import_checkpoint(
         reduction=placed.reduction,
         where=placed.sites or (_RES2NET_SITES if name.startswith("res2net") else None),
         inflate=placed.inflated,
-        **_options(spec, placed, assumed),
+        **_options(spec, placed, assumed, mechanism_options or {}),
     )
     load_whole(model, _complete(placed, model), path)
     return Imported(model=model.eval(), report=_report(placed, model, spec, assumed))
@@ -160,16 +165,27 @@ def _num_frames(placed: Placed, wanted: int | None, assumed: list[str]) -> int:
     return 8 if wanted is None else wanted
 
 
-def _options(spec: MechanismSpec, placed: Placed, assumed: list[str]) -> dict[str, Any]:
-    """Of the mechanism, as the sources have it."""
+def _options(spec: MechanismSpec, placed: Placed, assumed: list[str], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the mechanism, as the sources have it where nothing else is wanted."""
     options: dict[str, Any] = {}
     for layer in spec.layers:
         options |= _RELEASED.get(layer.motion, {}) if isinstance(layer, Cell) else {}
-    if str(spec) == "tsm":
-        assumed.append("an eighth of the channels is shifted each way, as by default: the weights do not tell")
+    if placed.online:
+        options["direction"] = "unidirectional"
     if str(spec) == "tanet":
         options["beta"] = placed.beta
+    options |= wanted
+    if "tsm" in map(str, spec.layers):
+        assumed.append(_shift(options) + " (mechanism_options=, --mechanism-options.shift_div, .direction)")
     return options
+
+
+def _shift(options: Mapping[str, Any]) -> str:
+    one_way = options.get("direction") == "unidirectional"
+    return (
+        f"1/{options.get('shift_div', 8)} of the channels is shifted "
+        f"{'from the frame before alone' if one_way else 'each way'}: the weights do not tell"
+    )
 
 
 def _complete(placed: Placed, model: VideoClassifier) -> Mapping[str, torch.Tensor]:

@@ -22,7 +22,7 @@ def convert_state_dict(state_dict: Mapping[str, Tensor], source: str = "m2a") ->
 
     Args:
         state_dict: as the source's training saved it, `module.` in front or not.
-        source: "m2a" (the released code), "tsm", "tam", "tea" or "tdn".
+        source: "m2a" (the released code), "tsm", "tam", "tea", "tdn" or "mmaction2".
 
     Raises:
         ConfigError: another source.
@@ -38,7 +38,7 @@ def convert_state_dict(state_dict: Mapping[str, Tensor], source: str = "m2a") ->
     if unknown := [key for key in state if rename(key) is None]:
         raise CheckpointError(
             f"{len(unknown)} of {len(state)} keys are of no mechanism of {known.project} that m2a has: "
-            f"{', '.join(unknown[:3])}. A whole network's keys start with base_model., model. or new_fc."
+            f"{', '.join(unknown[:3])}. A whole network's keys start with {' or '.join(known.starts)}."
         )
     converted: dict[str, Tensor] = {}
     for key, value in state.items():

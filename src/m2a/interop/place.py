@@ -10,6 +10,7 @@ from torch import Tensor
 
 from m2a.errors import CheckpointError
 from m2a.interop.keys import gate_key, gate_spec, tam_key, timm_layer
+from m2a.interop.layouts import LAYOUTS, is_mmaction2, is_online_tsm
 from m2a.interop.placed import Placed
 from m2a.interop.report import Unplaced
 from m2a.interop.sources import At, Source, find_source
@@ -26,7 +27,7 @@ Left = defaultdict[tuple[str, str], list[str]]
 
 def is_network(keys: Collection[str]) -> bool:
     """Whether the keys are of a whole network, rather than of one mechanism."""
-    return any(key.startswith(_PREFIXES) for key in keys)
+    return any(key.startswith(_PREFIXES) for key in keys) or is_mmaction2(keys) or is_online_tsm(keys)
 
 
 def place(state: Mapping[str, Tensor], source: str) -> Placed:
@@ -38,18 +39,15 @@ def place(state: Mapping[str, Tensor], source: str) -> Placed:
     """
     known = find_source(source)
     state = without_prefix(state, "The state dict")
-    if not is_network(state):
-        raise CheckpointError(
-            f"This is no network of {known.project}: not one of its {len(state)} keys starts with "
-            f"{' or '.join(_PREFIXES)} (the first is {next(iter(state), None)!r}). Give the file that training wrote."
-        )
+    names = LAYOUTS[source](state) if source in LAYOUTS else {key: key for key in state}
+    _check_network(state, names.values(), known)
     left: Left = defaultdict(list)
     found: dict[str, At] = {}
     tensors: dict[str, Tensor] = {}
-    for key in state:
-        if match := _HEAD.fullmatch(key):
+    for key, laid_out in names.items():
+        if match := _HEAD.fullmatch(laid_out):
             put(tensors, f"head.{match[1]}", state[key])
-        elif at := _locate(key, known, left):
+        elif at := _locate(key, laid_out, known, left):
             found[key] = at
     kinds = {at.layer: at.inserted for at in found.values() if at.inserted}
     if len(set(kinds.values())) > 1:
@@ -68,8 +66,25 @@ def place(state: Mapping[str, Tensor], source: str) -> Placed:
         mechanism=_mechanism(found, kinds),
         stacked=stacked,
         sites=tuple(name for layer in kinds if (name := timm_layer(layer))),
-        dropout="new_fc.weight" in state or "model.fc.weight" in state,
+        dropout="new_fc.weight" in names.values() or "model.fc.weight" in state,
+        online=source == "tsm" and is_online_tsm(state),
     )
+
+
+def _check_network(state: Mapping[str, Tensor], names: Collection[str], source: Source) -> None:
+    """Raises CheckpointError for another project's file, and for a 3D network that is none here."""
+    if not any(name.startswith(_PREFIXES) for name in names):
+        other = " It looks like one of mmaction2: give that as the source." if is_mmaction2(state) else ""
+        raise CheckpointError(
+            f"This is no network of {source.project}: not one of its {len(state)} keys starts with "
+            f"{' or '.join(source.starts)} (the first is {next(iter(state), None)!r}). Give the file that training "
+            f"wrote.{other}"
+        )
+    if source.only_2d and (deep := [key for key, value in state.items() if value.ndim == 5]):
+        raise CheckpointError(
+            f"This is a 3D network ({deep[0]} is {tuple(state[deep[0]].shape)}). Of {source.project} its 2D ones have "
+            "a place here: TSN, TSM and TANet."
+        )
 
 
 def put(tensors: dict[str, Tensor], name: str, value: Tensor) -> None:
@@ -79,9 +94,10 @@ def put(tensors: dict[str, Tensor], name: str, value: Tensor) -> None:
     tensors[name] = value
 
 
-def _locate(key: str, source: Source, left: Left) -> At | None:
-    """Where a key belongs; None when it is of a part that has no counterpart, which is noted."""
-    name = re.sub(r"^(?:base_model|model)\.", "", key)
+def _locate(key: str, name: str, source: Source, left: Left) -> At | None:
+    """Where a key, by its name in TSN's layout, belongs; None when it is of a part that has no counterpart, which is
+    noted."""
+    name = re.sub(r"^(?:base_model|model)\.", "", name)
     for part in source.parts:
         if match := re.fullmatch(part.pattern, name):
             left[part.name, part.why].append(key)

@@ -37,6 +37,8 @@ class Placed:
     """Layers of the backbone that carry the mechanism."""
     dropout: bool = True
     """Whether the head was trained behind dropout: apart from the network, or the I3D's."""
+    online: bool = False
+    """Whether it is TSM's network for streams, whose shift takes from the frame before alone."""
     folded: int = 0
     """Biases of convolutions that went into the batch norm behind them."""
 

@@ -2,7 +2,8 @@
 
 All of them are TSN-like: `base_model.<layer>.<parameter>` for the network, `new_fc.*` for the head (or the network's
 own `fc` or `classifier`, when it was trained without dropout); the I3D of the released M2A code is `model.<layer>.*`.
-A layer at which something was inserted is wrapped, in a manner that tells what was inserted.
+Where a source has other names, `layouts` has given these before. A layer at which something was inserted is wrapped, in
+a manner that tells what was inserted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 
 from m2a.errors import ConfigError
 
-SourceName = Literal["m2a", "tsm", "tam", "tea", "tdn"]
+SourceName = Literal["m2a", "tsm", "tam", "tea", "tdn", "mmaction2"]
 Inserted = Literal["gate", "gate+tsm", "tsm", "tanet"]
 
 
@@ -51,6 +52,10 @@ class Source:
     parts: tuple[Part, ...] = ()
     rewrites: tuple[tuple[str, str], ...] = ()
     """Patterns and replacements that change nothing but names."""
+    starts: tuple[str, ...] = ("base_model.", "model.", "new_fc.")
+    """What its keys start with."""
+    only_2d: bool = False
+    """Whether its 3D networks are others than those here."""
 
 
 _GATE = re.compile(r"(.+)\.0\.(?:m2a\.)?((?:conv_down|conv_up|modules_list)\..+)")
@@ -76,6 +81,10 @@ def _m2a(key: str) -> At:
     if match := _GATED.fullmatch(key):
         return At(match[1], match[3], "gate" if match[2] == "1" else "gate+tsm")
     return _tsm(key)
+
+
+def _mmaction2(key: str) -> At:
+    return _tam(key) if _TAM.fullmatch(key) else _tsm(key)
 
 
 def _tam(key: str) -> At:
@@ -117,6 +126,9 @@ SOURCES: Mapping[str, Source] = {
     "tam": Source("liu-zhy/temporal-adaptive-module", _tam, (_NON_LOCAL,), _INSIDE_NON_LOCAL),
     "tea": Source("Phoenix1327/tea-action-recognition", _plain, _TEA_PARTS),
     "tdn": Source("MCG-NJU/TDN", _plain, _TDN_PARTS, _TDN_LAYERS),
+    "mmaction2": Source(
+        "open-mmlab/mmaction2", _mmaction2, _TSM_PARTS, starts=("backbone.", "cls_head."), only_2d=True
+    ),
 }
 
 

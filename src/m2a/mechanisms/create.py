@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, get_args
 
 from torch import nn
@@ -45,7 +46,7 @@ def create_mechanism(
     if init not in get_args(Init):
         raise SpecError(f"init must be one of {', '.join(get_args(Init))}; got {init!r}.")
     parsed = parse_spec(spec)
-    _check_options(parsed, options)
+    check_options(spec, options)
     layers = [
         _create_layer(layer, channels=channels, num_frames=num_frames, reduction=reduction, options=options)
         for layer in parsed.layers
@@ -80,7 +81,9 @@ def _options(parsed: MechanismSpec) -> frozenset[str]:
     return frozenset().union(*(info.options for info in _infos(parsed)))
 
 
-def _check_options(parsed: MechanismSpec, options: dict[str, Any]) -> None:
+def check_options(spec: str, options: Collection[str]) -> None:
+    """Raises SpecError for a spec that is none, and where no part of it takes an option of that name."""
+    parsed = parse_spec(spec)
     allowed = _options(parsed)
     if unknown := sorted(set(options) - allowed):
         known = f"It takes: {', '.join(sorted(allowed))}." if allowed else "It takes none."

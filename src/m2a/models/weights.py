@@ -21,16 +21,18 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 """What files of weights are called."""
 _WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "model_ema")
+_KINDS_OF_OBJECTS = 100  # in one file, which is more than any is known to have
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Tensors by name from a .safetensors or .pth/.pt/.bin/.ckpt file, on the CPU. Wrappers that training scripts put
     around (`{"state_dict": ...}`, `module.`, `_orig_mod.`) are taken off. Pickles are read with
-    `weights_only=True`, or not at all.
+    `weights_only=True`, or not at all: of Python objects that lie beside the tensors, such as the arguments of the
+    training, nothing is made.
 
     Raises:
         NotFoundError: no such file.
-        CheckpointError: damaged, of another format, or a pickle that holds more than tensors.
+        CheckpointError: damaged, of another format, or a pickle in which objects stand where tensors should.
         PermissionError: it may not be read.
     """
     path = Path(path)
@@ -43,11 +45,11 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             loaded: Any = safetensors.torch.load_file(path)
         else:
             check_whole_zip(path)
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = _load_pickle(path)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} is damaged, or holds Python objects besides tensors, which would run code on loading and is "
-            f"refused. Save its state_dict alone, or as .safetensors. ({_reason(str(error))})"
+            f"{path} is damaged, or holds Python objects in the place of tensors, which would run code on loading and "
+            f"is refused. Save its state_dict alone, or as .safetensors. ({_reason(str(error))})"
         ) from error
     except OSError:
         raise
@@ -58,6 +60,41 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     return without_prefix(_unwrapped(loaded, path), path)
 
 
+class _Discarded:
+    """Stands for a Python object of a file of weights. It takes what the object would be made of, and keeps nothing."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> _Discarded:
+        return super().__new__(cls)
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _load_pickle(path: Path) -> Any:
+    """With `_Discarded` for what torch's restricted unpickler would refuse, so that nothing of the file's is run.
+
+    Raises UnpicklingError, the first, where that leaves no state_dict.
+    """
+    first: pickle.UnpicklingError | None = None
+    names: set[str] = set()
+    while True:
+        try:
+            with torch.serialization.safe_globals([(_Discarded, name) for name in names]):
+                loaded = torch.load(path, map_location="cpu", weights_only=True)
+            if first is None or _innermost(loaded) is not None:
+                return loaded
+            raise first
+        except pickle.UnpicklingError as error:
+            first = first or error
+            unknown = _object_in(str(error))
+            if unknown is None or unknown in names or len(names) > _KINDS_OF_OBJECTS:
+                raise first from None
+            names |= {unknown, f"builtins.{unknown}"}  # torch does not name that module
+
+
 def check_whole_zip(path: Path) -> None:
     """Raises ValueError where a zip file, as torch's are, holds other bytes than were written. torch does not look."""
     if is_zipfile(path):
@@ -66,14 +103,18 @@ def check_whole_zip(path: Path) -> None:
                 raise ValueError(f"the checksum of {member} is not that of what it holds")
 
 
-def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Tensor]:
+def _innermost(loaded: Any) -> Mapping[Any, Tensor] | None:
+    """The tensors by name inside the wrappers of training scripts, if there are any."""
     while isinstance(loaded, Mapping):
         if loaded and all(isinstance(value, Tensor) for value in loaded.values()):
             return loaded
-        inner = next((loaded[key] for key in _NESTED if isinstance(loaded.get(key), Mapping)), None)
-        if inner is None:
-            break
-        loaded = inner
+        loaded = next((loaded[key] for key in _NESTED if isinstance(loaded.get(key), Mapping)), None)
+    return None
+
+
+def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Tensor]:
+    if (state := _innermost(loaded)) is not None:
+        return state
     there = f"; there is {_some([repr(key) for key in loaded])}" if isinstance(loaded, Mapping) and loaded else ""
     raise CheckpointError(f"{path} holds no state_dict: a mapping from parameter names to tensors was expected{there}.")
 
@@ -92,10 +133,14 @@ def without_prefix(state: Mapping[Any, Tensor], what: str | Path) -> dict[str, T
 
 def _reason(complaint: str) -> str:
     """Which object torch would not load; it names it after many lines of advice, some of it to load the file anyway."""
-    found = re.search(r"GLOBAL (\S+)", complaint)
-    if found:
-        return f"It holds {found[1]}."
+    if found := _object_in(complaint):
+        return f"It holds {found}."
     return "It is no file that torch.save wrote." if "weights_only" in complaint else complaint.splitlines()[0]
+
+
+def _object_in(complaint: str) -> str | None:
+    found = re.search(r"GLOBAL (\S+)", complaint)
+    return found[1] if found else None
 
 
 def load_image_weights(network: nn.Module, path: str | Path) -> None:

@@ -176,8 +176,7 @@ class TrainConfig:
         for name, value in declared({each.name: getattr(self, each.name) for each in fields(self)}).items():
             setattr(self, name, value)
         for name in ("mechanism_options", "backbone_options"):
-            given = getattr(self, name)
-            setattr(self, name, {_keyword(key, name): _parsed(value, f"{name}.{key}") for key, value in given.items()})
+            setattr(self, name, parse_options(getattr(self, name), name))
         _validate(self)
 
     @property
@@ -316,6 +315,12 @@ def without_effect(config: TrainConfig) -> list[str]:
             f"{config.epochs} epochs; set --milestones"
         )
     return told
+
+
+def parse_options(given: Mapping[Any, Any], name: str) -> dict[str, Any]:
+    """Options of a mechanism or a backbone as they come from a command line or a file: `-` in names is `_`, and text is
+    read as YAML. Raises ConfigError for what is no name or no value; `name` is what the options are called."""
+    return {_keyword(key, name): _parsed(value, f"{name}.{key}") for key, value in given.items()}
 
 
 def _keyword(key: Any, name: str) -> str:
