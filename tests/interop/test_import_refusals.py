@@ -254,7 +254,9 @@ def test_the_source_that_a_file_is_of_is_named(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_converted() -> None:
-    with pytest.raises(ConfigError, match=r'source must be one of "m2a" .*, "tdn" \(MCG-NJU/TDN\); got \'i3d\''):
+    with pytest.raises(
+        ConfigError, match=r'source must be one of "m2a" .*, "tdn" \(MCG-NJU/TDN\), "mma.*; got \'i3d\''
+    ):
         convert_state_dict({}, source="i3d")
     head = torch.zeros(1)
     with pytest.raises(CheckpointError, match=r"Two keys of the state dict fall on 'head\.weight'"):

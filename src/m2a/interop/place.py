@@ -40,7 +40,9 @@ def place(state: Mapping[str, Tensor], source: str) -> Placed:
     known = find_source(source)
     state = without_prefix(state, "The state dict")
     names = LAYOUTS[source](state) if source in LAYOUTS else {key: key for key in state}
-    _check_network(state, names.values(), known)
+    online = source == "tsm" and is_online_tsm(state)
+    if not online:
+        _check_network(state, known)
     left: Left = defaultdict(list)
     found: dict[str, At] = {}
     tensors: dict[str, Tensor] = {}
@@ -67,13 +69,13 @@ def place(state: Mapping[str, Tensor], source: str) -> Placed:
         stacked=stacked,
         sites=tuple(name for layer in kinds if (name := timm_layer(layer))),
         dropout="new_fc.weight" in names.values() or "model.fc.weight" in state,
-        online=source == "tsm" and is_online_tsm(state),
+        online=online,
     )
 
 
-def _check_network(state: Mapping[str, Tensor], names: Collection[str], source: Source) -> None:
+def _check_network(state: Mapping[str, Tensor], source: Source) -> None:
     """Raises CheckpointError for another project's file, and for a 3D network that is none here."""
-    if not any(name.startswith(_PREFIXES) for name in names):
+    if not any(key.startswith(source.starts) for key in state):
         other = " It looks like one of mmaction2: give that as the source." if is_mmaction2(state) else ""
         raise CheckpointError(
             f"This is no network of {source.project}: not one of its {len(state)} keys starts with "
