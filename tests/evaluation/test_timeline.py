@@ -15,8 +15,10 @@ import torch
 from PIL import Image
 
 import m2a
+from m2a.data import read_clips
 from m2a.data.clipset import find_clips
 from m2a.data.readers import open_clip
+from m2a.data.sharding import write_shards
 from m2a.data.synthetic import synthesize
 from m2a.errors import ConfigError, DataError, NotFoundError
 from m2a.evaluation import predict, predict_timeline
@@ -53,6 +55,17 @@ def model() -> VideoClassifier:
     )
     torch.nn.init.normal_(model.head.weight, std=5.0)
     return model
+
+
+def test_a_clip_in_a_shard(video: Path, model: VideoClassifier, tmp_path: Path) -> None:
+    clips = read_clips(video.parents[2])
+    write_shards(clips, tmp_path / "shards")
+    packed = {clip.id: clip.path for clip in read_clips(tmp_path / "shards").split("all")}
+    clip = clips.split("all")[0]
+    assert predict(model, packed[clip.id]).guesses == predict(model, clip.path).guesses
+    assert predict_timeline(model, packed[clip.id]).windows == predict_timeline(model, clip.path).windows
+    with pytest.raises(NotFoundError, match=r"There is no video .*gone"):
+        predict(model, packed[clip.id].parent / "gone")
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 50])

@@ -122,6 +122,25 @@ def test_only_a_norm_that_alone_reads_a_convolution_is_folded() -> None:
     assert_near(scores(copy), scores(model), 1e-4)
 
 
+class WithoutGradients(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn, self.fc = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.fc(self.bn(self.conv(x)).mean((2, 3)))
+
+
+def test_a_network_that_runs_without_gradients_is_left_as_it_is() -> None:
+    """What reads what is told by gradients."""
+    model = stirred(VideoClassifier(WithoutGradients(), 4, num_frames=3))
+    model.preprocessing = m2a.models.default_preprocessing(model.backbone, num_frames=3, size=32)
+    copy = for_inference(model)
+    assert norms(copy) == norms(model) == 1
+    assert_near(scores(copy), scores(model), 1e-4)
+
+
 class LooksTwice(nn.Module):
     """Takes a convolution's output, or its weights, where the autograd graph does not show it."""
 

@@ -15,6 +15,8 @@ from m2a.recipes.costs import RowCost, measure_costs
 from m2a.recipes.paper import brief
 from m2a.recipes.rows import find_row, find_rows
 from m2a.recipes.scales import RANDOM_BACKBONES, Scale
+from m2a.reporting.seeds import _NO_MATTER
+from m2a.training.config import NO_MATTER
 
 DISTINCT = sorted(
     {(row.network.backbone, row.network.inflate, str(parse_spec(row.mechanism))) for row in find_rows(list(TABLES))}
@@ -139,3 +141,9 @@ def test_costs_agree_with_the_released_code() -> None:
     assert RowCost(row=row, macs=14_744_000_000, parameters=11_377_000).agrees
     assert not RowCost(row=row, macs=14_745_000_000, parameters=11_377_000).agrees
     assert not RowCost(row=row, macs=14_729_600_000, parameters=11_400_000).agrees
+
+
+def test_how_it_is_computed_is_no_change_of_a_recipe() -> None:
+    changed = paper_recipe("I/m2a", data="x", cache="ram", compile=True, workers=3, lr=0.5)
+    assert changes_of(changed, "I/m2a", "paper") == {"lr": 0.5}
+    assert set(_NO_MATTER) == {"seed", "out", "resume", *NO_MATTER}, "runs of several seeds differ in the same"

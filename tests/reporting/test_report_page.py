@@ -300,6 +300,12 @@ def _bare(folder: Path) -> str:
     return write_report([run], folder / "bare.html", title="t").read_text(encoding="utf-8")
 
 
+def test_runs_without_predictions_are_no_comparison(compared: list[Path], tmp_path: Path) -> None:
+    (compared[1] / "predictions.csv").unlink()
+    page = Page(write_report(compared, tmp_path / "r.html", title="t").read_text(encoding="utf-8"))
+    assert "The runs are not compared clip by clip: not all of them have their predictions." in page.text
+
+
 def test_other_clips_are_no_comparison(compared: list[Path], tmp_path: Path) -> None:
     text = (compared[1] / "predictions.csv").read_text(encoding="utf-8")
     head, *rows = text.splitlines()

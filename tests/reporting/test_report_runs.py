@@ -112,10 +112,12 @@ def test_no_evaluation_names_the_command(folder: Path) -> None:
 def test_the_epoch_whose_model_was_kept(folder: Path) -> None:
     rows = ["epoch,val_loss,val_top1,val_mean_class", "1,2,40,30", "2,1,60,50", "3,1,60,55", "4,1,20,20"]
     (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
-    assert Run.load(folder).best_epoch == 2  # the first of the best
+    assert Run.load(folder).best_epoch == 2  # of the best the first, which has the same loss
     config = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(config + "class_weights: balanced\n")
     assert Run.load(folder).best_epoch == 3
+    (folder / "metrics.csv").write_text("epoch,val_loss,val_top1,val_mean_class\n1,2,50,50\n2,1,50,50\n3,,50,50\n")
+    assert Run.load(folder).best_epoch == 2, "of several with the same top-1 the one with the lowest loss is kept"
     (folder / "metrics.csv").unlink()
     assert Run.load(folder).best_epoch is None
 

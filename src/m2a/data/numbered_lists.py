@@ -132,7 +132,7 @@ def _read_list(
     lines = list(read_lines(path))
     if not lines and split == "validation":
         raise DataError(f"{path} is empty. Name the clips to validate on, or remove it to have some held out.")
-    if _lacks_labels(lines, shape, format_, split):
+    if _lacks_labels(lines, shape, split):
         reading.notes.append(without_labels(path, len(lines)))
         return set()
     seen: set[int] = set()
@@ -217,7 +217,7 @@ def _labels(lists: Lists, shape: Shape, format_: str) -> set[int]:
     found: set[int] = set()
     for split, path in lists.files.items():
         lines = list(read_lines(path))
-        if not _lacks_labels(lines, shape, format_, split):
+        if not _lacks_labels(lines, shape, split):
             last = (_split(line, shape)[-1].strip() for _, line in lines)
             found |= {int(label) for label in last if label.isdecimal()}
     return found
@@ -370,7 +370,7 @@ def _four_columns(path: Path, shape: Shape) -> set[str]:
     return possible
 
 
-def _lacks_labels(lines: list[tuple[int, str]], shape: Shape, format_: str, split: str) -> bool:
+def _lacks_labels(lines: list[tuple[int, str]], shape: Shape, split: str) -> bool:
     """A test list of IBM's kind may have one number less a line."""
     if split != "test" or not lines:
         return False

@@ -135,6 +135,7 @@ def _windowed(whole: ClipReader, window: tuple[int, int] | None) -> ClipReader:
         return whole
     start, num_frames = window
     if start < 0 or num_frames < 1:
+        whole.close()
         raise DataError(f"{whole.path}: the window {window} needs a first frame from 0 and at least 1 frame")
     if start + num_frames > whole.num_frames:
         reason = f"its window ends at frame {start + num_frames}, but there are {whole.num_frames} frames"

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import DataError, NotFoundError, UnreadableClipError
 from ..wording import count
-from .clipset import ClipFile, ClipSet, first_few
+from .clipset import ClipFile, ClipSet, check_one_clip, first_few
 from .listing import report_missing
 from .parts import Part
 from .reading import ReadOptions, complete
@@ -141,6 +141,14 @@ def find_in_shard(path: Path) -> list[Part] | None:
     if end > size:
         raise UnreadableClipError(path, f"the shard {shard.name} is cut off: it has {size} bytes of at least {end}")
     return parts
+
+
+def check_video(path: Path) -> None:
+    """Raises NotFoundError where there is nothing at a path, on the disk or in a shard, and DataError for a picture and
+    for a folder of videos."""
+    if not path.exists() and find_in_shard(path) is None:
+        raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
+    check_one_clip(path)
 
 
 def detect(root: Path) -> str | None:

@@ -13,9 +13,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from m2a.data.batch import BadClip, Failure, Sample
-from m2a.data.clipset import ClipFile, check_one_clip
+from m2a.data.clipset import ClipFile
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers, read_views
-from m2a.errors import ConfigError, NotFoundError
+from m2a.data.shards import check_video
+from m2a.errors import ConfigError
 from m2a.evaluation.predictor import Predictor, labels_of, refuse_bf16_of_file
 from m2a.evaluation.scores import clips_at_once, predict_views
 from m2a.evaluation.threads import in_threads
@@ -187,7 +188,5 @@ def load_clip(
 ) -> UInt8[Tensor, "*V T 3 S S"]:
     """The frames of a video as the model sees them, before normalisation; of several views, one after the other."""
     path = Path(path)
-    if not path.exists():
-        raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
-    check_one_clip(path)
+    check_video(path)
     return read_views(path, model.preprocessing, num_clips=num_clips, num_crops=num_crops)

@@ -16,10 +16,10 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from m2a.data.clipset import check_one_clip
 from m2a.data.preprocessing import Preprocessing
 from m2a.data.readers import ClipReader, open_clip
-from m2a.errors import ConfigError, NotFoundError
+from m2a.data.shards import check_video
+from m2a.errors import ConfigError
 from m2a.evaluation.predict import Guess, likeliest
 from m2a.evaluation.predictor import Predictor, labels_of, refuse_bf16_of_file
 from m2a.evaluation.scores import predict_views
@@ -140,9 +140,7 @@ def predict_timeline(
             raise ConfigError(f"{name}={value} must be a finite number above 0, such as 2.")
     if top_k < 1 or batch_size < 1:
         raise ConfigError(f"top_k={top_k} and batch_size={batch_size} must be at least 1.")
-    if not Path(path).exists():
-        raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
-    check_one_clip(Path(path))
+    check_video(Path(path))
     with evaluating(model), open_clip(path) as clip:
         rate, ticks = _evenly(clip, frame_rate)
         length, every = (max(round(min(seconds * rate, len(ticks))), 1) for seconds in (window, step))

@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from m2a.data.clipset import check_one_clip
 from m2a.data.readers import open_clip
-from m2a.data.shards import find_in_shard
-from m2a.errors import ConfigError, NotFoundError
+from m2a.data.shards import check_video
+from m2a.errors import ConfigError
 from m2a.evaluation.predict import Guess, likeliest
 from m2a.evaluation.scores import checked
 from m2a.explanation.evidence import SiteEvidence, evidence, observed, summary
@@ -166,9 +165,7 @@ def _index(model: VideoClassifier, label: str) -> int:
 
 def _read(model: VideoClassifier, path: Path) -> tuple[list[int], Tensor]:
     """Numbers of the frames that the model sees of a video, and the frames, uint8 (T, 3, S, S)."""
-    if not path.exists() and find_in_shard(path) is None:
-        raise NotFoundError(f"There is no video {path}. Give a video file or a folder of .jpg frames.")
-    check_one_clip(path)
+    check_video(path)
     with open_clip(path, short_side=model.preprocessing.smallest_side) as clip:
         indices = model.preprocessing.sample_test(clip.num_frames)
         frames = clip.read(indices)

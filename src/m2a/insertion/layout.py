@@ -42,7 +42,7 @@ class Layout:
             raise ClipShapeError(
                 f"{x.shape[0]} frames came to {site!r}, which is not a multiple of num_frames = {num_frames}. "
                 f"Fold whole clips into the batch, (B * {num_frames}, C, H, W), or set the clip length with "
-                "m2a.insertion.set_num_frames(model, T)."
+                "m2a.set_num_frames(model, T)."
             )
         if self.axes == "NLC":
             places = x.shape[1] - self.prefix - self.suffix

@@ -139,9 +139,11 @@ def _sites(subject: Subject) -> dict[str, tuple[Gate, Tensor]]:
                 found[site] = (gate, args[0].clone())
 
             handles.append(module.register_forward_pre_hook(keep))
-    subject()
-    for handle in handles:
-        handle.remove()
+    try:
+        subject()
+    finally:
+        for handle in handles:
+            handle.remove()
     return found
 
 

@@ -11,14 +11,15 @@ from m2a.errors import ConfigError, first_line
 
 
 def pick_device(name: str | torch.device | None = None) -> torch.device:
-    """The device of that name, or "gpu"; without one, or of "auto", cuda where there is a GPU and else cpu.
+    """The device of that name, or "gpu", which is cuda or mps; without one, or of "auto", cuda where there is a GPU and
+    else cpu.
 
     Raises ConfigError for a name that torch does not know, and for a device that cannot be used on this machine.
     """
     if name is None or name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device("cuda" if name == "gpu" else name)
+        device = torch.device(_gpu() if name == "gpu" else name)
     except RuntimeError:
         raise ConfigError(_refusal(name, "torch knows none of that name")) from None
     try:
@@ -26,6 +27,11 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError, ImportError) as error:  # what torch raises differs from device to device
         raise ConfigError(_refusal(name, first_line(error))) from error
     return device
+
+
+def _gpu() -> str:
+    """As training takes it: mps where there is that and no cuda."""
+    return "mps" if torch.backends.mps.is_available() and not torch.cuda.is_available() else "cuda"
 
 
 def kind_of_input(model: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -95,6 +95,9 @@ class _Trace:
                 elif type(module) in _NORMS:
                     stack.callback(module.register_forward_pre_hook(self._before_norm).remove)
             features = self.model.frame_features(clip.requires_grad_())
+        if features.grad_fn is None:  # the network runs without gradients, so that nothing is known
+            self.taken.clear()
+            return features.detach()
         found: set[Any] = {features.grad_fn}
         open_nodes = list(found)
         while open_nodes:
@@ -122,7 +125,13 @@ class _Trace:
         folded = []
         for norm, node in self.taken.items():
             convolution = self.made.get(node)
-            if convolution is None or self.uses[node] != 1 or not _is_plain(norm) or _is_reparametrized(convolution):
+            if (
+                node is None
+                or convolution is None
+                or self.uses[node] != 1
+                or not _is_plain(norm)
+                or _is_reparametrized(convolution)
+            ):
                 continue
             if self.calls[norm] == self.calls[convolution] == 1:
                 _fold(convolution, norm)

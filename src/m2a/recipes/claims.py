@@ -98,4 +98,5 @@ def _cell(ordering: Ordering, plain: Mapping[Ordering, Gain], zeros: Mapping[Ord
 def _line(ordering: Ordering, gain: Gain, blind: int) -> str:
     """The difference; how many seeds, where it is not the three that all rows should have; and the verdict."""
     found = _SHOWN[verdict(ordering, gain, blind=blind)] + BLIND * (blind == 1)
-    return f"{gain} (2 seeds) {found}" if len(gain.seeds) == 2 else f"{gain} {found}"
+    few = "" if len(gain.seeds) in (1, 3) else f" ({len(gain.seeds)} seeds)"  # one is in the text of the gain
+    return f"{gain}{few} {found}"

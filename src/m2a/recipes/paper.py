@@ -9,11 +9,11 @@ from typing import Any
 from m2a.errors import ConfigError
 from m2a.recipes.rows import PaperRow, find_row
 from m2a.recipes.scales import PAPER, RANDOM_BACKBONES, find_scale
-from m2a.training.config import TrainConfig
+from m2a.training.config import NO_MATTER, TrainConfig
 
 ROW_OPTIONS = ("backbone", "inflate", "mechanism")
 """What a row is; everything else may be changed."""
-NEUTRAL = ("data", "out", "pretrained", "device", "workers", "cache_folder", "resume", "seed")
+NEUTRAL = ("data", "out", "pretrained", "resume", "seed", *NO_MATTER)
 """Options that are no change of a recipe: data, weights and seed are recorded by themselves, the others change
 nothing."""
 MODEL_OPTIONS = ("mechanism_options", "backbone_options")

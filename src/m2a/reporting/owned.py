@@ -29,7 +29,11 @@ def put(path: str | Path, content: bytes) -> None:
 def check_ours(path: Path, flag: str = "--out") -> None:
     """Raises ConfigError where something is at `path`, which `flag` names, that this library did not write, or where
     nothing can be written there."""
-    _check(path, flag, lambda: any(mark in path.read_bytes() for mark in _MARKS))
+    _check(path, flag, lambda: _marked(path.read_bytes()))
+
+
+def _marked(content: bytes) -> bool:
+    return any(mark in content for mark in _MARKS)
 
 
 def check_picture(path: Path, flag: str) -> None:

@@ -116,11 +116,15 @@ class Run:
 
     @property
     def best_epoch(self) -> int | None:
-        """The one whose model was kept: of the highest top-1, or where classes weigh alike of their highest mean; the
-        first of several."""
+        """The one whose model was kept: of the highest top-1, or where classes weigh alike of their highest mean; of
+        several the one with the lowest loss, all on the validation clips."""
         column = "val_mean_class" if self.config.get("class_weights") == "balanced" else "val_top1"
-        found = [(value, -one.epoch) for one in self.epochs if (value := getattr(one, column)) is not None]
-        return -max(found)[1] if found else None
+
+        def rank(one: Epoch) -> tuple[float, float, int]:
+            return getattr(one, column), -math.inf if one.val_loss is None else -one.val_loss, -one.epoch
+
+        measured = [one for one in self.epochs if getattr(one, column) is not None]
+        return max(measured, key=rank).epoch if measured else None
 
     @classmethod
     def load(cls, path: str | Path) -> Run:

@@ -15,7 +15,10 @@ from m2a.reporting.runs import Run, options_of
 from m2a.reporting.text import signed
 from m2a.wording import count
 
-_NO_MATTER = ("seed", "out", "resume", "workers", "device", "cache", "cache_folder")
+_NO_MATTER = (
+    "seed", "out", "resume",
+    "decoder", "cache", "cache_folder", "workers", "device", "compile", "channels_last", "skip_bad",
+)  # fmt: skip
 """Options in which runs that are taken together may differ."""
 
 

@@ -9,15 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from m2a.training.config import TrainConfig
+from m2a.training.config import NO_MATTER, TrainConfig
 
 _SAID_ELSEWHERE = {"data", "out", "format", "missing", "split", "skip_list", "pretrained", "epochs", "resume"}
-_HOW_IT_IS_COMPUTED = {"decoder", "cache", "cache_folder", "workers", "device", "compile", "channels_last", "skip_bad"}
 
 
 def changes(config: TrainConfig, before: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """Of what training hangs on, by name, what it was and what it is from here on."""
-    names = [one.name for one in fields(TrainConfig) if one.name not in _SAID_ELSEWHERE | _HOW_IT_IS_COMPUTED]
+    names = [one.name for one in fields(TrainConfig) if one.name not in _SAID_ELSEWHERE.union(NO_MATTER)]
     both = {name: (getattr(before, name), getattr(config, name)) for name in names}
     return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
 

@@ -39,6 +39,9 @@ DataFormat = Literal[
     "mmaction2", "ibm", "csv", "shards", "class-folders",
 ]  # fmt: skip
 
+NO_MATTER = ("decoder", "cache", "cache_folder", "workers", "device", "compile", "channels_last", "skip_bad")
+"""Options that say how training is computed, and not what."""
+
 
 @dataclass(kw_only=True)
 class TrainConfig:

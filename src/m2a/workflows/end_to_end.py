@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -103,16 +103,17 @@ class EndToEnd:
         Raises what `create_model` does, and ConfigError where the mechanism has no literal version.
         """
         runs = [_Predicting(self, name) if self.job == "predict" else _Training(self, name) for name in WAYS]
-        for run in runs:
-            run.warm_up()
-        for _ in range(self.repeats):
+        with ExitStack() as stack:
             for run in runs:
-                seconds, model_seconds = run.work()
-                run.way.seconds.append(seconds)
-                run.way.model_seconds.append(model_seconds)
-                run.way.reading_seconds.append(_seconds(run.read))
-        for run in runs:
-            run.close()
+                stack.callback(run.close)
+            for run in runs:
+                run.warm_up()
+            for _ in range(self.repeats):
+                for run in runs:
+                    seconds, model_seconds = run.work()
+                    run.way.seconds.append(seconds)
+                    run.way.model_seconds.append(model_seconds)
+                    run.way.reading_seconds.append(_seconds(run.read))
         return [run.way.to_dict(len(self.clips), runs[0].way) for run in runs]
 
 
@@ -261,7 +262,6 @@ def _model(given: EndToEnd, name: str) -> VideoClassifier:
         )
     if name == RELEASED:
         make_literal(model)
-        return model
     return model  # laid out in memory as `create_model` and `load` do
 
 

@@ -347,7 +347,4 @@ def _measured(run: RunResult, data: Path) -> dict[str, Any]:
 
 def _best_epoch(folder: Path) -> int | None:
     best = folder / "checkpoints" / "best.ckpt"
-    if not best.is_file():
-        return None
-    saved = torch.load(best, map_location="cpu", weights_only=False, mmap=True)  # our own file, just written
-    return int(saved["epoch"]) + 1
+    return int(read_checkpoint(best)["epoch"]) + 1 if best.is_file() else None

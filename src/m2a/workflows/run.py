@@ -108,7 +108,7 @@ def _measured(
         folder,
         batch_size=config.batch_size,
         workers=default_workers() if config.workers is None else config.workers,
-        device=None if config.device in ("auto", "gpu") else config.device,
+        device=config.device,
         bf16=config.precision == "bf16-mixed",
         skip_bad=config.skip_bad,
         probes=probes or has_probes(folder),  # those that are there are of the model as it was

@@ -57,7 +57,7 @@ def sections(baseline: Entry, others: Sequence[Entry]) -> tuple[list[Section], l
     """A section for each of `others`, and sentences to bear in mind. Without predictions of the same clips there are
     none, and a sentence says why."""
     if not all(entry.run.predictions for entry in (baseline, *others)):
-        return [], []
+        return [], ["The runs are not compared clip by clip: not all of them have their predictions."]
     try:
         comparison = compare_entries([baseline, *others])
     except DataError as error:
