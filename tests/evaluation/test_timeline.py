@@ -23,7 +23,8 @@ from m2a.data.synthetic import synthesize
 from m2a.errors import ConfigError, DataError, NotFoundError
 from m2a.evaluation import predict, predict_timeline
 from m2a.evaluation.predict import Guess, likeliest
-from m2a.evaluation.timeline import Interval, Timeline, Window, _evenly
+from m2a.evaluation.ticks import evenly
+from m2a.evaluation.timeline import Interval, Timeline, Window
 from m2a.models import VideoClassifier, create_model
 from m2a.reporting import write_timeline
 
@@ -173,7 +174,7 @@ def test_what_cannot_be_slid_over(video: Path, model: VideoClassifier, tmp_path:
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "libx264"), (".mkv", "libx264"), (".webm", "libvpx")])
-def test_frames_that_do_not_come_evenly(suffix: str, codec: str, model: VideoClassifier, tmp_path: Path) -> None:
+def test_frames_that_do_not_comeevenly(suffix: str, codec: str, model: VideoClassifier, tmp_path: Path) -> None:
     """A second at 10 frames a second, then nothing moves for 2 seconds, then a second at 25."""
     times = [0.1 * k for k in range(10)] + [3 + 0.04 * k for k in range(25)]
     path = write_at(tmp_path / f"uneven{suffix}", codec, times)
@@ -207,7 +208,7 @@ def test_frames_at_one_and_the_same_time(
         monkeypatch.setattr(clip, "times", lambda: times)  # no file that we can write has such times
         monkeypatch.setattr(clip, "frame_rate", None)
         monkeypatch.setattr(clip, "num_frames", len(times))
-        found, ticks = _evenly(clip, 5.0)
+        found, ticks = evenly(clip, 5.0)
     assert (found, list(ticks)) == (rate, seen)
 
 

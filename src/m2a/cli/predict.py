@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -27,6 +28,7 @@ def predict(
     num_clips: int = 1,
     num_crops: int = 1,
     sliding: bool = False,
+    stream: bool = False,
     window: float | None = None,
     step: float | None = None,
     frame_rate: float | None = None,
@@ -59,20 +61,24 @@ def predict(
         Crops of each sample, spread over the longer side; 3 sees all of it.
     sliding:
         Slide a window over each video, and say what is in it when: for long videos.
+    stream:
+        Say what the model would have said as the video's frames came in, each of them seen once: what it does where a
+        camera is. For models that look back alone.
     window:
-        With --sliding: seconds of a window; by default 2.
+        With --sliding and --stream: seconds that a clip's frames are of; by default 2.
     step:
         With --sliding: seconds from one window to the next; by default half a window.
     frame_rate:
-        With --sliding: frames a second, of what does not say, as folders of frames do not; videos keep their own times.
+        With --sliding and --stream: frames a second, of what does not say, as folders of frames do not; videos keep
+        their own times.
     picture:
-        With --sliding and one video: a PNG to draw the timeline into.
+        With --sliding or --stream, and one video: a PNG to draw the timeline into.
     batch_size:
         Videos that go through the model together, where they do: on a GPU, or with --workers. With --sliding, windows.
     workers:
-        Processes that decode videos ahead, not with --sliding. By default, on a GPU, none for fewer than 16 videos,
-        else one a core but one, at most 8. On a processor none, and no batches: several videos at the same time, each
-        by one thread, which is faster.
+        Processes that decode videos ahead, not with --sliding or --stream. By default, on a GPU, none for fewer than 16
+        videos, else one a core but one, at most 8. On a processor none, and no batches: several videos at the same
+        time, each by one thread, which is faster.
     bf16:
         Compute in bfloat16: about twice as fast where the processor has instructions for it.
     device:
@@ -90,26 +96,30 @@ def predict(
         raise ConfigError("Which videos? Name at least one: m2a predict VIDEO... --model RUN/model")
     paths = [path for video in videos for path in find_clips(video)]
     if picture is not None:
-        if not sliding or len(paths) != 1:
-            raise ConfigError("--picture draws the timeline of one video; give --sliding and name one.")
+        if not (sliding or stream) or len(paths) != 1:
+            raise ConfigError("--picture draws the timeline of one video; give --sliding or --stream, and name one.")
         check_picture(picture, "--picture")
-    if not sliding:
+    if sliding or stream:
+        if (num_clips, num_crops) != (1, 1) or workers is not None:
+            raise ConfigError(
+                "--sliding and --stream look at everything once, and read one video after the other; leave "
+                "--num-clips, --num-crops and --workers out."
+            )
+        if frame_rate is None and (folders := [path for path in paths if path.is_dir()]):
+            raise ConfigError(f"{folders[0]} does not say how many frames make a second. Give --frame-rate.")
+    else:
         _refuse_for_sliding(window=window, step=step, frame_rate=frame_rate)
-    if sliding and ((num_clips, num_crops) != (1, 1) or workers is not None):
-        raise ConfigError(
-            "--sliding looks at each window once, and reads one video after the other; leave --num-clips, --num-crops "
-            "and --workers out."
-        )
-    if sliding and frame_rate is None and (folders := [path for path in paths if path.is_dir()]):
-        raise ConfigError(f"{folders[0]} does not say how many frames make a second. Give --frame-rate.")
+    if stream:
+        _refuse_for_stream(sliding=sliding, bf16=bf16, step=step)
     network = load_predictor(model, image_weights=image_weights, device=device, bf16=bf16)
     options: dict[str, Any] = {"top_k": top_k, "batch_size": batch_size, "bf16": bf16}
-    if not sliding:
+    if not sliding and not stream:
         views = {"num_clips": num_clips, "num_crops": num_crops}
         _show(_predict(network, paths, workers=workers, **views, **options), len(paths), _print, json)
         return
-    seconds = {"window": _WINDOW if window is None else window, "step": step}
-    timelines = _slide(network, paths, **seconds, frame_rate=frame_rate, **options)
+    seconds: dict[str, Any] = {"window": _WINDOW if window is None else window, "frame_rate": frame_rate}
+    look = partial(_stream, network, top_k=top_k) if stream else partial(_slide, network, step=step, **options)
+    timelines = _timelines(partial(look, **seconds), paths)
     said = _show(timelines, len(paths), _print_timelines, json)  # ends where the one video of a picture is bad
     if picture is not None and not isinstance(said[0], BadClip):
         _draw(said[0], picture)
@@ -135,14 +145,40 @@ def _predict(
     return predict_all(network, paths, **how, **options)
 
 
-def _slide(network: Predictor, paths: Sequence[Path], **options: Any) -> Iterable[Timeline | BadClip]:
+def _refuse_for_stream(*, sliding: bool, bf16: bool, step: float | None) -> None:
+    from m2a.errors import ConfigError
+
+    if sliding:
+        raise ConfigError("--sliding looks at windows, --stream at frames as they come in; give one of them.")
+    if bf16:
+        raise ConfigError("A stream is computed in the model's own precision; leave --bf16 out.")
+    if step is not None:
+        raise ConfigError("--stream answers at each frame that it looks at, so many a --window; leave --step out.")
+
+
+def _slide(network: Predictor, path: Path, **options: Any) -> Timeline:
+    from m2a.evaluation import predict_timeline
+
+    return predict_timeline(network, path, **options)
+
+
+def _stream(network: Predictor, path: Path, **options: Any) -> Timeline:
+    from m2a.errors import ConfigError
+    from m2a.evaluation import predict_stream
+    from m2a.export import ExportedClassifier
+
+    if isinstance(network, ExportedClassifier):
+        raise ConfigError(f"{network.file} takes clips, and a stream frames. Give --stream the model, a run's folder.")
+    return predict_stream(network, path, **options)
+
+
+def _timelines(look: Callable[[Path], Timeline], paths: Sequence[Path]) -> Iterable[Timeline | BadClip]:
     from m2a.data import BadClip
     from m2a.errors import UnreadableClipError
-    from m2a.evaluation import predict_timeline
 
     def said(index: int, path: Path) -> Timeline | BadClip:
         try:
-            return predict_timeline(network, path, **options)
+            return look(path)
         except UnreadableClipError as error:
             return BadClip(path=path, reason=error.reason, index=index)
 

@@ -9,6 +9,7 @@ from m2a.evaluation.predict import predict as predict
 from m2a.evaluation.predict import predict_all as predict_all
 from m2a.evaluation.predictor import load_predictor as load_predictor
 from m2a.evaluation.probes import PROBES as PROBES
+from m2a.evaluation.streamed import predict_stream as predict_stream
 from m2a.evaluation.timeline import Timeline as Timeline
 from m2a.evaluation.timeline import predict_timeline as predict_timeline
 
@@ -23,5 +24,6 @@ __all__ = [
     "load_predictor",
     "predict",
     "predict_all",
+    "predict_stream",
     "predict_timeline",
 ]

@@ -10,7 +10,6 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import UInt8
 from numpy.typing import NDArray
@@ -23,10 +22,9 @@ from m2a.errors import ConfigError
 from m2a.evaluation.predict import Guess, likeliest
 from m2a.evaluation.predictor import Predictor, labels_of, refuse_bf16_of_file
 from m2a.evaluation.scores import predict_views
+from m2a.evaluation.ticks import evenly, picture_of, strip_of
 from m2a.models.device import kind_of_input
 from m2a.models.modes import evaluating
-
-_STRIP_FRAMES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +78,7 @@ class Timeline:
         edges = [(0.0, 0.0)]
         for one, after in pairwise(self.windows):
             middle = (one.start + one.end + after.start + after.end) / 4
-            edges.append((middle, middle) if after.start <= one.end else (one.end, after.start))
+            edges.append((middle, middle) if after.start < one.end else (one.end, after.start))
         edges.append((self.seconds, self.seconds))
         for (_, start), (end, _) in pairwise(edges):
             yield start, end
@@ -142,13 +140,11 @@ def predict_timeline(
         raise ConfigError(f"top_k={top_k} and batch_size={batch_size} must be at least 1.")
     check_video(Path(path))
     with evaluating(model), open_clip(path) as clip:
-        rate, ticks = _evenly(clip, frame_rate)
+        rate, ticks = evenly(clip, frame_rate)
         length, every = (max(round(min(seconds * rate, len(ticks))), 1) for seconds in (window, step))
         starts = _starts(len(ticks), length, every)
         samples = [[ticks[start + index] for index in model.preprocessing.sample_test(length)] for start in starts]
-        shown: dict[int, list[float]] = {}
-        for tick in sorted({(2 * k + 1) * len(ticks) // (2 * _STRIP_FRAMES) for k in range(_STRIP_FRAMES)}):
-            shown.setdefault(ticks[tick], []).append(tick / rate)
+        shown = strip_of(ticks, rate)
         pictures: list[tuple[float, NDArray[Any]]] = []
         clips = _windows(clip, model.preprocessing, samples, shown, pictures)
         with torch.autocast(kind_of_input(model)[0].type, torch.bfloat16) if bf16 else nullcontext():
@@ -166,24 +162,6 @@ def predict_timeline(
         ),
         frames=tuple(pictures),
     )
-
-
-def _evenly(clip: ClipReader, given: float | None) -> tuple[float, Sequence[int]]:
-    """Ticks a second, and the frame that is seen at each tick. As a rule these are the frames themselves; where they do
-    not come evenly, as in films of screens and of some phones, a frame may be seen at several ticks or at none."""
-    rate, times = clip.frame_rate or given, clip.times()
-    if times is not None and times and times[-1] > times[0]:
-        when, numbers = np.array(times), np.arange(len(times))
-        for even in filter(None, (rate, (len(times) - 1) / times[-1])):
-            if np.abs(when - numbers / even).max() < 0.5 / even:
-                return even, range(len(times))
-        steps = np.diff(when)
-        rate = 1 / float(np.median(steps[steps > 0]))  # frames at one and the same time are no step
-        edges = (np.arange(round(times[-1] * rate) + 1) + 0.5) / rate
-        return rate, (np.searchsorted(when, edges, side="right") - 1).tolist()
-    if rate is None or rate <= 0:
-        raise ConfigError(f"{clip.path} does not say how many frames make a second. Give frame_rate= (--frame-rate).")
-    return rate, range(clip.num_frames)
 
 
 def _starts(total: int, length: int, step: int) -> list[int]:
@@ -205,8 +183,7 @@ def _windows(
     awaited = 0
     for index, frame in clip.stream(wanted):
         if index in shown:
-            picture = np.ascontiguousarray(_small(frame).permute(1, 2, 0).numpy())
-            pictures += [(time, picture) for time in shown[index]]
+            pictures += [(time, picture_of(frame)) for time in shown[index]]
         held[index] = preprocessing.test_transform(frame[None])[0]
         while awaited < len(samples) and samples[awaited][-1] <= index:
             yield torch.stack([held[place] for place in samples[awaited]])
@@ -214,12 +191,6 @@ def _windows(
         first = samples[awaited][0] if awaited < len(samples) else index + 1
         for place in [place for place in held if place < first]:
             del held[place]
-
-
-def _small(frame: UInt8[Tensor, "3 H W"]) -> UInt8[Tensor, "3 h w"]:
-    """With pixels left out, of about 160 lines."""
-    every = max(1, min(frame.shape[-2:]) // 160)
-    return frame[:, ::every, ::every]
 
 
 def _batches(clips: Iterator[Tensor], size: int) -> Iterator[UInt8[Tensor, "B T 3 S S"]]:

@@ -142,7 +142,7 @@ class _Step(nn.Module):
 
 def _check_fits_a_file(model: VideoClassifier) -> None:
     """Raises ConfigError for what `Stream` can do and a step alone cannot."""
-    if any(shift.padding_mode != "zeros" for shift in shifts_of(model.backbone).values()):
+    if any(shift.padding_mode == "replicate" for shift in shifts_of(model.backbone).values()):
         raise ConfigError(
             "A stream in a file begins with zeros, and the shifts of this model with the frame's own features "
             "(padding_mode='replicate'). Train with padding_mode='zeros', or take m2a.Stream in Python."

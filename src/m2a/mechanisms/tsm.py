@@ -14,6 +14,11 @@ before, and nothing from the next, so that a frame can be answered before the ne
     out_t[: C/8]        = x_{t-1}[: C/8]
     out_t[C/8 :]        = x_t[C/8 :]
 
+Trained on clips, such a network learns that zeros mean the first frame, and in a stream that runs on there are none.
+`padding_mode="stream"` (not in the paper) trains it for that: of the clips of a batch a third have zeros before them, as
+where a stream begins, a third the last frame of another clip of the batch, as where one action follows another, and a
+third their own first frame, as where nothing has moved yet. In evaluation it is zeros.
+
 No parameters and no multiply-adds. Differs from the released code in: nothing but the shift being written without
 assignment into slices where a graph is traced, so that it exports and compiles.
 """
@@ -31,7 +36,7 @@ from m2a.mechanisms.catalogue import PartInfo, register_part
 from m2a.mechanisms.gate import check_clip
 from m2a.mechanisms.gating import is_traced
 
-PaddingMode = Literal["zeros", "replicate"]
+PaddingMode = Literal["zeros", "replicate", "stream"]
 Direction = Literal["bidirectional", "unidirectional"]
 Moves = tuple[tuple[int, int, int], ...]
 """Which channels are shifted, from and to, and by how many frames: 1, from the next one, or -1, from the one before."""
@@ -43,10 +48,11 @@ class TemporalShift(nn.Module):
     recognition, in which C // shift_div channels come from the frame before and none from the next.
 
     `padding_mode` says what comes in at the clip's ends, as in torch's convolutions: "zeros" as in the paper, or
-    "replicate", the frame's own features.
+    "replicate", the frame's own features, or "stream", for the unidirectional shift: zeros in evaluation, and in training
+    by turns zeros, what the last frame of the next clip of the batch has, without its gradient, and the frame's own.
 
-    Raises SpecError when fewer than `shift_div` channels leave nothing to shift, and for another padding mode or
-    direction.
+    Raises SpecError when fewer than `shift_div` channels leave nothing to shift, for another padding mode or direction,
+    and for "stream" both ways.
     """
 
     def __init__(
@@ -61,13 +67,16 @@ class TemporalShift(nn.Module):
         if padding_mode not in get_args(PaddingMode):
             raise SpecError(
                 f"padding_mode={padding_mode!r} is not known. 'zeros' (the paper) shifts zeros in at the clip's ends; "
-                "'replicate' leaves the first and the last frame their own features."
+                "'replicate' leaves the first and the last frame their own features; 'stream' trains the "
+                "unidirectional shift for streams that run on."
             )
         if direction not in get_args(Direction):
             raise SpecError(
                 f"direction={direction!r} is not known. 'bidirectional' (the paper) shifts channels both ways; "
                 "'unidirectional' (the paper's, online) takes them from the frame before alone."
             )
+        if padding_mode == "stream" and direction != "unidirectional":
+            raise SpecError("padding_mode='stream' is of direction='unidirectional': a stream has no frame to come.")
         if not 2 <= shift_div <= channels:
             raise SpecError(
                 f"tsm shifts channels // shift_div channels each way: with {channels} channels shift_div must lie in "
@@ -80,8 +89,9 @@ class TemporalShift(nn.Module):
 
     def forward(self, x_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T C H W"]:
         check_clip(x_BTCHW, self.channels)
-        if is_traced() or self.padding_mode != "zeros":
-            return plain_shift(x_BTCHW, self.moves, self.padding_mode)
+        padding_mode = self.padding_mode if self.training or self.padding_mode != "stream" else "zeros"
+        if is_traced() or padding_mode != "zeros":
+            return plain_shift(x_BTCHW, self.moves, padding_mode)
         return _Shift.apply(x_BTCHW, self.moves)
 
     @property
@@ -111,6 +121,10 @@ def plain_shift(
         edge = part[:, -1:] if step > 0 else part[:, :1]
         if padding_mode == "zeros":
             edge = torch.zeros_like(edge)
+        elif padding_mode == "stream":
+            turn = torch.arange(len(edge), device=edge.device).view(-1, 1, 1, 1, 1) % 3
+            before = part[:, -1:].detach().roll(-1, 0)
+            edge = torch.where(turn == 0, torch.zeros_like(edge), torch.where(turn == 1, before, edge))
         parts.append(torch.cat([part[:, 1:], edge] if step > 0 else [edge, part[:, :-1]], dim=1))
     shifted = torch.cat([*parts, rest], dim=axis)
     return shifted.permute(0, 1, 4, 2, 3) if channels_last else shifted

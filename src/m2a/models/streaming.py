@@ -154,7 +154,7 @@ class StreamedShift(nn.Module):
         shifted = x_BCHW[:, : self.fold].clone()  # what follows may write into x
         before = self._kept.channels
         if before is None:
-            before = torch.zeros_like(shifted) if self.padding_mode == "zeros" else shifted
+            before = shifted if self.padding_mode == "replicate" else torch.zeros_like(shifted)
         self._kept.channels = shifted
         return torch.cat([before, x_BCHW[:, self.fold :]], dim=1)[:, None]
 

@@ -1,0 +1,112 @@
+"""How often a model is right in a stream that runs on from one action to the next; writes the result, and its table.
+
+python scripts/measure_stream.py CLIPS RUN/model --clips-per-class 30
+python scripts/measure_stream.py [--check]
+
+Validation clips, shuffled, stand one after the other in streams side by side, T frames of each. Measured is top-1 after
+1, 2, ..., T frames of a clip: where the stream begins anew with each clip; where its first frame has stood still for T
+frames; and where the stream runs on, so that its first frames have another action's before them. The answers before the
+T-th are of what came before, too. The first clip of each stream is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import m2a
+from m2a.data import read_clips
+from m2a.data.dataset import read_views
+from m2a.measurement import commit, hardware, versions
+
+ROOT = Path(__file__).parents[1]
+RESULT = ROOT / "docs" / "results" / "stream.json"
+PAGE = ROOT / "docs" / "how-to" / "answer-a-stream.md"
+BLOCK = re.compile(r"(<!-- result:begin -->\n).*?(<!-- result:end -->)", re.DOTALL)
+ROWS = {
+    "anew": "the stream begins anew with each clip",
+    "still": "before it the clip's first frame stands still, as long as a clip",
+    "on": "it runs on from the clip before",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", help="a data set, whose validation clips are looked at")
+    parser.add_argument("model", nargs="?", help="a folder that m2a.load takes")
+    parser.add_argument("--clips-per-class", type=int, default=30, help="the first of each class")
+    parser.add_argument("--streams", type=int, default=10, help="side by side")
+    parser.add_argument("--check", action="store_true", help="only look whether the page shows the result")
+    given = parser.parse_args()
+    if given.data is not None:
+        RESULT.write_text(json.dumps(measure(given), indent=1) + "\n", encoding="utf-8")
+    before = PAGE.read_text(encoding="utf-8")
+    text = table(json.loads(RESULT.read_text(encoding="utf-8")))
+    after = BLOCK.sub(lambda match: match[1] + text + match[2], before)
+    if given.check and before != after:
+        sys.exit(f"{PAGE.name} does not show its result; run python scripts/measure_stream.py")
+    PAGE.write_text(after, encoding="utf-8")
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    model = m2a.load(given.model)
+    assert model.labels is not None
+    kept: dict[str, int] = dict.fromkeys(model.labels, 0)
+    clips = []
+    for clip in read_clips(given.data).split("validation"):
+        kept[clip.label] += 1
+        clips += [clip] if kept[clip.label] <= given.clips_per_class else []
+    random.Random(0).shuffle(clips)
+    rounds = [clips[start : start + given.streams] for start in range(0, len(clips), given.streams)]
+    rounds = [one for one in rounds if len(one) == given.streams]
+    streams = {name: m2a.Stream(model) for name in ROWS}
+    right = {name: torch.zeros(model.num_frames) for name in ROWS}
+    for number, together in enumerate(rounds):
+        truth = torch.tensor([model.labels.index(clip.label) for clip in together])
+        frames = torch.stack([read_views(clip.path, model.preprocessing) for clip in together])
+        streams["anew"].reset()
+        streams["still"].reset()
+        for _ in range(model.num_frames):
+            streams["still"].step(frames[:, 0])
+        for step, frame in enumerate(frames.unbind(1)):
+            for name, stream in streams.items():
+                said = stream.step(frame).argmax(-1)
+                right[name][step] += (said == truth).sum() if number else 0
+    count = given.streams * (len(rounds) - 1)
+    return {
+        "schema": 1,
+        "model": {"backbone": model.config.backbone, "mechanism": model.config.mechanism} if model.config else None,
+        "data": given.data.name,
+        "clips": count,
+        "streams": given.streams,
+        "top1": {name: [round(100 * float(value) / count, 2) for value in values] for name, values in right.items()},
+        "hardware": hardware(),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result in markdown."""
+    steps = len(next(iter(result["top1"].values())))
+    lines = ["| top-1, %, after ... frames of a clip | " + " | ".join(map(str, range(1, steps + 1))) + " |"]
+    lines.append("|---" + "|---:" * steps + "|")
+    for name, told in ROWS.items():
+        lines.append(f"| {told} | " + " | ".join(f"{value:.1f}" for value in result["top1"][name]) + " |")
+    made = f"{result['hardware']}, torch {result['versions']['torch']}, commit {result['commit']}"
+    lines += [
+        "",
+        f"{result['clips']} clips in {result['streams']} streams; {made}. From [stream.json](../results/stream.json).",
+    ]
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()
