@@ -15,9 +15,9 @@ before, and nothing from the next, so that a frame can be answered before the ne
     out_t[C/8 :]        = x_t[C/8 :]
 
 Trained on clips, such a network learns that zeros mean the first frame, and in a stream that runs on there are none.
-`padding_mode="stream"` (not in the paper) trains it for that: of the clips of a batch a third have zeros before them, as
-where a stream begins, a third the last frame of another clip of the batch, as where one action follows another, and a
-third their own first frame, as where nothing has moved yet. In evaluation it is zeros.
+`padding_mode="stream"` (not in the paper) trains it for that: of the clips of a batch a third have zeros before them,
+as where a stream begins, a third the last frame of another clip of the batch, as where one action follows another, and
+a third their own first frame, as where nothing has moved yet. In evaluation it is zeros.
 
 No parameters and no multiply-adds. Differs from the released code in: nothing but the shift being written without
 assignment into slices where a graph is traced, so that it exports and compiles.
@@ -48,8 +48,9 @@ class TemporalShift(nn.Module):
     recognition, in which C // shift_div channels come from the frame before and none from the next.
 
     `padding_mode` says what comes in at the clip's ends, as in torch's convolutions: "zeros" as in the paper, or
-    "replicate", the frame's own features, or "stream", for the unidirectional shift: zeros in evaluation, and in training
-    by turns zeros, what the last frame of the next clip of the batch has, without its gradient, and the frame's own.
+    "replicate", the frame's own features, or "stream", for the unidirectional shift: zeros in evaluation, and in
+    training by turns zeros, what the last frame of the next clip of the batch has, without its gradient, and the
+    frame's own.
 
     Raises SpecError when fewer than `shift_div` channels leave nothing to shift, for another padding mode or direction,
     and for "stream" both ways.
