@@ -1,6 +1,6 @@
 """How often a model is right in a stream that runs on from one action to the next; writes the result, and its table.
 
-python scripts/measure_stream.py CLIPS RUN/model --clips-per-class 30
+python scripts/measure_stream.py CLIPS --model zeros=RUN/model --model stream=OTHER/model --clips-per-class 30
 python scripts/measure_stream.py [--check]
 
 Validation clips, shuffled, stand one after the other in streams side by side, T frames of each. Measured is top-1 after
@@ -16,13 +16,15 @@ import json
 import random
 import re
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import m2a
-from m2a.data import read_clips
+from m2a.data import ClipFile, read_clips
 from m2a.data.dataset import read_views
 from m2a.measurement import commit, hardware, versions
 
@@ -40,7 +42,7 @@ ROWS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?", help="a data set, whose validation clips are looked at")
-    parser.add_argument("model", nargs="?", help="a folder that m2a.load takes")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=FOLDER", help="that m2a.load takes")
     parser.add_argument("--clips-per-class", type=int, default=30, help="the first of each class")
     parser.add_argument("--streams", type=int, default=10, help="side by side")
     parser.add_argument("--check", action="store_true", help="only look whether the page shows the result")
@@ -56,9 +58,7 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    model = m2a.load(given.model)
-    assert model.labels is not None
-    kept: dict[str, int] = dict.fromkeys(model.labels, 0)
+    kept: Counter[str] = Counter()
     clips = []
     for clip in read_clips(given.data).split("validation"):
         kept[clip.label] += 1
@@ -66,6 +66,22 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     random.Random(0).shuffle(clips)
     rounds = [clips[start : start + given.streams] for start in range(0, len(clips), given.streams)]
     rounds = [one for one in rounds if len(one) == given.streams]
+    models = dict(text.split("=", 1) for text in given.model)
+    return {
+        "schema": 1,
+        "data": given.data.name,
+        "clips": given.streams * (len(rounds) - 1),
+        "streams": given.streams,
+        "models": {name: top1(m2a.load(folder), rounds) for name, folder in models.items()},
+        "hardware": hardware(),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def top1(model: m2a.VideoClassifier, rounds: Sequence[Sequence[ClipFile]]) -> dict[str, list[float]]:
+    """In percent, after 1, 2, ... frames of a clip, of each of `ROWS`. The clips of a round are side by side."""
+    assert model.labels is not None
     streams = {name: m2a.Stream(model) for name in ROWS}
     right = {name: torch.zeros(model.num_frames) for name in ROWS}
     for number, together in enumerate(rounds):
@@ -79,27 +95,21 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             for name, stream in streams.items():
                 said = stream.step(frame).argmax(-1)
                 right[name][step] += (said == truth).sum() if number else 0
-    count = given.streams * (len(rounds) - 1)
-    return {
-        "schema": 1,
-        "model": {"backbone": model.config.backbone, "mechanism": model.config.mechanism} if model.config else None,
-        "data": given.data.name,
-        "clips": count,
-        "streams": given.streams,
-        "top1": {name: [round(100 * float(value) / count, 2) for value in values] for name, values in right.items()},
-        "hardware": hardware(),
-        "versions": versions(),
-        "commit": commit(),
-    }
+    count = sum(map(len, rounds[1:]))
+    return {name: [round(100 * float(value) / count, 2) for value in values] for name, values in right.items()}
 
 
 def table(result: dict[str, Any]) -> str:
     """The result in markdown."""
-    steps = len(next(iter(result["top1"].values())))
-    lines = ["| top-1, %, after ... frames of a clip | " + " | ".join(map(str, range(1, steps + 1))) + " |"]
-    lines.append("|---" + "|---:" * steps + "|")
-    for name, told in ROWS.items():
-        lines.append(f"| {told} | " + " | ".join(f"{value:.1f}" for value in result["top1"][name]) + " |")
+    models = result["models"]
+    steps = len(next(iter(models.values()))["on"])
+    lines = [
+        "| trained with | top-1, %, after ... frames of a clip | " + " | ".join(map(str, range(1, steps + 1))) + " |"
+    ]
+    lines.append("|---|---" + "|---:" * steps + "|")
+    for model, found in models.items():
+        for name, told in ROWS.items():
+            lines.append(f"| {model} | {told} | " + " | ".join(f"{value:.1f}" for value in found[name]) + " |")
     made = f"{result['hardware']}, torch {result['versions']['torch']}, commit {result['commit']}"
     lines += [
         "",

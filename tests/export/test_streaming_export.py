@@ -66,6 +66,11 @@ def test_what_a_file_cannot_begin_with_zeros(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_was_trained_for_streams(tmp_path: Path) -> None:
+    model = classifier("tsm", direction="unidirectional", padding_mode="stream")
+    assert export_stream(model, tmp_path / "step.pt2").max_difference < 1e-4
+
+
 def test_it_is_not_taken_for_a_classifier_of_clips(tmp_path: Path) -> None:
     file = export_stream(classifier(), tmp_path / "step.pt2").file
     with pytest.raises(CheckpointError, match=r"is one step of a stream \(m2a export --stream\)"):

@@ -131,6 +131,26 @@ def test_a_shift_from_the_past_alone(name: str, padding_mode: str) -> None:
     assert "direction='unidirectional'" in repr(mechanism)
 
 
+def test_a_shift_that_trains_for_streams() -> None:
+    x = torch.randn(7, 3, 17, 2, 5)
+    theirs, ours = x.clone().requires_grad_(), x.clone().requires_grad_()
+    mechanism = build("tsm", None, 17, padding_mode="stream", direction="unidirectional")
+    assert torch.equal(mechanism.eval()(x), reference_tsm(x, online=True))
+    rows = []
+    for number, clip in enumerate(theirs):
+        after = theirs[(number + 1) % len(x)][-1:].detach()
+        before = (torch.zeros_like(after), after, clip[:1])[number % 3]
+        rows.append(reference_tsm(torch.cat([before, clip])[None], online=True)[0, 1:])
+    expected, got = torch.stack(rows), mechanism.train()(ours)
+    assert torch.equal(got, expected)
+    g = torch.randn_like(x)
+    assert torch.equal(*(torch.autograd.grad(out, leaf, g)[0] for out, leaf in ((expected, theirs), (got, ours))))
+    alone = mechanism(x[:1])
+    assert torch.equal(alone, reference_tsm(x[:1], online=True))
+    last = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    assert torch.equal(mechanism(last), got)
+
+
 @pytest.mark.parametrize(("spec", "boundary"), CASES[:7])
 def test_the_default_reduction(spec: str, boundary: str | None) -> None:
     assert_agrees(spec, boundary, INPUTS["prime sizes"](), build(spec, boundary, 17, reduction=8))

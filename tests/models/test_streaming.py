@@ -47,6 +47,7 @@ def pixels(frames: int, *, size: int = 32, streams: int = 2) -> Tensor:
         ("test_resnet", {"mechanism": "none"}),
         ("test_resnet", ONLINE),
         ("test_resnet", ONLINE | {"padding_mode": "replicate"}),
+        ("test_resnet", ONLINE | {"padding_mode": "stream"}),
         ("test_resnet", ONLINE | {"consensus": "attention"}),
         ("test_resnet", ONLINE | {"init": "identity"}),
         ("test_resnet", ONLINE | {"mechanism": "tsm+tsm"}),
@@ -69,6 +70,28 @@ def test_after_each_frame_it_says_what_the_model_says_of_the_frames_so_far(
         assert (model.predict_probabilities(clips.flip(1)) - expected).abs().max() > 1e-3
     assert all((one - other).abs().max() > 1e-4 for one, other in pairwise(found))
     assert stream.num_frames == FRAMES  # of the model as it was
+
+
+def test_training_for_streams_has_before_each_clip_what_a_stream_has() -> None:
+    """Clip 0 begins a stream, 1 follows clip 2, and the first frame of 2 has stood still before it; 3 and 4 follow as
+    clips 0 and 1 do, the last one behind the first. In training all of it is one pass."""
+    model = classifier("test_resnet", dropout=0.0, **ONLINE | {"padding_mode": "stream"})
+    clips = pixels(FRAMES, streams=5)
+    inputs = model.preprocessing.normalize(clips)
+    plain = model(inputs).softmax(-1)
+    for module in model.modules():
+        module.training = isinstance(module, m2a.mechanisms.TemporalShift)
+    trained = model(inputs).softmax(-1)
+
+    def streamed(*parts: Tensor) -> Tensor:
+        stream = m2a.Stream(model.eval())
+        return [stream.step(frame[None])[0] for part in parts for frame in part][-1]
+
+    still = clips[2, :1].expand(20, -1, -1, -1)
+    for number, before in {0: [], 1: [still, clips[2]], 2: [still], 3: [], 4: [clips[0]]}.items():
+        expected = streamed(*before, clips[number])
+        torch.testing.assert_close(trained[number], expected, atol=1e-5, rtol=1e-3)
+        assert bool((trained[number] - plain[number]).abs().max() > 1e-3) == (number % 3 != 0)
 
 
 def test_in_a_longer_stream_frames_know_of_those_before_the_window() -> None:
