@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from m2a import reporting as reporting
     from m2a import training as training
     from m2a import workflows as workflows
+    from m2a.evaluation import evaluate as evaluate
+    from m2a.evaluation import predict as predict
     from m2a.explanation import explain as explain
     from m2a.insertion import InsertionReport as InsertionReport
     from m2a.insertion import insert as insert
@@ -55,12 +57,14 @@ _HOMES = {
     "count_macs": "m2a.measurement",
     "create_mechanism": "m2a.mechanisms",
     "create_model": "m2a.models",
+    "evaluate": "m2a.evaluation",
     "explain": "m2a.explanation",
     "inflate": "m2a.models",
     "insert": "m2a.insertion",
     "list_mechanisms": "m2a.mechanisms",
     "load": "m2a.models",
     "parameter_groups": "m2a.models",
+    "predict": "m2a.evaluation",
     "remove": "m2a.insertion",
     "set_num_frames": "m2a.insertion",
 }
@@ -92,6 +96,7 @@ __all__ = [
     "create_model",
     "data",
     "errors",
+    "evaluate",
     "evaluation",
     "explain",
     "explanation",
@@ -106,6 +111,7 @@ __all__ = [
     "mechanisms",
     "models",
     "parameter_groups",
+    "predict",
     "recipes",
     "remove",
     "reporting",
