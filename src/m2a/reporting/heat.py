@@ -83,11 +83,17 @@ def write_heat(
         for cells, row in zip(grid[1:], rows, strict=True):
             _show(cells, row.pictures, row.numbers, numbered=list(row.numbers) != list(numbers))
             verdict, colour = row.verdict
-            about = [] if row.explained == row.said else ["heat for:", *textwrap.wrap(row.explained, _WRAP)]
-            _describe(cells[0], row.name, ["says:", *textwrap.wrap(row.said, _WRAP)], verdict, colour, about)
+            same = row.explained == row.said
+            about = [] if same else ["heat for:", *_lines(row.explained, 2)]
+            _describe(cells[0], row.name, ["says:", *_lines(row.said, 4 if same else 2)], verdict, colour, about)
         _bar(figure, scale, bottom, height - _TOP - bottom - _CELL - _ROW_GAP)
         figure.text(0.12 / width, 0.14 / height, "\n".join(lines), color="0.3", va="bottom", linespacing=1.35)
         save_png(figure, path)
+
+
+def _lines(label: str, most: int) -> list[str]:
+    """As many as there is room for beside a row."""
+    return textwrap.wrap(label, _WRAP, max_lines=most, placeholder=" \N{HORIZONTAL ELLIPSIS}")
 
 
 def _cell(figure: Figure, row: int, column: int) -> Axes:
