@@ -16,7 +16,6 @@ import json
 import random
 import re
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import torch
 import m2a
 from m2a.data import ClipFile, read_clips
 from m2a.data.dataset import read_views
+from m2a.data.subset import first_of_each_class
 from m2a.measurement import commit, hardware, versions
 
 ROOT = Path(__file__).parents[1]
@@ -58,11 +58,8 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    kept: Counter[str] = Counter()
-    clips = []
-    for clip in read_clips(given.data).split("validation"):
-        kept[clip.label] += 1
-        clips += [clip] if kept[clip.label] <= given.clips_per_class else []
+    chosen, _ = first_of_each_class(read_clips(given.data), {"validation": given.clips_per_class})
+    clips = list(chosen.split("validation"))
     random.Random(0).shuffle(clips)
     rounds = [clips[start : start + given.streams] for start in range(0, len(clips), given.streams)]
     rounds = [one for one in rounds if len(one) == given.streams]

@@ -147,6 +147,13 @@ def test_the_identity_start_is_shown_as_measured() -> None:
     assert script["table"](result) in page, "identity-start.md is stale: run `python scripts/identity_table.py`"
 
 
+def test_streams_are_shown_as_measured() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "measure_stream.py"))
+    result = json.loads((ROOT / "docs" / "results" / "stream.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "how-to" / "answer-a-stream.md").read_text(encoding="utf-8")
+    assert script["table"](result) in page, "answer-a-stream.md is stale: run `python scripts/measure_stream.py`"
+
+
 def test_the_inner_skip_is_shown_as_measured() -> None:
     script = runpy.run_path(str(ROOT / "scripts" / "inner_skip_table.py"))
     result = json.loads((ROOT / "docs" / "results" / "inner-skip.json").read_text(encoding="utf-8"))
