@@ -15,6 +15,7 @@ from rich.console import Console
 from tiny_runs import options, silent
 
 from m2a.errors import ConfigError, DataError
+from m2a.reporting import write_report
 from m2a.workflows.report import report
 from m2a.workflows.run import evaluate_run, train
 
@@ -94,7 +95,7 @@ def test_the_runs_own_data_by_its_name_is_measured_on_as_the_run_did(run: Path, 
     evaluate_run(run / "model", data=run.parent / "clips", out=tmp_path / "out", workers=0, console=silent())
     assert (measured(tmp_path / "out")["num_clips"], measured(tmp_path / "out")["split"]) == (4, "validation")
     evaluate_run(run, split="all", out=tmp_path / "all", workers=0, console=silent())
-    assert measured(tmp_path / "all")["num_clips"] == 12
+    assert (measured(tmp_path / "all")["num_clips"], measured(tmp_path / "all")["num_trained_on"]) == (12, 8)
 
 
 def test_clips_that_it_was_trained_on_do_not_replace_its_results(run: Path, tmp_path: Path) -> None:
@@ -106,6 +107,10 @@ def test_clips_that_it_was_trained_on_do_not_replace_its_results(run: Path, tmp_
         console = silent()
         evaluate_run(run, out=tmp_path / "out", workers=0, console=console)
         assert "was trained on 2 of the 4 clips that it is measured on" in console.file.getvalue()
+        assert measured(tmp_path / "out")["num_trained_on"] == 2
+        page = write_report([tmp_path / "out"], tmp_path / "page.html", title="t").read_text(encoding="utf-8")
+        assert "was trained on 2 of the 4 clips that it was measured on" in page
+        assert "held-out" not in page
     finally:
         split(run.parent / "clips", {0, 1})
     assert (run / "evaluation.json").read_bytes() == before

@@ -88,6 +88,8 @@ class Run:
     """What it was computed in, "32" or "bf16"; empty in evaluations of earlier versions."""
     num_clips: int
     top1: float | None
+    num_trained_on: int = 0
+    """How many of these clips its training, or that of a model that it started from, had, where an evaluation knows."""
     top5: float | None = None
     macs: float | None = None
     parameters: float | None = None
@@ -203,6 +205,7 @@ def _values(raw: Mapping[str, Any]) -> dict[str, Any]:
         "views": str(raw.get("views") or ""),
         "precision": str(raw.get("precision") or ""),
         "num_clips": int(raw["num_clips"]),
+        "num_trained_on": int(raw.get("num_trained_on") or 0),
         **{key: _number(raw.get(key)) for key in ("top1", "top5", "macs", "parameters")},
         "labels": tuple(map(str, raw["labels"])),
         "per_class": tuple(

@@ -65,7 +65,7 @@ def _without_looking(run: Run) -> str:
 
 def clips_of(run: Run) -> str:
     """`240 held-out clips`, or the split by name where it is not a held-out one."""
-    if run.split.lower() in {"validation", "valid", "val", "test"}:
+    if run.split.lower() in {"validation", "valid", "val", "test"} and not run.num_trained_on:
         return count(run.num_clips, "held-out clip")
     return f"{count(run.num_clips, 'clip')} of the {run.split} split"
 
@@ -85,9 +85,17 @@ def _of_classes(entry: Entry) -> Iterator[str]:
         )
 
 
+def _of_training(entry: Entry) -> Iterator[str]:
+    if known := entry.run.num_trained_on:
+        yield (
+            f"`{entry.name}`, or a model that it started from, was trained on {known} of the {entry.run.num_clips} "
+            "clips that it was measured on, whose answers it knows."
+        )
+
+
 def caveats(shown: Sequence[Entry]) -> list[str]:
     """What a reader must know of what the figures hide, and when the runs are not quite comparable."""
-    notes = [note for entry in shown for note in _of_classes(entry)]
+    notes = [note for entry in shown for note in (*_of_training(entry), *_of_classes(entry))]
     if not same_clips(shown):
         told = listing(
             [f"`{e.name}` on {e.run.num_clips} clips of {e.run.data or 'its data'} ({e.run.split})" for e in shown]

@@ -35,21 +35,24 @@ def is_data_of(path: Path, data: str | Path) -> bool:
 
 def check_learnt(
     path: Path, data: str | Path | None, split: str, clips: Sequence[ClipFile], place: Path, console: Console
-) -> None:
-    """Says where the run was trained on clips that it is measured on, since lists were changed or as they are its own
-    by another name; raises DataError where its own results would be replaced by such."""
+) -> int:
+    """How many of the clips that it is measured on a run was trained on, or those that it started from, and says so:
+    lists were changed, or the clips are its own by another name. Raises DataError where its own results would be
+    replaced by such."""
     folder, others = _run_of(path), data is not None and not is_data_of(path, data)
     if split in ("train", "all") and not others:
-        return  # as was asked for
+        return len(trained_on(folder, clips))  # as was asked for
     learnt = _files_learnt(folder, clips) if others else trained_on(folder, clips)
+    all_known = {(clip.path, clip.window) for clip in learnt}
     for before in list(_started_from(str(path)))[1:]:
         if known := _learnt_by(before, data, clips):
+            all_known |= {(clip.path, clip.window) for clip in known}
             told = f"its model started from that of {before}, which was trained on {len(known):,} of the clips"
             console.print(
                 Text(f"{told} that it is measured on, the first of them {known[0].path}", "yellow"), soft_wrap=True
             )
     if not learnt:
-        return
+        return len(all_known)
     told = (
         f"The run in {folder} was trained on {len(learnt):,} of the {len(clips):,} clips that it is measured on, the "
         f"first of them {learnt[0].path}: it knows their answers."
@@ -60,6 +63,7 @@ def check_learnt(
             "lists, or name a folder for the results with --out."
         )
     console.print(Text(told, "yellow"), soft_wrap=True)
+    return len(all_known)
 
 
 def say_what_start_learnt(config: TrainConfig, validation: Sequence[ClipFile], console: Console) -> None:

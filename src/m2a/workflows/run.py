@@ -282,7 +282,7 @@ def evaluate_run(
     clips, left_out = without_listed(named, skip_list, console)
     if data is None and run is not None:
         clips = limited(clips, run, console)
-    check_learnt(path, data, split, clips.split(split), place, console)
+    about["num_trained_on"] = check_learnt(path, data, split, clips.split(split), place, console)
     left = [one for name, members in left_out.items() if split in (name, "all") for one in members]
     options["bf16"] = bf16
     return evaluate_model(model, clips, split, place, left_out=left, about=about, console=console, **options)
