@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "wording": set(),
     "estimate": set(),
     "mechanisms": {"errors"},
-    "insertion": {"errors", "mechanisms"},
+    "insertion": {"errors", "mechanisms", "wording"},
     "models": {"errors", "mechanisms", "insertion", "data.preprocessing", "wording"},
     "training": {"ending", "errors", "mechanisms", "insertion", "models", "data", "wording"},
     "evaluation": {"errors", "estimate", "mechanisms", "insertion", "models", "data", "export"},
@@ -34,11 +34,11 @@ ALLOWED: dict[str, set[str]] = {
     "explanation": {"errors", "mechanisms", "insertion", "models", "data", "evaluation"},
     "data": {"ending", "errors", "wording"},
     "reporting": {"errors", "estimate", "wording"},
-    "interop": {"errors", "mechanisms", "insertion", "models"},
+    "interop": {"errors", "mechanisms", "insertion", "models", "wording"},
     "recipes": {"data", "errors", "estimate", "insertion", "measurement", "mechanisms", "models", "training.config"},
     "workflows": {
         "data", "ending", "errors", "evaluation", "explanation", "export", "insertion", "interop", "measurement",
-        "mechanisms", "models", "recipes", "reporting", "training",
+        "mechanisms", "models", "recipes", "reporting", "training", "wording",
     },
     "app": {
         "data", "errors", "evaluation", "explanation", "insertion", "interop", "measurement", "mechanisms", "models",

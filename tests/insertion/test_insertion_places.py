@@ -154,7 +154,7 @@ def test_the_clip_length_can_change() -> None:
     with pytest.raises(
         ClipShapeError,
         match=r"10 frames came to 'layer1\.0\.conv1', which is not a multiple of num_frames = 3\. Fold whole clips "
-        r"into the batch, \(B \* 3, C, H, W\), or set the clip length with m2a\.insertion\.set_num_frames\(model, T\)",
+        r"into the batch, \(B \* 3, C, H, W\), or set the clip length with m2a\.set_num_frames\(model, T\)",
     ):
         net(x)
     set_num_frames(net, 5)

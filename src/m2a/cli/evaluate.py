@@ -78,7 +78,7 @@ def evaluate(
         Print evaluation.json instead of tables.
     """
     from m2a.cli.output import CONSOLE, print_json
-    from m2a.training.fitting import default_workers
+    from m2a.data.cores import default_workers
     from m2a.wording import count
     from m2a.workflows.run import evaluate_run
 

@@ -200,9 +200,9 @@ def _how(network: Predictor, videos: int) -> dict[str, int]:
     """The threads or processes that predict so many videos fastest."""
     import torch
 
+    from m2a.data.cores import default_workers
     from m2a.export import ExportedClassifier
     from m2a.models.device import kind_of_input
-    from m2a.training.fitting import default_workers
 
     if isinstance(network, ExportedClassifier):
         return {}  # it has threads of its own

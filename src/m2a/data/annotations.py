@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, NotFoundError
+from ..wording import first_few
 from . import kinetics, numbered_lists, shards, something_something_v2, split_csv, ucf_hmdb
 from .class_folders import FORMAT as CLASS_FOLDERS
 from .class_folders import (
@@ -20,7 +21,7 @@ from .class_folders import (
     split_folders,
     validate_fraction,
 )
-from .clipset import WHAT_A_CLIP_IS, first_few, is_hidden, names_in
+from .clipset import WHAT_A_CLIP_IS, is_hidden, names_in
 from .clipset import ClipFile as ClipFile
 from .clipset import ClipSet as ClipSet
 from .reading import ReadOptions

@@ -6,7 +6,6 @@ time; a clip whose file is not there is decoded again.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -27,6 +26,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from ..ending import DISK_FULL
 from ..errors import CacheError, UnreadableClipError
 from .clip_reader import ClipReader
 from .clipset import ClipFile, is_frame
@@ -39,7 +39,6 @@ Pixels = UInt8[np.ndarray, "H W 3"]
 VERSION = 2  # of what is in the files; part of their names
 MEMORY = Path("/dev/shm")
 _HEADER = re.compile(rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \((\d+), (\d+), (\d+), (3)\), \} *\n")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MARGIN = 256 * 10**6  # bytes of the disk that are left free, or a twentieth of a small one
 _PART = ".part"
 _DAY = 24 * 3600.0
@@ -198,7 +197,7 @@ class ClipCache:
             )
 
     def _refusal(self, error: OSError) -> CacheError:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             return CacheError(
                 f"The cache of decoded clips in {self.folder} is full ({error.strerror}). The clips that are in it "
                 f"stay. {_WAYS_OUT}"

@@ -8,13 +8,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
-from ..wording import count
+from ..wording import count, first_few
 from .clipset import (
     VIDEO_SUFFIXES,
     WHAT_A_CLIP_IS,
     ClipFile,
     ClipSet,
-    first_few,
     is_clip,
     is_hidden,
     names_in,

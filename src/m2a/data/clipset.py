@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, NotFoundError
+from ..wording import first_few
 
 VIDEO_SUFFIXES = (
     ".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".gif",
@@ -145,9 +146,3 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key under which `2.jpg` comes before `10.jpg`, and ties are settled by the text."""
     parts = re.split(r"([0-9]+)", name)
     return (*((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts), (0, 0, name))
-
-
-def first_few(names: list[str], limit: int = 5) -> str:
-    """`a, b, c and 12 more`."""
-    rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")

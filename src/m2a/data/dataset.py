@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from ..errors import CacheError, ConfigError, DataError, UnreadableClipError
+from ..wording import first_few
 from .augment import Augmentation, Augmenter
 from .batch import BadClip as BadClip
 from .batch import Batch as Batch
@@ -24,7 +25,7 @@ from .batch import Failure
 from .batch import Sample as Sample
 from .batch import collate as collate
 from .cache import ClipCache
-from .clipset import ClipFile, first_few
+from .clipset import ClipFile
 from .preprocessing import Preprocessing
 from .readers import ClipReader, Decoder, check_decoder, open_clip, read_clip
 from .slots import Slot, SlotPool, WorkerSlots

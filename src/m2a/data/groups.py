@@ -7,7 +7,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from .clipset import ClipFile, first_few
+from ..wording import first_few
+from .clipset import ClipFile
 
 _UCF = re.compile(r"_g(\d+)_c\d+$")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, DataError, NotFoundError
-from ..wording import count
-from .clipset import first_few, is_clip, is_hidden, natural_key
+from ..wording import count, first_few
+from .clipset import is_clip, is_hidden, natural_key
 
 SPLIT_NAMES = {
     "train": "train",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
-from ..wording import count
-from .clipset import ClipFile, ClipSet, first_few
+from ..wording import count, first_few
+from .clipset import ClipFile, ClipSet
 from .groups import hold_out, straddling
 from .listing import Disk, report_missing
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -20,9 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..ending import DISK_FULL
 from ..errors import ConfigError, DataError, UnreadableClipError
+from ..wording import first_few
 from .checking.facts import frame_names
-from .clipset import ClipFile, ClipSet, first_few
+from .clipset import ClipFile, ClipSet
 from .groups import straddling
 from .parts import readable
 from .shards import FORMAT, FRAMES, INDEX, VERSION, Entry, frame_name, padded
@@ -30,7 +31,6 @@ from .shards import FORMAT, FRAMES, INDEX, VERSION, Entry, frame_name, padded
 T = TypeVar("T")
 R = TypeVar("R")
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _MARGIN = 64 * 10**6  # bytes of the disk that are left free
 _HEADER = 512
@@ -247,7 +247,7 @@ def _write_shard(out: Path, job: tuple[str, list[_Member]]) -> dict[str, int]:
             offsets = {member.clip.id: _add(tar, member) for member in members}
         os.replace(temporary, out / name)
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             raise DataError(
                 f"The disk became full while {out / name} was written ({error.strerror}). What was written is removed. "
                 "Give a folder on a larger disk."

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, NotFoundError, UnreadableClipError
-from ..wording import count
-from .clipset import ClipFile, ClipSet, check_one_clip, first_few
+from ..wording import count, first_few
+from .clipset import ClipFile, ClipSet, check_one_clip
 from .listing import report_missing
 from .parts import Part
 from .reading import ReadOptions, complete

@@ -11,7 +11,8 @@ from posixpath import normpath
 from typing import Any
 
 from ..errors import DataError, NotFoundError
-from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_clip, is_hidden
+from ..wording import first_few
+from .clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_clip, is_hidden
 from .listing import (
     CSV,
     SPLIT_NAMES,

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from .clipset import ClipFile, ClipSet, first_few
+from ..wording import first_few
+from .clipset import ClipFile, ClipSet
 
 
 def first_of_each_class(clips: ClipSet, limits: Mapping[str, int | None]) -> tuple[ClipSet, tuple[str, ...]]:

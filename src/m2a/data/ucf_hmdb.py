@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, NotFoundError
-from ..wording import count
-from .clipset import ClipFile, ClipSet, first_few, is_hidden, natural_key
+from ..wording import count, first_few
+from .clipset import ClipFile, ClipSet, is_hidden, natural_key
 from .groups import ucf_group
 from .listing import list_folders, read_lines, subfolders
 from .reading import Reading, ReadOptions

@@ -18,6 +18,7 @@ from m2a.insertion.features import Features, NoFeaturesError, features_at
 from m2a.insertion.layout import Axes, Layout, Origin
 from m2a.insertion.residuals import ATTENTION, find_blocks, has_tokens_first
 from m2a.insertion.trace import Trace, UntraceableError, trace
+from m2a.wording import quoted
 
 Position = Literal["before", "after"]
 
@@ -196,7 +197,7 @@ def _nothing_found(model: nn.Module, skipped: dict[str, str], record: Trace) -> 
             "first, (L, N, C); build it with batch_first=True, or name layers in front of that yourself with where=."
         )
     convs = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Conv3d)]
-    example = f" Its convolutions are {_some(convs)}; for instance where=[{convs[-1]!r}]." if convs else ""
+    example = f" Its convolutions are {quoted(convs, 4)}; for instance where=[{convs[-1]!r}]." if convs else ""
     return (
         f"{type(model).__name__} has neither residual branches nor a convolution behind its first, so the sites cannot "
         f"be chosen for you. Name them with where=, a regular expression or a list of module names.{example}"
@@ -216,7 +217,7 @@ def _matching(model: nn.Module, pattern: str) -> list[str]:
         why = (
             "it matches a part of some names, but must match a whole one" if partial else "it matches no module's name"
         )
-        raise NoSitesError(f"where={pattern!r} found nothing: {why}. Names in this model: {_some(near or names)}.")
+        raise NoSitesError(f"where={pattern!r} found nothing: {why}. Names in this model: {quoted(near or names, 4)}.")
     return found
 
 
@@ -231,11 +232,6 @@ def _listed(model: nn.Module, wanted: Sequence[str]) -> list[str]:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
             raise NoSitesError(
-                f"where names {name!r}, which this model does not have. Near it: {_some(near or names)}."
+                f"where names {name!r}, which this model does not have. Near it: {quoted(near or names, 4)}."
             )
     return sorted(set(wanted), key=names.index)
-
-
-def _some(names: Sequence[str], limit: int = 4) -> str:
-    shown = ", ".join(map(repr, names[:limit]))
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from m2a.errors import CheckpointError, ConfigError, DataError, NotFoundError
+from m2a.wording import quoted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +61,7 @@ def read_labels(path: str | Path, *, order: LabelOrder = "auto") -> ClassNames:
     names = _from_json(path) if path.suffix == ".json" else [line.strip() for line in _text(path).splitlines()]
     names = [name for name in names if name]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path} holds {_quoted(twice)} more than once; each class has one name.")
+        raise DataError(f"{path} holds {quoted(twice)} more than once; each class has one name.")
     if not names:
         raise DataError(f"{path} holds no labels; one name a line, or JSON, is expected.")
     if order == "sorted" or (order == "auto" and path.suffix == ".csv"):
@@ -98,8 +99,8 @@ def reorder_classes(model_or_state: Any, from_labels: Sequence[str], to_labels: 
     check_count(len(rows), model_or_state.num_classes, "from_labels")
     if model_or_state.labels is not None and tuple(from_labels) != tuple(model_or_state.labels):
         raise DataError(
-            f"from_labels begins with {_quoted(from_labels)}, and the labels of the model with "
-            f"{_quoted(model_or_state.labels)}: its outputs are in another order, that of an earlier call, say. Give "
+            f"from_labels begins with {quoted(from_labels)}, and the labels of the model with "
+            f"{quoted(model_or_state.labels)}: its outputs are in another order, that of an earlier call, say. Give "
             "from_labels=model.labels; where those are wrong, set model.labels to the order of the outputs first."
         )
     for parameter in model_or_state.head.parameters():
@@ -121,12 +122,12 @@ def _permutation(from_labels: Sequence[str], to_labels: Sequence[str]) -> list[i
     for labels in (from_labels, to_labels):
         if len(set(labels)) < len(labels):
             twice = sorted({name for name in labels if list(labels).count(name) > 1})
-            raise DataError(f"{_quoted(twice)} is there more than once; each class has one name.")
+            raise DataError(f"{quoted(twice)} is there more than once; each class has one name.")
     gone = [name for name in from_labels if name not in set(to_labels)]
     new = [name for name in to_labels if name not in set(from_labels)]
     if gone or new:
-        parts = [f"{_quoted(gone)} only in the model's order"] * bool(gone)
-        parts += [f"{_quoted(new)} only in the order wanted"] * bool(new)
+        parts = [f"{quoted(gone)} only in the model's order"] * bool(gone)
+        parts += [f"{quoted(new)} only in the order wanted"] * bool(new)
         raise DataError(f"The two orders are not of the same {len(from_labels)} classes: {'; '.join(parts)}.")
     places = {name: index for index, name in enumerate(from_labels)}
     return [places[name] for name in to_labels]
@@ -153,8 +154,3 @@ def _from_json(path: Path) -> list[str]:
     if [int(content[name]) for name in by_number] != list(range(len(content))):
         raise DataError(f"{path}: the ids of its {len(content)} labels are not 0 to {len(content) - 1}, each once.")
     return [name.strip() for name in by_number]
-
-
-def _quoted(names: Sequence[str], limit: int = 3) -> str:
-    shown = ", ".join(map(repr, names[:limit]))
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

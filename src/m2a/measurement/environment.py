@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from contextlib import suppress
@@ -12,11 +11,12 @@ from pathlib import Path
 
 import torch
 
+from m2a.data.cores import num_cores
+
 
 def hardware() -> str:
     """The processor and how many cores this process may use, and the GPUs torch sees."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parts = [f"{cores} x {_processor()}"]
+    parts = [f"{num_cores()} x {_processor()}"]
     parts += [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return ", ".join(parts)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from m2a.errors import CheckpointError, NotFoundError
 from m2a.insertion.insert import belongs_to_mechanism
 from m2a.models.frame_features import find_classifier, removed_classifiers
+from m2a.wording import first_few, quoted
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 """What files of weights are called."""
@@ -115,7 +116,7 @@ def _innermost(loaded: Any) -> Mapping[Any, Tensor] | None:
 def _unwrapped(loaded: Any, path: Path) -> Mapping[Any, Tensor]:
     if (state := _innermost(loaded)) is not None:
         return state
-    there = f"; there is {_some([repr(key) for key in loaded])}" if isinstance(loaded, Mapping) and loaded else ""
+    there = f"; there is {quoted([*loaded])}" if isinstance(loaded, Mapping) and loaded else ""
     raise CheckpointError(f"{path} holds no state_dict: a mapping from parameter names to tensors was expected{there}.")
 
 
@@ -159,7 +160,7 @@ def load_image_weights(network: nn.Module, path: str | Path) -> None:
         )
     if foreign := [key for key in state if ".mechanism." in key and key not in own]:
         raise CheckpointError(
-            f"{path} was saved with another mechanism inside: {_some(foreign)} have no place here. Load it with "
+            f"{path} was saved with another mechanism inside: {first_few(foreign, 3)} have no place here. Load it with "
             "m2a.load, or give a plain image checkpoint."
         )
     head = _classifier_names(network, state)
@@ -213,21 +214,16 @@ def _misfit(
 ) -> str:
     lines = [f"{source} does not fit this {type(model).__name__}."]
     if missing:
-        lines.append(f"Not in the file: {_some(missing)}.")
+        lines.append(f"Not in the file: {first_few(missing, 3)}.")
     if unexpected:
-        lines.append(f"Not in the model: {_some(unexpected)}.")
+        lines.append(f"Not in the model: {first_few(unexpected, 3)}.")
     if wrong:
         key = wrong[0]
         lines.append(
-            f"Of another shape: {_some(wrong)} ({key}: {tuple(state[key].shape)}, not {tuple(own[key].shape)})."
+            f"Of another shape: {first_few(wrong, 3)} ({key}: {tuple(state[key].shape)}, not {tuple(own[key].shape)})."
         )
     if any(".mechanism." in key for key in (*missing, *unexpected)):
         lines.append("The mechanisms differ: build the model with the mechanism the file was trained with.")
     else:
         lines.append("Is it a checkpoint of the same backbone?")
     return " ".join(lines)
-
-
-def _some(names: Sequence[str], limit: int = 3) -> str:
-    shown = ", ".join(names[:limit])
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from torch import Tensor
 from m2a.data.augment import Augmentation
 from m2a.data.cache import ClipCache
 from m2a.data.clipset import ClipSet
+from m2a.data.cores import default_workers
 from m2a.data.dataset import ClipDataset, make_loader, naming_dead_workers
 from m2a.data.labels import describe_flips
 from m2a.data.reversal import describe_reversals
@@ -266,12 +266,6 @@ def _finish(task: ClassificationTask, trainer: L.Trainer, clips: ClipSet, consol
         skipped=found,
         skipped_validation=task.skipped_validation,
     )
-
-
-def default_workers() -> int:
-    """Decoding processes when none are asked for: one a core but one, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, cores - 1))
 
 
 def _check_device(device: str, precision: str) -> None:

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
+from m2a.data.cores import default_workers
 from m2a.errors import ConfigError, M2AError
 from m2a.measurement import commit, hardware, versions
 from m2a.recipes.paper import changes_of, paper_recipe
@@ -36,7 +37,6 @@ from m2a.recipes.weights import start_weights
 from m2a.training.callbacks import rows_before
 from m2a.training.checkpoints import read_checkpoint
 from m2a.training.config import TrainConfig
-from m2a.training.fitting import default_workers
 from m2a.workflows.paper_data import data_name, with_data
 from m2a.workflows.paper_jobs import Answer, Job, run_side_by_side
 from m2a.workflows.run import RunResult, train

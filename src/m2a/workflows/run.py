@@ -17,7 +17,8 @@ from rich.text import Text
 
 from m2a.data.annotations import read_clips
 from m2a.data.class_folders import refuse_inside
-from m2a.data.clipset import ClipSet, first_few
+from m2a.data.clipset import ClipSet
+from m2a.data.cores import default_workers
 from m2a.data.skip_list import LeftOut, leave_out
 from m2a.data.subset import first_of_each_class
 from m2a.errors import ConfigError, DataError, NotFoundError
@@ -29,10 +30,11 @@ from m2a.models.saving import put
 from m2a.reporting import Run, write_report
 from m2a.reporting.owned import check_probes_kept, check_replaceable, check_results, has_probes
 from m2a.training.config import TrainConfig
-from m2a.training.fitting import FitResult, default_workers, fit
+from m2a.training.fitting import FitResult, fit
 from m2a.training.interruption import saying_how_to_go_on
 from m2a.training.lock import RunLock
 from m2a.training.resuming import SKIP_LIST, as_the_run_was, how_to_go_on, resume_command
+from m2a.wording import first_few
 from m2a.workflows.learnt import check_learnt, is_data_of, say_what_start_learnt
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from m2a.data.cores import num_cores
+
 from ...errors import ConfigError, UnreadableClipError
 from ..clipset import ClipSet
 from ..shards import find_in_shard
@@ -84,7 +86,7 @@ def check_clips(
 def probe_clips(paths: Sequence[Path], *, quick: bool, workers: int | None) -> Iterator[tuple[Path, ClipFacts]]:
     """The facts of each clip, as they come."""
     if workers is None:
-        workers = _num_cores() if len(paths) >= WORTH_PROCESSES else 1
+        workers = num_cores() if len(paths) >= WORTH_PROCESSES else 1
     function = partial(find_facts, quick=quick)
     for path, facts in in_processes(function, paths, workers=workers, prepare=_prepare_process):
         yield path, facts or faulty("the process that decoded it died; it may be damaged, or need too much memory")
@@ -117,10 +119,6 @@ def _why_not_there(path: Path) -> str:
     except UnreadableClipError as error:
         return error.reason
     return "it may not be read; look at its permissions" if os.path.exists(path) else "there is no such file or folder"
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prepare_process() -> None:

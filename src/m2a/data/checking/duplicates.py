@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..clipset import ClipFile, ClipSet, first_few
+from ...wording import first_few
+from ..clipset import ClipFile, ClipSet
 from ..parts import Part
 from ..shards import find_in_shard
 from .facts import ClipFacts, frame_names

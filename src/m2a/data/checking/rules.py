@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ...wording import count
-from ..clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, first_few, is_frame
+from ...wording import count, first_few
+from ..clipset import VIDEO_SUFFIXES, ClipFile, ClipSet, is_frame
 from ..listing import read_lines
 from ..something_something import JESTER, V1
 from ..something_something_v2 import FORMAT as V2

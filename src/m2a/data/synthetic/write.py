@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from m2a.data.cores import num_cores
 from m2a.ending import end_with_the_parent, without_interrupts
 from m2a.errors import ConfigError, DataError
 
@@ -125,7 +126,7 @@ def _num_workers(workers: int | None, p: Parameters) -> int:
         return workers
     if p.num_train + p.num_validation < WORTH_A_POOL:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return num_cores()
 
 
 def _is_there(root: Path, p: Parameters) -> bool:
