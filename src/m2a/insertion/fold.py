@@ -19,10 +19,13 @@ from torch.fx import Proxy
 
 from m2a.errors import NotInsertedError, WrappedModelError
 from m2a.insertion.again import can_be_repeated, keeping_no, random_state
+from m2a.insertion.compiling import guard_hooks
 from m2a.insertion.layout import Layout, Origin
 from m2a.insertion.sites import Position
 from m2a.insertion.trace import argument
 from m2a.mechanisms.identity import Init
+
+guard_hooks()  # here: a network that is unpickled brings its hooks along, and calls nothing else of this library
 
 
 @dataclass
