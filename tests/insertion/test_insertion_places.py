@@ -187,6 +187,13 @@ def test_one_frame_count_for_all_sites_of_a_copy_too() -> None:
     assert len(counts) == 1
 
 
+def test_a_default_device_without_memory_is_not_that_of_the_network() -> None:
+    net, x = TOYS["resnet10t"].build(), TOYS["resnet10t"].input()
+    with torch.device("meta"):
+        insert(net, "m2a", num_frames=3, reduction=2)
+    assert net(x).isfinite().all()
+
+
 @pytest.mark.usefixtures("as_users_run_it")
 def test_a_whole_network_compiles_in_one_graph() -> None:
     net, x = TOYS["resnet10t"].build(), TOYS["resnet10t"].input()

@@ -174,7 +174,7 @@ def _check_order(model: nn.Module, found: Found, spec: str) -> None:
 
 def _made(found: Found, spec: str, **options: Any) -> list[nn.Module]:
     """A mechanism for each site, out of a copy of the global random state."""
-    with torch.random.fork_rng(devices=[]):  # building on the CPU: other devices' states are not touched
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # other devices' states are not touched
         return [
             create_mechanism(spec, channels=site.channels, num_frames=site.num_frames, **options)
             for site in found.sites

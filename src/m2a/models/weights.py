@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 """What files of weights are called."""
 _WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "model_ema")
+_ONE_AT_A_TIME = threading.Lock()  # what torch takes for safe is the process's
 _KINDS_OF_OBJECTS = 100  # in one file, which is more than any is known to have
 
 
@@ -83,7 +85,7 @@ def _load_pickle(path: Path) -> Any:
     names: set[str] = set()
     while True:
         try:
-            with torch.serialization.safe_globals([(_Discarded, name) for name in names]):
+            with _ONE_AT_A_TIME, torch.serialization.safe_globals([(_Discarded, name) for name in names]):
                 loaded = torch.load(path, map_location="cpu", weights_only=True)
             if first is None or _innermost(loaded) is not None:
                 return loaded
