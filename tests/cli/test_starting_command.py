@@ -98,6 +98,11 @@ def test_clips_that_the_other_run_was_trained_on(m2a: Command, source: Path, vid
     told = f"the run in {source} was trained on {num} of the {num} clips to validate on, the first of them"
     assert told in outcome.message
     assert "a model that starts from it knows their answers" in outcome.message
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["num_trained_on"] == num
+    assert "held-out" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    again = m2a("evaluate", tmp_path / "run", "--out", tmp_path / "again")
+    assert again.code == 0, again.err
+    assert json.loads((tmp_path / "again" / "evaluation.json").read_text())["num_trained_on"] == num
     flags = ("train", "--data", tmp_path / "others", "--out", tmp_path / "chained", "--pretrained", tmp_path / "same")
     outcome = m2a(*flags, *SHORT)
     assert outcome.code == 0, outcome.err

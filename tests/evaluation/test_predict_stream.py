@@ -87,7 +87,10 @@ def test_an_answer_stands_until_the_next(video: Path) -> None:
 
 
 def test_a_video_shorter_than_a_pause(video: Path) -> None:
-    assert len(predict_stream(made(), video, window=1000.0).windows) == 1
+    timeline = predict_stream(made(), video, window=1000.0)
+    assert len(timeline.windows) == 1
+    assert timeline.windows[0].start == timeline.windows[0].end == timeline.seconds
+    assert [(one.start, one.end) for one in timeline.intervals()] == [(0, timeline.seconds)]
 
 
 def test_what_cannot_be_answered(video: Path, tmp_path: Path) -> None:

@@ -191,7 +191,10 @@ def test_a_network_for_streams_answers_a_stream(tmp_path: Path) -> None:
     network = networks.trained(others.Online())
     path = saved(network, tmp_path)
     imported = import_checkpoint(path, source="tsm", num_frames=4)
-    assert "from the frame before alone" in imported.report.assumed[0]
+    assert "from the frame before alone" in imported.report.assumed[1]
+    assert "an image network of its repository" in imported.report.assumed[0]
+    plain = import_checkpoint(path, source="tsm", num_frames=4, mechanism="none")
+    assert (plain.report.mechanism, plain.report.assumed) == ("none", ())
     stream, clips = m2a.Stream(imported.model), torch.randint(0, 256, (2, 4, 3, 64, 64), dtype=torch.uint8)
     for frames in clips.unbind(1):
         probabilities = stream.step(frames)

@@ -192,6 +192,11 @@ def test_what_mmaction2_has_and_m2a_has_not(tmp_path: Path) -> None:
     clips = torch.randn(2, networks.FRAMES, 3, 64, 64)
     torch.testing.assert_close(model(clips), theirs(clips), atol=1e-5, rtol=1e-5)
 
+    rewritten(path, lambda state: state | {"module.data_preprocessor.mean": torch.zeros(3)})
+    with pytest.raises(CheckpointError, match=r"\n  unknown keys \(data_preprocessor\.mean\):"):
+        import_checkpoint(path, source="mmaction2")
+    assert import_checkpoint(path, source="mmaction2", allow_unplaced=True).report.mechanism == "tsm"
+
     rewritten(path, lambda state: {k: v[..., None] if "conv1.conv" in k else v for k, v in state.items()})
     with pytest.raises(
         CheckpointError, match=r"This is a 3D network \(backbone\.conv1\.conv\.weight is \(64, 3, 7, 7, 1\)\)"

@@ -56,7 +56,7 @@ def predict_stream(
         rate, ticks = evenly(clip, frame_rate)
         seconds = len(ticks) / rate
         pause = window / stream.num_frames
-        times = [pause * (number + 0.5) for number in range(max(1, round(seconds / pause)))]
+        times = [min(pause * (number + 0.5), seconds) for number in range(max(1, round(seconds / pause)))]
         answered: dict[int, list[float]] = {}
         for time in times:
             answered.setdefault(ticks[min(int(time * rate), len(ticks) - 1)], []).append(time)

@@ -136,6 +136,8 @@ def _spec(placed: Placed, wanted: str | None, assumed: list[str]) -> MechanismSp
             )
         return parse_spec((told or "m2a") + suffix)
     spec = parse_spec(wanted)
+    if placed.online and str(spec) == "none":  # an image network has the same keys
+        return spec
     if told is not None and spec != parse_spec(told + suffix):
         raise ConfigError(f'The file holds "{told}{suffix}", as its keys tell; got mechanism "{wanted}". Leave it out.')
     if told is None and not _fits_gate(spec, placed.stacked):
@@ -170,11 +172,18 @@ def _options(spec: MechanismSpec, placed: Placed, assumed: list[str], wanted: Ma
     options: dict[str, Any] = {}
     for layer in spec.layers:
         options |= _RELEASED.get(layer.motion, {}) if isinstance(layer, Cell) else {}
-    if placed.online:
+    if placed.online and str(spec) != "none":
         options["direction"] = "unidirectional"
     if str(spec) == "tanet":
         options["beta"] = placed.beta
     options |= wanted
+    if placed.online and str(spec) != "none":
+        assumed.append(
+            "it is TSM's network for streams: an image network of its repository, which shifts nothing, has the same "
+            'keys (mechanism="none", --mechanism none)'
+        )
+    if placed.source == "mmaction2" and str(spec) == "none":
+        assumed.append("it is a TSN: a C2D has the same keys, pools in other places, and would give other scores")
     if "tsm" in map(str, spec.layers):
         assumed.append(_shift(options) + " (mechanism_options=, --mechanism-options.shift_div, .direction)")
     return options

@@ -32,8 +32,6 @@ def is_mmaction2(keys: Collection[str]) -> bool:
 
 def from_mmaction2(keys: Collection[str]) -> dict[str, str]:
     """mmaction2's recognisers: `backbone.<layer>.conv.*` and `.bn.*`, and the head `cls_head.fc_cls`."""
-    if not is_mmaction2(keys):
-        return {key: key for key in keys}
     mobile = any(_MM_BLOCK.fullmatch(key.removeprefix("backbone.")) for key in keys)
     return {key: (_mobilenet(key) if mobile else None) or _renamed(key) for key in keys}
 

@@ -17,7 +17,7 @@ before, and nothing from the next, so that a frame can be answered before the ne
 Trained on clips, such a network learns that zeros mean the first frame, and in a stream that runs on there are none.
 `padding_mode="stream"` (not in the paper) trains it for that: of the clips of a batch a third have zeros before them,
 as where a stream begins, a third the last frame of another clip of the batch, as where one action follows another, and
-a third their own first frame, as where nothing has moved yet. In evaluation it is zeros.
+a third their own first frame, as where nothing has moved yet. A batch of one has zeros. In evaluation it is zeros.
 
 No parameters and no multiply-adds. Differs from the released code in: nothing but the shift being written without
 assignment into slices where a graph is traced, so that it exports and compiles.
@@ -123,7 +123,7 @@ def plain_shift(
         if padding_mode == "zeros":
             edge = torch.zeros_like(edge)
         elif padding_mode == "stream":
-            turn = torch.arange(len(edge), device=edge.device).view(-1, 1, 1, 1, 1) % 3
+            turn = torch.arange(edge.shape[0], device=edge.device).view(-1, 1, 1, 1, 1) % 3
             before = part[:, -1:].detach().roll(-1, 0)
             edge = torch.where(turn == 0, torch.zeros_like(edge), torch.where(turn == 1, before, edge))
         parts.append(torch.cat([part[:, 1:], edge] if step > 0 else [edge, part[:, :-1]], dim=1))

@@ -24,6 +24,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 _WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "model_ema")
 _ONE_AT_A_TIME = threading.Lock()  # what torch takes for safe is the process's
+_DEEPEST = 10  # of wrappers in wrappers; one may hold itself
 _KINDS_OF_OBJECTS = 100  # in one file, which is more than any is known to have
 
 
@@ -51,8 +52,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             loaded = _load_pickle(path)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} is damaged, or holds Python objects in the place of tensors, which would run code on loading and "
-            f"is refused. Save its state_dict alone, or as .safetensors. ({_reason(str(error))})"
+            f"{path} is damaged, or holds Python objects in the place of tensors, or such as cannot be passed by, "
+            "which would run code on loading and is refused. Save its state_dict alone, or as .safetensors. "
+            f"({_reason(str(error))})"
         ) from error
     except OSError:
         raise
@@ -93,7 +95,7 @@ def _load_pickle(path: Path) -> Any:
         except pickle.UnpicklingError as error:
             first = first or error
             unknown = _object_in(str(error))
-            if unknown is None or unknown in names or len(names) > _KINDS_OF_OBJECTS:
+            if unknown is None or unknown in names or len(names) > 2 * _KINDS_OF_OBJECTS:
                 raise first from None
             names |= {unknown, f"builtins.{unknown}"}  # torch does not name that module
 
@@ -108,7 +110,9 @@ def check_whole_zip(path: Path) -> None:
 
 def _innermost(loaded: Any) -> Mapping[Any, Tensor] | None:
     """The tensors by name inside the wrappers of training scripts, if there are any."""
-    while isinstance(loaded, Mapping):
+    for _ in range(_DEEPEST):
+        if not isinstance(loaded, Mapping):
+            return None
         if loaded and all(isinstance(value, Tensor) for value in loaded.values()):
             return loaded
         loaded = next((loaded[key] for key in _NESTED if isinstance(loaded.get(key), Mapping)), None)

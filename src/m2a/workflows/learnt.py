@@ -40,19 +40,20 @@ def check_learnt(
     lists were changed, or the clips are its own by another name. Raises DataError where its own results would be
     replaced by such."""
     folder, others = _run_of(path), data is not None and not is_data_of(path, data)
-    if split in ("train", "all") and not others:
-        return len(trained_on(folder, clips))  # as was asked for
+    asked_for = split in ("train", "all") and not others
+    if data is None and (folder / "config.yaml").is_file():
+        data = TrainConfig.load(folder / "config.yaml").data
     learnt = _files_learnt(folder, clips) if others else trained_on(folder, clips)
-    all_known = {(clip.path, clip.window) for clip in learnt}
-    for before in list(_started_from(str(path)))[1:]:
+    before_it = list(_started_from(str(path)))[1:]
+    number = len(_places(learnt).union(*(_places(_learnt_by(before, data, clips)) for before in before_it)))
+    for before in [] if asked_for else before_it:
         if known := _learnt_by(before, data, clips):
-            all_known |= {(clip.path, clip.window) for clip in known}
             told = f"its model started from that of {before}, which was trained on {len(known):,} of the clips"
             console.print(
                 Text(f"{told} that it is measured on, the first of them {known[0].path}", "yellow"), soft_wrap=True
             )
-    if not learnt:
-        return len(all_known)
+    if not learnt or asked_for:
+        return number
     told = (
         f"The run in {folder} was trained on {len(learnt):,} of the {len(clips):,} clips that it is measured on, the "
         f"first of them {learnt[0].path}: it knows their answers."
@@ -63,7 +64,17 @@ def check_learnt(
             "lists, or name a folder for the results with --out."
         )
     console.print(Text(told, "yellow"), soft_wrap=True)
-    return len(all_known)
+    return number
+
+
+def num_learnt_before(config: TrainConfig, validation: Sequence[ClipFile]) -> int:
+    """How many of the clips that are validated on the runs were trained on whose models this one starts from."""
+    learnt = (_places(_learnt_by(folder, config.data, validation)) for folder in _started_from(config.pretrained))
+    return len(set[tuple[Path, tuple[int, int] | None]]().union(*learnt))
+
+
+def _places(clips: Sequence[ClipFile]) -> set[tuple[Path, tuple[int, int] | None]]:
+    return {(clip.path, clip.window) for clip in clips}
 
 
 def say_what_start_learnt(config: TrainConfig, validation: Sequence[ClipFile], console: Console) -> None:

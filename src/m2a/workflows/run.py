@@ -35,7 +35,7 @@ from m2a.training.interruption import saying_how_to_go_on
 from m2a.training.lock import RunLock
 from m2a.training.resuming import SKIP_LIST, as_the_run_was, how_to_go_on, resume_command
 from m2a.wording import first_few
-from m2a.workflows.learnt import check_learnt, is_data_of, say_what_start_learnt
+from m2a.workflows.learnt import check_learnt, is_data_of, num_learnt_before, say_what_start_learnt
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
 
@@ -115,7 +115,10 @@ def _measured(
         skip_bad=config.skip_bad,
         probes=probes or has_probes(folder),  # those that are there are of the model as it was
         left_out=left_out,
-        about=_skipped_training(fitted.skipped),
+        about={
+            **_skipped_training(fitted.skipped),
+            "num_trained_on": num_learnt_before(config, clips.split("validation")),
+        },
         console=console,
     )
     _write_report(folder, config, clips, len(fitted.skipped))
