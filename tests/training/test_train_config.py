@@ -16,7 +16,7 @@ from m2a.mechanisms import identity
 from m2a.models import consensus
 from m2a.training import config as options
 from m2a.training.config import RECIPES, TrainConfig, read_options, without_effect
-from m2a.training.fitting import _few_steps
+from m2a.training.fitting import _few_clips, _few_steps
 
 DATA = Path("somewhere/somethings")
 
@@ -246,3 +246,11 @@ def test_a_recipe_for_large_sets_says_when_a_set_is_small(clips: int, told: str)
     assert " ".join(_few_steps(config, clips)).startswith(f"the optimiser makes {told}" if told else "")
     assert bool(_few_steps(config, clips)) == bool(told)
     assert _few_steps(config.with_changes(**RECIPES["quick"]), clips) == []
+
+
+def test_batches_too_small_to_train_for_streams_are_told() -> None:
+    config = TrainConfig(data=Path("clips"), mechanism="tsm", batch_size=2)
+    assert _few_clips(config) == []
+    config = config.with_changes(mechanism_options={"direction": "unidirectional", "padding_mode": "stream"})
+    assert "by turns of three, and batches have 2 clips" in _few_clips(config)[0]
+    assert _few_clips(config.with_changes(batch_size=3)) == []

@@ -96,7 +96,7 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
         console.print(Text(describe_flips(clips.labels)))
     if config.reverse:
         console.print(Text(describe_reversals(clips.labels)))
-    for told in (*without_effect(config), *_few_steps(config, len(train))):
+    for told in (*without_effect(config), *_few_steps(config, len(train)), *_few_clips(config)):
         console.print(Text(told, "yellow"), soft_wrap=True)
     if blind := what_it_cannot_tell(config, clips.labels):
         console.print(Text(blind, "yellow"))
@@ -117,6 +117,16 @@ def _fit(config: TrainConfig, clips: ClipSet, console: Console, lock: RunLock) -
         with naming_dead_workers(), interruptible(trainer, config.run_folder):
             trainer.fit(task, *loaders, ckpt_path=path, weights_only=last is None or None)
     return _finish(task, trainer, clips, console)
+
+
+def _few_clips(config: TrainConfig) -> list[str]:
+    """A sentence where batches are too small for what `padding_mode="stream"` of tsm makes of them."""
+    if config.mechanism_options.get("padding_mode") != "stream" or config.batch_size >= 3:
+        return []
+    return [
+        f"padding_mode=stream trains by turns of three, and batches have {count(config.batch_size, 'clip')}. Give "
+        "--batch-size 3 or more."
+    ]
 
 
 def _few_steps(config: TrainConfig, num_train: int) -> list[str]:
