@@ -55,7 +55,8 @@ def test_each_answer_is_of_the_frames_until_then(video: Path, window: float) -> 
     assert len(seen) > FRAMES
     for number, answer in enumerate(timeline.windows):
         assert answer.start == pytest.approx((number + 0.5) * pause)
-        assert answer.end == pytest.approx(min(answer.start + pause, 37 / RATE))
+        following = timeline.windows[number + 1 :]
+        assert answer.end == (following[0].start if following else timeline.seconds)
         pixels = clip_of(model, video, seen[: number + 1])
         with torch.no_grad():
             model.num_frames = max(2, number + 1)
@@ -84,6 +85,15 @@ def test_an_answer_stands_until_the_next(video: Path) -> None:
     assert intervals[-1].end == pytest.approx(timeline.seconds)
     changes = [one.start for one in intervals[1:]]
     assert set(changes) <= {answer.start for answer in timeline.windows}
+
+
+@pytest.mark.parametrize("window", [0.7, 1.0, 2.0])
+def test_one_answer_for_long_is_one_interval(video: Path, window: float) -> None:
+    model = made()
+    torch.nn.init.zeros_(model.head.weight)
+    model.head.bias.data[:] = torch.tensor([1.0, 0.0, 0.0])
+    timeline = predict_stream(model, video, window=window)
+    assert [(one.start, one.end, one.label) for one in timeline.intervals()] == [(0, timeline.seconds, "a")]
 
 
 def test_a_video_shorter_than_a_pause(video: Path) -> None:

@@ -57,6 +57,7 @@ def predict_stream(
         seconds = len(ticks) / rate
         pause = window / stream.num_frames
         times = [min(pause * (number + 0.5), seconds) for number in range(max(1, round(seconds / pause)))]
+        ends = dict(zip(times, [*times[1:], seconds], strict=True))
         answered: dict[int, list[float]] = {}
         for time in times:
             answered.setdefault(ticks[min(int(time * rate), len(ticks) - 1)], []).append(time)
@@ -68,5 +69,5 @@ def predict_stream(
             for time in answered.get(index, ()):
                 row = checked(stream.step(cropped).cpu(), [f"{path}, at {time:.2f} s,"], model)[0]
                 guesses = likeliest(row, labels, top_k)
-                windows.append(Window(start=time, end=min(time + pause, seconds), guesses=guesses))
+                windows.append(Window(start=time, end=ends[time], guesses=guesses))
     return Timeline(path=Path(path), seconds=seconds, frame_rate=rate, windows=tuple(windows), frames=tuple(pictures))
