@@ -9,23 +9,11 @@ import torch
 from PIL import Image
 
 from m2a.data.readers import open_clip
-from m2a.data.synthetic import synthesize
 from m2a.errors import ConfigError, DivergedError, NotFoundError
 from m2a.evaluation import predict, predict_stream
 from m2a.models import VideoClassifier, create_model
 
 LABELS, FRAMES, RATE = ("a", "b", "c"), 5, 12
-
-
-@pytest.fixture(scope="module")
-def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """37 frames, 12 a second."""
-    root = tmp_path_factory.mktemp("set")
-    synthesize(
-        root, layout="class-folders", classes=2, num_train=2, num_validation=2, size=24, num_frames=37, workers=1,
-        progress=False,
-    )  # fmt: skip
-    return next(root.rglob("*.mp4"))
 
 
 def made(**options: object) -> VideoClassifier:

@@ -88,6 +88,7 @@ def test_specs_that_cannot_be_read(spec: str, message: str) -> None:
         ("tsm", {"shift_div": 1}, r"with 16 channels shift_div must lie in 2\.\.16, got 1\."),
         ("tsm", {"padding_mode": "zero"}, r"padding_mode='zero' is not known\. 'zeros' \(the paper\) shifts zeros in"),
         ("tsm", {"direction": "past"}, r"direction='past' is not known\. 'bidirectional' \(the paper\) shifts"),
+        ("tsm", {"shift_div": "four"}, r"with 16 channels shift_div must lie in 2\.\.16, got 'four'\."),
         ("tsm", {"padding_mode": "stream"}, r"padding_mode='stream' is of direction='unidirectional'"),
         ("tsm", {"shift_div": 0}, r"with 16 channels shift_div must lie in 2\.\.16, got 0\."),
     ],

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from m2a.errors import CheckpointError, NotFoundError
 from m2a.models import VideoClassifier, load_image_weights, read_state_dict
+from m2a.models.weights import _Discarded
 
 State = dict[str, Tensor]
 
@@ -232,6 +233,24 @@ def test_objects_beside_the_tensors_are_not_made(tmp_path: Path, old_format: boo
     torch.save({"state_dict": {"a": np.ones(2)}}, path, _use_new_zipfile_serialization=not old_format)
     with pytest.raises(CheckpointError, match=r"in the place of tensors, .*\(It holds numpy\._?core\.multiarray\._rec"):
         read_state_dict(path)
+
+
+class OfItsOwn(Tensor):
+    pass
+
+
+def test_what_no_stand_in_can_be_made_of(tmp_path: Path) -> None:
+    content = {"state_dict": {"a": torch.ones(2)}, "beside": torch.ones(2).as_subclass(OfItsOwn)}
+    with pytest.raises(CheckpointError, match=r"cannot be passed by, .*\(It holds .*OfItsOwn\.\)"):
+        read_state_dict(written(tmp_path / "x.pth", content))
+    with pytest.raises(CheckpointError, match=r"in the place of tensors, .*\(It holds pathlib\..*\)"):
+        read_state_dict(written(tmp_path / "x.pth", {tmp_path: torch.ones(2), "a": torch.ones(2)}))
+
+
+def test_files_that_others_read_meanwhile_get_no_stand_ins(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.pth", {"beside": Namespace(lr=0.1)})
+    with torch.serialization.safe_globals([(_Discarded, "argparse.Namespace")]), pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
 
 
 def test_a_file_that_holds_itself(tmp_path: Path) -> None:

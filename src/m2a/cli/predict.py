@@ -62,8 +62,8 @@ def predict(
     sliding:
         Slide a window over each video, and say what is in it when: for long videos.
     stream:
-        Say what the model would have said as the video's frames came in, each of them seen once: what it does where a
-        camera is. For models that look back alone.
+        Say what the model would have said as the video's frames came in, with one pass of the network for each frame
+        that it takes: what it does where a camera is. For models that look back alone.
     window:
         With --sliding and --stream: seconds that a clip's frames are of; by default 2.
     step:
@@ -74,7 +74,8 @@ def predict(
     picture:
         With --sliding or --stream, and one video: a PNG to draw the timeline into.
     batch_size:
-        Videos that go through the model together, where they do: on a GPU, or with --workers. With --sliding, windows.
+        Videos that go through the model together, where they do: on a GPU, or with --workers. With --sliding, windows;
+        with --stream of no consequence.
     workers:
         Processes that decode videos ahead, not with --sliding or --stream. By default, on a GPU, none for fewer than 16
         videos, else one a core but one, at most 8. On a processor none, and no batches: several videos at the same
@@ -132,7 +133,7 @@ def _refuse_for_sliding(**given: float | None) -> None:
         verb, them = ("is", "it") if len(named) == 1 else ("are", "them")
         raise ConfigError(
             f"{' and '.join(named)} {verb} for windows that slide over a video, and each is looked at as "
-            f"a whole here. Add --sliding, or leave {them} out."
+            f"a whole here. Add --sliding (or --stream, which has no --step), or leave {them} out."
         )
 
 

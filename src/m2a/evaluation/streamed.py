@@ -26,8 +26,9 @@ def predict_stream(
 ) -> Timeline:
     """Says of each moment of a video what the model would have said then, from the frames until then alone.
 
-    T frames, of `model.num_frames`, are taken every `window` seconds, and each goes through the network once; an answer
-    stands until the next one, window / T seconds later. It is that of `m2a.Stream`: the consensus of the last T frames.
+    T frames, of `model.num_frames`, are taken every `window` seconds, and each goes through the network once; where a
+    video has fewer, one that stands for longer is taken again. An answer stands until the next one, window / T seconds
+    later. It is that of `m2a.Stream`: the consensus of the last T frames.
 
     Args:
         model: with labels, and such as `m2a.Stream` takes: without a mechanism, or with tsm of
@@ -65,8 +66,8 @@ def predict_stream(
         pictures, windows = [], list[Window]()
         for index, frame in clip.stream(sorted(answered.keys() | shown.keys())):
             pictures += [(time, picture_of(frame)) for time in shown.get(index, ())]
-            cropped = stream.preprocessing.test_transform(frame[None])
             for time in answered.get(index, ()):
+                cropped = stream.preprocessing.test_transform(frame[None])
                 row = checked(stream.step(cropped).cpu(), [f"{path}, at {time:.2f} s,"], model)[0]
                 guesses = likeliest(row, labels, top_k)
                 windows.append(Window(start=time, end=ends[time], guesses=guesses))

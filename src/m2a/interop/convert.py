@@ -34,11 +34,11 @@ def convert_state_dict(state_dict: Mapping[str, Tensor], source: str = "m2a") ->
         placed = place(state, source)
         check_placed(placed, "The state dict", state)
         return placed.tensors
-    rename = {"m2a": gate_key, "tam": tam_key}.get(source, lambda _: None)
+    rename = {"m2a": gate_key, "tam": tam_key, "mmaction2": tam_key}.get(source, lambda _: None)
     if unknown := [key for key in state if rename(key) is None]:
         raise CheckpointError(
             f"{len(unknown)} of {len(state)} keys are of no mechanism of {known.project} that m2a has: "
-            f"{', '.join(unknown[:3])}. A whole network's keys start with {' or '.join(known.starts)}."
+            f"{', '.join(unknown[:3])}. Those of a whole network start with {' or '.join(known.starts)}"
         )
     converted: dict[str, Tensor] = {}
     for key, value in state.items():

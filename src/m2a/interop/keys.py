@@ -17,6 +17,8 @@ _DIFFERENCE = {  # TEA's and TDN's motions inside the released gate
     "conv3_smallscale4": "conv_full",
     "bn3_smallscale4": "norm_full",
 }
+BLOCKS_OF_MOBILENET = (1, 2, 3, 4, 3, 3, 1)
+"""In each stage of a MobileNetV2; the first of a stage has no skip around it."""
 _TAM = {"G": "kernel_branch", "L": "importance_branch"}
 _PART = re.compile(r"modules_list\.0\.(?:(motion_mod|attn)\.)?([^.]+)\.(.+)")
 
@@ -27,7 +29,7 @@ def _mobilenet_layers() -> Iterator[tuple[str, str]]:
     expanding = {0: "conv_pw", 1: "bn1", 3: "conv_dw", 4: "bn2", 6: "conv_pwl", 7: "bn3"}
     first = {0: "conv_dw", 1: "bn1", 3: "conv_pw", 4: "bn2"}  # the one block that does not expand
     number = 1
-    for stage, blocks in enumerate((1, 2, 3, 4, 3, 3, 1)):
+    for stage, blocks in enumerate(BLOCKS_OF_MOBILENET):
         for block in range(blocks):
             for index, name in (first if stage == 0 else expanding).items():
                 yield f"features.{number}.conv.{index}", f"blocks.{stage}.{block}.{name}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 
+from m2a.interop.keys import BLOCKS_OF_MOBILENET
+
 Layout = Callable[[Collection[str]], dict[str, str]]
 """From the keys of a file to the keys as TSN's code would have them; keys that it does not know stay as they are."""
 
@@ -20,7 +22,6 @@ _MM_RENAMED = (
     (r"\bdownsample\.conv\.", "downsample.0."),
     (r"\bdownsample\.bn\.", "downsample.1."),
 )
-_BLOCKS_OF_MOBILENET = (1, 2, 3, 4, 3, 3, 1)
 _ONLINE = re.compile(r"features\.\d+\.(?:\d|conv)\..+|classifier\.(?:weight|bias)")
 _EXPANSION = re.compile(r"features\.(\d+)\.conv\.0\.(weight)")
 
@@ -48,11 +49,11 @@ def _mobilenet(key: str) -> str | None:
     name = key.removeprefix("backbone.")
     if match := _MM_BLOCK.fullmatch(name):
         stage, block, part, shifted, kind, parameter = match.groups()
-        number = sum(_BLOCKS_OF_MOBILENET[: int(stage) - 1]) + int(block) + 1
+        number = sum(BLOCKS_OF_MOBILENET[: int(stage) - 1]) + int(block) + 1
         layer = f"base_model.features.{number}.conv.{3 * int(part) + (kind == 'bn')}"
         return f"{layer}.net.{parameter}" if shifted and kind == "conv" else f"{layer}.{parameter}"
     if match := re.fullmatch(r"conv([12])\.(conv|bn)\.(\w+)", name):
-        number = 0 if match[1] == "1" else sum(_BLOCKS_OF_MOBILENET) + 1
+        number = 0 if match[1] == "1" else sum(BLOCKS_OF_MOBILENET) + 1
         return f"base_model.features.{number}.{int(match[2] == 'bn')}.{match[3]}"
     return None
 
@@ -76,8 +77,8 @@ def _mark(match: re.Match[str]) -> str:
 
 def _with_skip() -> frozenset[int]:
     """Numbers of the layers of a MobileNetV2 that expand and have a skip: all of a stage but its first."""
-    first = [1 + sum(_BLOCKS_OF_MOBILENET[:stage]) for stage in range(len(_BLOCKS_OF_MOBILENET))]
-    return frozenset(range(1, sum(_BLOCKS_OF_MOBILENET) + 1)) - frozenset(first)
+    first = [1 + sum(BLOCKS_OF_MOBILENET[:stage]) for stage in range(len(BLOCKS_OF_MOBILENET))]
+    return frozenset(range(1, sum(BLOCKS_OF_MOBILENET) + 1)) - frozenset(first)
 
 
 _WITH_SKIP = _with_skip()

@@ -78,10 +78,10 @@ class TemporalShift(nn.Module):
             )
         if padding_mode == "stream" and direction != "unidirectional":
             raise SpecError("padding_mode='stream' is of direction='unidirectional': a stream has no frame to come.")
-        if not 2 <= shift_div <= channels:
+        if not isinstance(shift_div, int) or not 2 <= shift_div <= channels:
             raise SpecError(
                 f"tsm shifts channels // shift_div channels each way: with {channels} channels shift_div must lie in "
-                f"2..{channels}, got {shift_div}."
+                f"2..{channels}, got {shift_div!r}."
             )
         self.channels = channels
         self.fold = channels // shift_div

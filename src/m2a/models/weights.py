@@ -24,6 +24,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 _WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "model_ema")
 _ONE_AT_A_TIME = threading.Lock()  # what torch takes for safe is the process's
+_READING = threading.local()  # so that other threads' files get no stand-ins
 _DEEPEST = 10  # of wrappers in wrappers; one may hold itself
 _KINDS_OF_OBJECTS = 100  # in one file, which is more than any is known to have
 
@@ -69,6 +70,8 @@ class _Discarded:
     """Stands for a Python object of a file of weights. It takes what the object would be made of, and keeps nothing."""
 
     def __new__(cls, *args: object, **kwargs: object) -> _Discarded:
+        if not getattr(_READING, "here", False):
+            raise pickle.UnpicklingError("This object is not safe to make; m2a reads another file meanwhile.")
         return super().__new__(cls)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -88,7 +91,11 @@ def _load_pickle(path: Path) -> Any:
     while True:
         try:
             with _ONE_AT_A_TIME, torch.serialization.safe_globals([(_Discarded, name) for name in names]):
-                loaded = torch.load(path, map_location="cpu", weights_only=True)
+                _READING.here = True
+                try:
+                    loaded = torch.load(path, map_location="cpu", weights_only=True)
+                finally:
+                    _READING.here = False
             if first is None or _innermost(loaded) is not None:
                 return loaded
             raise first
@@ -98,6 +105,10 @@ def _load_pickle(path: Path) -> Any:
             if unknown is None or unknown in names or len(names) > 2 * _KINDS_OF_OBJECTS:
                 raise first from None
             names |= {unknown, f"builtins.{unknown}"}  # torch does not name that module
+        except Exception:  # of what cannot be made of a stand-in, such as a class of tensors
+            if first is None:
+                raise
+            raise first from None
 
 
 def check_whole_zip(path: Path) -> None:
@@ -114,7 +125,7 @@ def _innermost(loaded: Any) -> Mapping[Any, Tensor] | None:
         if not isinstance(loaded, Mapping):
             return None
         if loaded and all(isinstance(value, Tensor) for value in loaded.values()):
-            return loaded
+            return None if any(isinstance(key, _Discarded) for key in loaded) else loaded
         loaded = next((loaded[key] for key in _NESTED if isinstance(loaded.get(key), Mapping)), None)
     return None
 

@@ -22,8 +22,9 @@ COLUMNS = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1", "val_top
 
 class EpochTable(L.Callback):
     """Appends a row to `metrics.csv` after each epoch (top-1 and top-5 in percent, seconds of the epoch with its
-    validation) and says it in a line. `lr` is what --lr names, without the multiples of the parts, at the epoch's last
-    step. Rows of an earlier part of the run stay when it is resumed."""
+    validation) and says it in a line. What the kept epoch is chosen by is written with so many digits that a reader
+    chooses the same. `lr` is what --lr names, without the multiples of the parts, at the epoch's last step. Rows of an
+    earlier part of the run stay when it is resumed."""
 
     def __init__(self, path: Path, *, console: Console):
         self.path = path
@@ -53,10 +54,10 @@ class EpochTable(L.Callback):
             "epoch": trainer.current_epoch + 1,
             "train_loss": _rounded(logged.get("train_loss"), 4),
             "train_top1": _rounded(_percent(logged.get("train_top1")), 2),
-            "val_loss": _rounded(logged.get("val_loss"), 4),
-            "val_top1": _rounded(_percent(logged.get("val_top1")), 2),
+            "val_loss": _rounded(logged.get("val_loss"), 9),
+            "val_top1": _rounded(_percent(logged.get("val_top1")), 6),
             "val_top5": _rounded(_percent(logged.get("val_top5")), 2),
-            "val_mean_class": _rounded(_percent(logged.get("val_mean_class")), 2),
+            "val_mean_class": _rounded(_percent(logged.get("val_mean_class")), 6),
             "lr": f"{self._lr:.3g}",
             "seconds": round(time.perf_counter() - self._start, 1),
         }
@@ -66,7 +67,8 @@ class EpochTable(L.Callback):
         console = get_console() if bar_is_shown else self.console  # the bar's own console prints above the bar
         console.print(
             f"epoch {row['epoch']:>3}/{trainer.max_epochs}  train loss {row['train_loss']}  "
-            f"val loss {row['val_loss']}  top-1 {row['val_top1']}%  {row['seconds']:.0f} s",
+            f"val loss {_rounded(logged.get('val_loss'), 4)}  "
+            f"top-1 {_rounded(_percent(logged.get('val_top1')), 2)}%  {row['seconds']:.0f} s",
             highlight=False,
         )
 

@@ -44,10 +44,10 @@ def check_learnt(
     if data is None and (folder / "config.yaml").is_file():
         data = TrainConfig.load(folder / "config.yaml").data
     learnt = _files_learnt(folder, clips) if others else trained_on(folder, clips)
-    before_it = list(_started_from(str(path)))[1:]
-    number = len(_places(learnt).union(*(_places(_learnt_by(before, data, clips)) for before in before_it)))
-    for before in [] if asked_for else before_it:
-        if known := _learnt_by(before, data, clips):
+    before_it = {before: _learnt_by(before, data, clips) for before in list(_started_from(str(path)))[1:]}
+    number = len(_places(learnt).union(*map(_places, before_it.values())))
+    for before, known in before_it.items():
+        if known and not asked_for:
             told = f"its model started from that of {before}, which was trained on {len(known):,} of the clips"
             console.print(
                 Text(f"{told} that it is measured on, the first of them {known[0].path}", "yellow"), soft_wrap=True
