@@ -303,7 +303,7 @@ def test_options_of_windows_without_windows(m2a: Command, video_set: Path) -> No
     more = m2a("predict", video, "--model", "gone", "--window", 2, "--frame-rate", 12)
     assert more.code == 1
     assert "--window and --frame-rate are for windows that slide over a video" in more.message
-    assert "Add --sliding, or leave them out." in more.message
+    assert "Add --sliding (or --stream, which has no --step), or leave them out." in more.message
 
 
 def test_sliding_goes_on_after_a_bad_video(m2a: Command, trained: Path, own_videos: Path) -> None:

@@ -116,6 +116,9 @@ def test_what_it_gives_back_is_the_best_epochs_model(clips: ClipSet, tmp_path: P
     rows = metrics(tmp_path / "run")
     best = max(float(row["val_top1"]) for row in rows)
     assert float(rows[result.best_epoch - 1]["val_top1"]) == best
+    assert max(len(row["val_loss"].partition(".")[2]) for row in rows) > 4, (
+        "epochs that are nearly alike are told apart"
+    )
     assert not result.model.training
     assert result.skipped == {}
     assert result.model.labels == clips.labels
@@ -124,7 +127,8 @@ def test_what_it_gives_back_is_the_best_epochs_model(clips: ClipSet, tmp_path: P
     lines = out.getvalue().splitlines()
     assert [line.split()[:2] for line in lines] == [["epoch", "1/2"], ["epoch", "2/2"]]
     assert (
-        f"train loss {rows[0]['train_loss']}  val loss {rows[0]['val_loss']}  top-1 {rows[0]['val_top1']}%" in lines[0]
+        f"train loss {rows[0]['train_loss']}  val loss {round(float(rows[0]['val_loss']), 4)}  "
+        f"top-1 {round(float(rows[0]['val_top1']), 2)}%" in lines[0]
     )
 
 
