@@ -34,7 +34,7 @@ def test_predict_as_the_frames_come_in(m2a: Command, trained: Path, video_set: P
         (("--num-clips", 3), "leave --num-clips, --num-crops and --workers out"),
     ):
         assert told in m2a("predict", video, *flags, *more).message
-    assert "may look at frames that come later" in m2a("predict", video, "--model", trained, "--stream").message
+    assert "looks at frames that come later" in m2a("predict", video, "--model", trained, "--stream").message
 
 
 @pytest.mark.usefixtures("as_users_run_it")

@@ -92,7 +92,7 @@ def test_a_video_shorter_than_a_pause(video: Path) -> None:
 
 
 def test_what_cannot_be_answered(video: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"takes channels from the next frame too"):
+    with pytest.raises(ConfigError, match=r"looks at frames that come later"):
         predict_stream(made(direction="bidirectional"), video)
     for options in ({"window": 0.0}, {"window": float("inf")}, {"frame_rate": -1.0}):
         with pytest.raises(ConfigError, match=r"must be a finite number above 0"):

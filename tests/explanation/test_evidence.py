@@ -28,16 +28,21 @@ def gate(spec: str, channels: int = 17, **options: str) -> Gate:
 
 
 @pytest.mark.parametrize("spec", HALVES)
-@pytest.mark.parametrize("boundary", ["wrap", "zero", "replicate"])
-def test_m2a_is_the_papers_equation(spec: str, boundary: str) -> None:
-    options = {} if spec == "m2a-attention" else {"boundary": boundary}
+@pytest.mark.parametrize(
+    ("boundary", "direction"),
+    [("wrap", "bidirectional"), ("zero", "bidirectional"), ("replicate", "bidirectional"), ("zero", "unidirectional")],
+)
+def test_m2a_is_the_papers_equation(spec: str, boundary: str, direction: str) -> None:
+    options = {"direction": direction} | ({} if spec == "m2a-attention" else {"boundary": boundary})
     mechanism = gate(spec, **options)
     weights = {name.replace(".", "_"): value.detach() for name, value in mechanism.named_parameters()}
     x_BTCHW = 2 * torch.randn(2, 3, 17, 5, 7, dtype=torch.float64)
     with torch.no_grad():
         found = look_into(mechanism, x_BTCHW)
     for index, clip in enumerate(x_BTCHW):
-        attention, energy, opened = inner_values(clip, **weights, **HALVES[spec], boundary=boundary)
+        attention, energy, opened = inner_values(
+            clip, **weights, **HALVES[spec], boundary=boundary, direction=direction
+        )
         expected = {"attention": attention, "motion_energy": energy, "gate": opened}
         absent = {"m2a": set(), "m2a-motion": {"attention"}, "m2a-attention": {"motion_energy"}}[spec]
         assert set(found) == set(expected) - absent

@@ -127,7 +127,7 @@ def test_inside_a_window_there_are_no_frames() -> None:
         (ConfigError, {"num_frames": 4.0}, r"num_frames must be a whole number; got 4\.0\."),
         (ConfigError, {"position": "behind"}, r'position must be "before" or "after" the layer; got \'behind\'\.'),
         (SpecError, {"spec": "m2b"}, r"There is no mechanism called 'm2b'\. Did you mean 'm2a'\?"),
-        (SpecError, {"bondary": "zero"}, r"has no option 'bondary'\. It takes: boundary, inner_skip\."),
+        (SpecError, {"bondary": "zero"}, r"has no option 'bondary'\. It takes: boundary, direction, inner_skip\."),
         (SpecError, {"boundary": "same"}, r"boundary='same' is not known\."),
         (M2AError, {"reduction": 0}, r"reduction divides the channels and must be at least 1; got 0\."),
     ],

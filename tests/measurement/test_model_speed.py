@@ -178,10 +178,11 @@ def test_a_network_is_made_literal_and_computes_the_same() -> None:
 def test_what_cannot_be_made_literal() -> None:
     with pytest.raises(ConfigError, match=r'This VideoClassifier carries no "m2a"; insert it first'):
         make_literal(build("tsm", TINY))
-    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3))
-    insert(net, "m2a", num_frames=2, where=["1"], init="identity")
-    with pytest.raises(ConfigError, match=r'Only "m2a" itself, with init="paper"'):
-        make_literal(net)
+    for option in ({"init": "identity"}, {"direction": "unidirectional"}, {"inner_skip": "none"}):
+        net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3))
+        insert(net, "m2a", num_frames=2, where=["1"], **option)
+        with pytest.raises(ConfigError, match=r'Only "m2a" itself, with init="paper"'):
+            make_literal(net)
 
 
 @pytest.mark.usefixtures("as_users_run_it")

@@ -68,6 +68,18 @@ def assert_agrees(
         assert float((one - other).detach().abs().max() / scale) < tolerance, name
 
 
+@pytest.mark.parametrize("name", ["prime sizes", "channels last"])
+@pytest.mark.parametrize(
+    ("spec", "boundary"), [("m2a", "replicate"), ("m2a", "zero"), ("m2a-motion", "replicate"), ("m2a-attention", None)]
+)
+def test_looking_back_alone(spec: str, boundary: str | None, name: str) -> None:
+    x = INPUTS[name]()
+    back = {"direction": "unidirectional"}
+    assert_agrees(spec, boundary, x, build(spec, boundary, x.shape[2], **back), **back)
+    if boundary == "replicate":
+        assert "boundary='replicate', direction='unidirectional'" in repr(build(spec, None, x.shape[2], **back))
+
+
 @pytest.mark.parametrize("spec", ["m2a", "m2a-attention"])
 @pytest.mark.parametrize("inner_skip", ["none", "learned"])
 def test_another_inner_skip(spec: str, inner_skip: str) -> None:

@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from m2a.mechanisms import FrameAttention, FrameDifference, Gate, MotionAttention, create_mechanism
+from m2a.mechanisms import (
+    FrameAttention,
+    FrameDifference,
+    Gate,
+    MotionAttention,
+    create_mechanism,
+    list_mechanisms,
+)
+from m2a.mechanisms.create import options_of
 
 
 def build(spec: str, **options: object) -> nn.Module:
@@ -46,6 +54,40 @@ def test_the_last_frames_successor(boundary: str) -> None:
     torch.testing.assert_close(motion[:, -1], last[boundary])
     matrix = FrameDifference(boundary=boundary).matrix(3, device=x.device, dtype=x.dtype)
     torch.testing.assert_close(torch.einsum("ts,bschw->btchw", matrix, x), motion)
+
+
+@pytest.mark.parametrize("boundary", ["zero", "replicate"])
+def test_the_first_frames_predecessor(boundary: str) -> None:
+    x = torch.randn(2, 3, 5, 7, 11)
+    difference = FrameDifference(boundary=boundary, direction="unidirectional")
+    motion = difference(x)
+    torch.testing.assert_close(motion[:, 1:], x[:, 1:] - x[:, :-1])
+    torch.testing.assert_close(motion[:, 0], {"zero": x[:, 0], "replicate": torch.zeros_like(x[:, 0])}[boundary])
+    matrix = difference.matrix(3, device=x.device, dtype=x.dtype)
+    torch.testing.assert_close(torch.einsum("ts,bschw->btchw", matrix, x), motion)
+
+
+def looks_back(spec: str) -> dict[str, object]:
+    return {"direction": "unidirectional"} | ({"time_embedding": False} if "plus" in spec else {})
+
+
+TAKE_A_DIRECTION = [name for name in list_mechanisms() if "direction" in options_of(name)]
+
+
+@pytest.mark.parametrize("spec", [*TAKE_A_DIRECTION, "m2a+tsm", "none:m2a-plus"])
+def test_those_that_look_back_alone_are_as_they_are_without_later_frames(spec: str) -> None:
+    mechanism = build(spec, **looks_back(spec)).double()
+    x = torch.randn(2, 1, 16, 5, 7).double() + 0.3 * torch.randn(2, 5, 16, 5, 7).double()  # frames alike are mixed
+    whole = mechanism(x)
+    for count in range(1, 5):
+        torch.testing.assert_close(mechanism(x[:, :count]), whole[:, :count], rtol=0, atol=1e-12)
+    assert float((mechanism(x[:, 3:])[:, 0] - whole[:, 3]).abs().max().detach()) > 1e-3  # nor without those before
+    both = build(spec).double()
+    assert float((both(x)[:, :2] - both(x[:, :2])).abs().max().detach()) > 1e-3
+
+
+def test_all_of_the_catalogue_that_can_look_back_alone() -> None:
+    assert TAKE_A_DIRECTION == ["tsm", "m2a", "m2a-motion", "m2a-attention", "m2a-plus"]
 
 
 def test_wrapped_motion_sums_to_zero() -> None:

@@ -66,13 +66,21 @@ def test_specs_that_cannot_be_read(spec: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("m2a", {"bondary": "zero"}, r"The mechanism 'm2a' has no option 'bondary'\. It takes: boundary, inner_skip\."),
+        (
+            "m2a",
+            {"bondary": "zero"},
+            r"The mechanism 'm2a' has no option 'bondary'\. It takes: boundary, direction, inner_skip\.",
+        ),
         (
             "m2a+tsm",
             {"x": 1, "a": 1},
             r"no option 'a', 'x'\. It takes: boundary, direction, inner_skip, padding_mode, shift_div\.",
         ),
-        ("m2a-attention", {"boundary": "zero"}, r"'m2a-attention' has no option 'boundary'\. It takes: inner_skip\."),
+        (
+            "m2a-attention",
+            {"boundary": "zero"},
+            r"'m2a-attention' has no option 'boundary'\. It takes: direction, inner_skip\.",
+        ),
         ("none", {"shift_div": 8}, r"'none' has no option 'shift_div'\. It takes none\."),
         (
             "m2a",
@@ -87,7 +95,14 @@ def test_specs_that_cannot_be_read(spec: str, message: str) -> None:
         ("tsm", {"channels": 7}, r"with 7 channels shift_div must lie in 2\.\.7, got 8\."),
         ("tsm", {"shift_div": 1}, r"with 16 channels shift_div must lie in 2\.\.16, got 1\."),
         ("tsm", {"padding_mode": "zero"}, r"padding_mode='zero' is not known\. 'zeros' \(the paper\) shifts zeros in"),
-        ("tsm", {"direction": "past"}, r"direction='past' is not known\. 'bidirectional' \(the paper\) shifts"),
+        ("tsm", {"direction": "past"}, r"direction='past' is not known\. 'bidirectional' \(as published\) looks"),
+        ("m2a-attention", {"direction": "back"}, r"direction='back' is not known\. .*'unidirectional' at those before"),
+        (
+            "m2a",
+            {"direction": "unidirectional", "boundary": "wrap"},
+            r"boundary='wrap' has the last frame before the first.*Take 'replicate', the first frame itself, or 'zero'",
+        ),
+        ("m2a-plus", {"direction": "unidirectional"}, r"no end to tell it from\. Pass time_embedding=False too"),
         ("tsm", {"shift_div": "four"}, r"with 16 channels shift_div must lie in 2\.\.16, got 'four'\."),
         ("tsm", {"padding_mode": "stream"}, r"padding_mode='stream' is of direction='unidirectional'"),
         ("tsm", {"shift_div": 0}, r"with 16 channels shift_div must lie in 2\.\.16, got 0\."),

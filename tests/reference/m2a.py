@@ -3,8 +3,9 @@
     z_t  = W_r x_t + b_r                              1x1 convolution, at every pixel
     n_t  = (z_t - mean(z_t)) / sqrt(var(z_t) + eps)   over the frame's (c, H, W)
     m_t  = n_{t+1} - n_t                              the last frame's successor: the first ("wrap"), zeros
-                                                      ("zero"), or itself ("replicate")
-    a_t  = sum_s softmax_s(m_t . m_s / sqrt(D)) m_s   D = c * H * W
+                                                      ("zero"), or itself ("replicate");
+                                                      looking back: n_t - n_{t-1}, before the first the same
+    a_t  = sum_s softmax_s(m_t . m_s / sqrt(D)) m_s   D = c * H * W; looking back: s <= t
     y_t  = a_t + z_t
     out  = x_t + x_t * sigmoid(W_e y_t + b_e)
 
@@ -30,6 +31,7 @@ def m2a(
     motion: bool = True,
     attention: bool = True,
     boundary: str = "wrap",
+    direction: str = "bidirectional",
     inner_skip: str = "add",
     attention_skip_weight: Tensor | None = None,
 ) -> Tensor:
@@ -38,7 +40,7 @@ def m2a(
     clips = []
     for clip in x_BTCHW:
         z = [pointwise(frame, reduce_weight, reduce_bias) for frame in clip]
-        y = temporal(z, motion=motion, attention=attention, boundary=boundary)
+        y = temporal(z, motion=motion, attention=attention, boundary=boundary, back=direction == "unidirectional")
         if inner_skip != "add":
             y = [one - frame for one, frame in zip(y, z, strict=True)]
         if attention_skip_weight is not None:
@@ -52,13 +54,17 @@ def m2a(
     return torch.stack(clips)
 
 
-def temporal(z: list[Tensor], *, motion: bool, attention: bool, boundary: str) -> list[Tensor]:
+def temporal(z: list[Tensor], *, motion: bool, attention: bool, boundary: str, back: bool = False) -> list[Tensor]:
     """y_t of every frame of one clip from its z_t."""
     if not attention:
-        return differences(z, boundary) if motion else z
+        return differences(z, boundary, back=back) if motion else z
     n = [layer_norm(frame) for frame in z]
-    m = differences(n, boundary) if motion else n
-    return [a + frame for a, frame in zip(attend(m), z, strict=True)]
+    m = differences(n, boundary, back=back) if motion else n
+    if back:
+        attended = [attend(m[: t + 1])[t] for t in range(len(m))]
+    else:
+        attended = attend(m)
+    return [a + frame for a, frame in zip(attended, z, strict=True)]
 
 
 def pointwise(frame_CHW: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -79,8 +85,11 @@ def layer_norm(frame: Tensor) -> Tensor:
     return centred / torch.sqrt((centred * centred).sum() / count + EPS)
 
 
-def differences(frames: list[Tensor], boundary: str) -> list[Tensor]:
-    """Each frame's successor minus the frame."""
+def differences(frames: list[Tensor], boundary: str, *, back: bool = False) -> list[Tensor]:
+    """Each frame's successor minus the frame; looking back, the frame minus its predecessor."""
+    if back:
+        first = {"zero": torch.zeros_like(frames[0]), "replicate": frames[0]}[boundary]
+        return [now - before for before, now in zip([first, *frames[:-1]], frames, strict=True)]
     last = {"wrap": frames[0], "zero": torch.zeros_like(frames[0]), "replicate": frames[-1]}[boundary]
     following = [*frames[1:], last]
     return [after - now for after, now in zip(following, frames, strict=True)]
@@ -119,18 +128,24 @@ def inner_values(
     motion: bool = True,
     attention: bool = True,
     boundary: str = "wrap",
+    direction: str = "bidirectional",
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of one clip: the softmax weights (T, T); the mean over channels of m_t squared and of the gate, both (T, H, W).
     Without motion the second, without attention the first means nothing."""
     z = [pointwise(frame, reduce_weight, reduce_bias) for frame in clip_TCHW]
     n = [layer_norm(frame) for frame in z] if attention else z
-    m = differences(n, boundary) if motion else n
+    back = direction == "unidirectional"
+    m = differences(n, boundary, back=back) if motion else n
     gates = []
-    for frame_y in temporal(z, motion=motion, attention=attention, boundary=boundary):
+    for frame_y in temporal(z, motion=motion, attention=attention, boundary=boundary, back=back):
         gates.append(1 / (1 + torch.exp(-pointwise(frame_y, expand_weight, expand_bias))))
     energy = [sum(channel * channel for channel in frame) / len(frame) for frame in m]
+    rows = shares(m)
+    if back:
+        nothing = torch.zeros_like(rows[0][0])
+        rows = [shares(m[: t + 1])[t] + [nothing] * (len(m) - t - 1) for t in range(len(m))]
     return (
-        torch.stack([torch.stack(row) for row in shares(m)]),
+        torch.stack([torch.stack(row) for row in rows]),
         torch.stack(energy),
         torch.stack([sum(gate) / len(gate) for gate in gates]),
     )

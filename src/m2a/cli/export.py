@@ -34,7 +34,7 @@ def export(
         Clips given to it at once; by default any number. With --stream streams side by side, by default 1.
     stream:
         Write one step of a stream instead: the next frame, and what the step before gave, to probabilities. For models
-        without a mechanism, or with tsm of --mechanism-options.direction unidirectional.
+        without a mechanism, or with one that looks back alone (--mechanism-options.direction unidirectional).
     image_weights:
         For an adapter: the image checkpoint it was trained beside, when it is not where it was.
     json:

@@ -31,8 +31,8 @@ def predict_stream(
     later. It is that of `m2a.Stream`: the consensus of the last T frames.
 
     Args:
-        model: with labels, and such as `m2a.Stream` takes: without a mechanism, or with tsm of
-            `direction="unidirectional"`. It stays as it is.
+        model: with labels, and such as `m2a.Stream` takes: without a mechanism, or with one that looks back alone
+            (`direction="unidirectional"`). It stays as it is.
         path: a video file, or a folder of JPEG frames.
         window: seconds that T frames are of: those of the clips that the model was trained on.
         frame_rate: frames a second; of what does not say, as folders of frames do not. What says keeps its own times.

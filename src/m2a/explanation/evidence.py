@@ -133,7 +133,7 @@ def look_into(gate: Gate, x_BTCHW: Tensor) -> dict[str, Tensor]:
         found["motion_energy"] = moved_BTcHW.square().mean(2)
     if isinstance(gate.attention, FrameAttention):
         tokens_BTD = moved_BTcHW.flatten(2)
-        found["attention"] = (tokens_BTD @ tokens_BTD.mT / tokens_BTD.shape[-1] ** 0.5).softmax(-1)
+        found["attention"] = gate.attention.weights(tokens_BTD @ tokens_BTD.mT / tokens_BTD.shape[-1] ** 0.5)
     opened_NCHW = gate.span * (_wide(gate.expand(gate.temporal(z_BTcHW).flatten(0, 1))).sigmoid() - gate.centre)
     found["gate"] = opened_NCHW.mean(1).unflatten(0, frames)
     return found

@@ -24,7 +24,7 @@ from m2a.models.consensus import AverageConsensus
 from m2a.models.device import kind_of_input
 from m2a.models.groups import classifier_in
 from m2a.models.inference import copied
-from m2a.models.streaming import StreamNetwork, shifts_of
+from m2a.models.streaming import StreamNetwork
 
 FRAMES, MEMORY = "frames", "memory"
 _MORE_THAN_A_CLIP = 2  # frames of the check, besides those of a clip
@@ -68,8 +68,8 @@ def export_stream(model: VideoClassifier, file: str | Path, *, batch_size: int =
         batch_size: B, which is fixed.
 
     Raises:
-        ConfigError: as `export_model` and `m2a.models.Stream` do; a model whose shifts are padded by `replicate`, which
-            zeros cannot begin, and one whose consensus over frames is not the mean.
+        ConfigError: as `export_model` and `m2a.models.Stream` do, and a model whose consensus over frames is not the
+            mean.
         ExportError: as `export_model`.
     """
     file = Path(file)
@@ -115,8 +115,8 @@ def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int) -
 
 
 class _Step(nn.Module):
-    """A step as a network. In front of what the shifts have kept, its memory has the scores of the last T frames,
-    (B, T, K), and how many there are, (B,)."""
+    """A step as a network. In front of what its network keeps, its memory has the scores of the last T frames,
+    (B, T, K)."""
 
     def __init__(self, network: StreamNetwork, preprocessing: Preprocessing):
         super().__init__()
@@ -124,29 +124,23 @@ class _Step(nn.Module):
         self.preprocessing = preprocessing
 
     def forward(
-        self, frames: UInt8[Tensor, "B C H W"], last_BTK: Tensor, count_B: Tensor, *kept: Tensor
+        self, frames: UInt8[Tensor, "B C H W"], last_BTK: Tensor, *memory: Tensor
     ) -> tuple[Float[Tensor, "B K"] | Tensor, ...]:
-        scores_BK, _, *kept_now = self.network(self.preprocessing.normalize(frames), *kept)
+        scores_BK, _, count_B, *kept = self.network(self.preprocessing.normalize(frames), *memory)
         last_BTK = torch.cat([last_BTK[:, 1:], scores_BK[:, None]], dim=1)
-        count_B = (count_B + 1).clamp(max=last_BTK.shape[1])
         probabilities_BK = (last_BTK.sum(1) / count_B[:, None]).softmax(-1)
-        return probabilities_BK, last_BTK, count_B, *kept_now
+        return probabilities_BK, last_BTK, count_B, *kept
 
     @torch.no_grad()
     def first_memory(self, frames: Tensor, num_classes: int) -> list[Tensor]:
         """Zeros."""
         _, _, *kept = self.network(self.preprocessing.normalize(frames))
         last_BTK = torch.zeros(len(frames), self.preprocessing.num_frames, num_classes)
-        return [last_BTK, torch.zeros(len(frames)), *(torch.zeros(tensor.shape) for tensor in kept)]
+        return [last_BTK, *(torch.zeros(tensor.shape) for tensor in kept)]
 
 
 def _check_fits_a_file(model: VideoClassifier) -> None:
     """Raises ConfigError for what `Stream` can do and a step alone cannot."""
-    if any(shift.padding_mode == "replicate" for shift in shifts_of(model.backbone).values()):
-        raise ConfigError(
-            "A stream in a file begins with zeros, and the shifts of this model with the frame's own features "
-            "(padding_mode='replicate'). Train with padding_mode='zeros', or take m2a.Stream in Python."
-        )
     if type(model.consensus) is not AverageConsensus:
         raise ConfigError(
             "A stream in a file answers with the mean of the last frames' scores, and the consensus of this model is "

@@ -16,14 +16,13 @@ Shapes: B clips, T frames, N = B * T folded frames, C channels, c = C/R reduced 
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from m2a.errors import ConfigError
 from m2a.mechanisms.gate import Gate
-from m2a.mechanisms.m2a import Boundary, FrameAttention, FrameDifference, after_the_last
+from m2a.mechanisms.m2a import Boundary, FrameAttention, FrameDifference
 
 
 class LiteralM2A(nn.Module):
@@ -38,14 +37,14 @@ class LiteralM2A(nn.Module):
         super().__init__()
         self.reduce = reduce
         self.expand = expand
-        self.boundary = boundary
+        self.difference = FrameDifference(boundary=boundary)
 
     def forward(self, x_BTCHW: Float[Tensor, "B T C H W"]) -> Float[Tensor, "B T C H W"]:
         frames = x_BTCHW.shape[:2]
         x_NCHW = x_BTCHW.flatten(0, 1).contiguous()
         z_BTcHW = self.reduce(x_NCHW).contiguous().unflatten(0, frames)
         n_BTcHW = F.layer_norm(z_BTcHW, z_BTcHW.shape[2:])
-        m_BTcHW = torch.cat([n_BTcHW[:, 1:], after_the_last(n_BTcHW, self.boundary)], dim=1) - n_BTcHW
+        m_BTcHW = self.difference(n_BTcHW)
         m_BTD = m_BTcHW.flatten(2)
         scores_BTT = m_BTD @ m_BTD.mT / m_BTD.shape[-1] ** 0.5
         a_BTcHW = (scores_BTT.softmax(-1) @ m_BTD).view_as(z_BTcHW)
@@ -70,10 +69,12 @@ def make_literal(model: nn.Module) -> int:
     for layer, name, part in found:
         assert isinstance(part.attention, FrameAttention)
         skip = part.attention.inner_skip
-        if not isinstance(part.motion, FrameDifference) or part.centre or skip != "add":
+        looks_back = part.attention.direction == "unidirectional"
+        if not isinstance(part.motion, FrameDifference) or part.centre or skip != "add" or looks_back:
             raise ConfigError(
-                'Only "m2a" itself, with init="paper" and the inner skip, has a literal version; the mechanism here is '
-                f"another ({type(part.motion).__name__}, centre {part.centre}, inner skip {skip})."
+                'Only "m2a" itself, with init="paper", the inner skip and both directions, has a literal version; the '
+                f"mechanism here is another ({type(part.motion).__name__}, centre {part.centre}, inner skip {skip}, "
+                f"{part.attention.direction})."
             )
         layer.add_module(name, LiteralM2A(part.reduce, part.expand, boundary=part.motion.boundary))
     return len(found)

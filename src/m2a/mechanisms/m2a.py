@@ -20,10 +20,16 @@ y = a + s z with a weight s for each of the c channels, which starts at zero.
 Differs from the released code in: the boundary. The paper's text wraps (the last frame's successor is the first frame:
 `boundary="wrap"`, the default); the released code pads with zeros (`boundary="zero"`). Neither's is `"replicate"`: the
 last frame is its own successor, and its motion is zero.
+
+`direction="unidirectional"` (not in the paper) looks back alone, so that a frame of a stream is answered before the
+next one is there: m_t = n_t - n_{t-1}, and frame t attends over the motions up to its own. Nothing can wrap around
+there. Before the first frame stands that frame itself ("replicate", then the default), so that a clip that begins and a
+scene that has stood still are the same to the motion; or zeros ("zero").
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
@@ -33,6 +39,7 @@ from torch import Tensor, nn
 
 from m2a.errors import SpecError
 from m2a.mechanisms.catalogue import PartInfo, Shorthand, register_part, register_shorthand
+from m2a.mechanisms.direction import Direction, check_direction
 from m2a.mechanisms.gate import Gate
 
 Boundary = Literal["wrap", "zero", "replicate"]
@@ -42,23 +49,42 @@ _EPS = 1e-5  # of torch's layer_norm, which the released code calls
 
 
 class FrameDifference(nn.Module):
-    """Each frame's successor minus the frame, (B, T, c, H, W) -> the same. Source: paper, section III, motion."""
+    """Each frame's successor minus the frame, (B, T, c, H, W) -> the same; with `direction="unidirectional"` the frame
+    minus its predecessor. Source: paper, section III, motion.
 
-    def __init__(self, *, boundary: Boundary = "wrap"):
+    `boundary` says what the last frame's successor is, or the first one's predecessor; None is "wrap", the paper's, and
+    "replicate" where frames look back alone.
+
+    Raises SpecError for another boundary or direction, and where a stream would wrap around.
+    """
+
+    def __init__(self, *, boundary: Boundary | None = None, direction: Direction = "bidirectional"):
         super().__init__()
+        check_direction(direction)
+        looks_back = direction == "unidirectional"
+        boundary = boundary or ("replicate" if looks_back else "wrap")
         if boundary not in get_args(Boundary):
             raise SpecError(
                 f"boundary={boundary!r} is not known. 'wrap' (the paper's text) makes the first frame the last one's "
                 "successor; 'zero' (the released code) makes it zeros; with 'replicate' it is the last frame itself."
             )
+        if looks_back and boundary == "wrap":
+            raise SpecError(
+                "boundary='wrap' has the last frame before the first, which direction='unidirectional' cannot look at. "
+                "Take 'replicate', the first frame itself, or 'zero'."
+            )
         self.boundary = boundary
+        self.direction = direction
 
     def forward(self, x_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
-        return torch.cat([x_BTcHW[:, 1:], after_the_last(x_BTcHW, self.boundary)], dim=1) - x_BTcHW
+        if self.direction == "unidirectional":
+            return x_BTcHW - torch.cat([beyond(x_BTcHW[:, :1], self.boundary), x_BTcHW[:, :-1]], dim=1)
+        last = x_BTcHW[:, :1] if self.boundary == "wrap" else beyond(x_BTcHW[:, -1:], self.boundary)
+        return torch.cat([x_BTcHW[:, 1:], last], dim=1) - x_BTcHW
 
     def matrix(self, num_frames: int, *, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "T T"]:
         """Delta = shift - I, for which `forward(x)` is `Delta @ x` over time."""
-        key = (num_frames, self.boundary, device, dtype)
+        key = (num_frames, self.boundary, self.direction, device, dtype)
         if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
             return _delta(*key)
         if key in _DELTAS:
@@ -70,29 +96,31 @@ class FrameDifference(nn.Module):
         return made
 
     def extra_repr(self) -> str:
-        return f"boundary={self.boundary!r}"
+        return f"boundary={self.boundary!r}{_told(self.direction)}"
 
 
-def after_the_last(x_BTcHW: Float[Tensor, "B T c H W"], boundary: Boundary) -> Float[Tensor, "B 1 c H W"]:
-    """The last frame's successor."""
-    match boundary:
-        case "wrap":
-            return x_BTcHW[:, :1]
-        case "replicate":
-            return x_BTcHW[:, -1:]
-    return torch.zeros_like(x_BTcHW[:, :1])
+def beyond(edge: Tensor, boundary: Boundary) -> Tensor:
+    """What stands beside a clip's first or last frame: itself ("replicate"), or zeros."""
+    return edge if boundary == "replicate" else torch.zeros_like(edge)
 
 
 _DELTAS: dict[Any, Tensor] = {}  # a few dozen numbers each, and seven small operations to make them at every site
 
 
-def _delta(num_frames: int, boundary: Boundary, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "T T"]:
+def _delta(
+    num_frames: int, boundary: Boundary, direction: Direction, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "T T"]:
     identity = torch.eye(num_frames, device=device, dtype=dtype)
     shift = identity.roll(1, dims=1)
     if boundary != "wrap":
         is_last = (torch.arange(num_frames, device=device) == num_frames - 1).to(dtype)[:, None]
         shift = shift * (1 - is_last) + (identity * is_last if boundary == "replicate" else 0)
-    return shift - identity
+    delta = shift - identity
+    return -delta.flip(0, 1) if direction == "unidirectional" else delta  # time and sign run the other way
+
+
+def _told(direction: Direction) -> str:
+    return ", direction='unidirectional'" if direction == "unidirectional" else ""
 
 
 class FrameAttention(nn.Module):
@@ -104,16 +132,20 @@ class FrameAttention(nn.Module):
 
     `inner_skip` says how the gate around it adds the reduced features z to what comes out: "add" as in the paper,
     "none" not at all, "learned" with a weight for each of the c `channels`, zero at first.
+
+    With `direction="unidirectional"` a frame attends over the frames up to itself.
     """
 
-    def __init__(self, *, channels: int, inner_skip: InnerSkip = "add"):
+    def __init__(self, *, channels: int, inner_skip: InnerSkip = "add", direction: Direction = "bidirectional"):
         super().__init__()
+        check_direction(direction)
         if inner_skip not in get_args(InnerSkip):
             raise SpecError(
                 f"inner_skip={inner_skip!r} is not known. 'add' (the paper) adds the reduced features to what the "
                 "attention gives, 'none' does not, 'learned' adds them with a weight for each channel."
             )
         self.inner_skip = inner_skip
+        self.direction = direction
         self.residual = False
         self.skip_weight = nn.Parameter(torch.zeros(channels)) if inner_skip == "learned" else None
 
@@ -124,15 +156,33 @@ class FrameAttention(nn.Module):
         return z_BTcHW if self.inner_skip == "add" else None
 
     def extra_repr(self) -> str:
-        return "" if self.inner_skip == "add" else f"inner_skip={self.inner_skip!r}"
+        skip = "" if self.inner_skip == "add" else f"inner_skip={self.inner_skip!r}"
+        return (skip + _told(self.direction)).removeprefix(", ")
 
     def forward(self, x_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
-        tokens_BTD = x_BTcHW.flatten(2)
-        with _without_autocast(x_BTcHW.device.type):
-            wide_BTD = _at_least_float32(tokens_BTD)
-            weights_BTT = (wide_BTD @ wide_BTD.mT / wide_BTD.shape[-1] ** 0.5).softmax(-1)
-        attended_BTcHW = (weights_BTT.to(tokens_BTD.dtype) @ tokens_BTD).view_as(x_BTcHW)
+        attended_BTcHW = attend(x_BTcHW, x_BTcHW, self.weights)
         return attended_BTcHW + x_BTcHW if self.residual else attended_BTcHW
+
+    def weights(self, scores_BTT: Float[Tensor, "B T T"]) -> Float[Tensor, "B T T"]:
+        """The softmax of each frame's scores, of those up to the frame itself where it looks back alone."""
+        if self.direction == "unidirectional":
+            later_TT = torch.ones_like(scores_BTT[0], dtype=torch.bool).triu(1)
+            scores_BTT = scores_BTT.masked_fill(later_TT, -torch.inf)
+        return scores_BTT.softmax(-1)
+
+
+def attend(
+    x_BScHW: Float[Tensor, "B S c H W"],
+    frames_BTcHW: Float[Tensor, "B T c H W"],
+    weights: Callable[[Tensor], Tensor],
+) -> Float[Tensor, "B S c H W"]:
+    """Frames as queries over frames as keys and values, with `weights` of the scores (B, S, T), which are made in
+    float32 or wider."""
+    queries_BSD, frames_BTD = x_BScHW.flatten(2), frames_BTcHW.flatten(2)
+    with _without_autocast(x_BScHW.device.type):
+        wide_BTD = _at_least_float32(frames_BTD)
+        weights_BST = weights(_at_least_float32(queries_BSD) @ wide_BTD.mT / wide_BTD.shape[-1] ** 0.5)
+    return (weights_BST.to(frames_BTD.dtype) @ frames_BTD).view_as(x_BScHW)
 
 
 class MotionAttention(Gate):
@@ -140,7 +190,8 @@ class MotionAttention(Gate):
     T x T matrix. Statistics, scores and mix are accumulated in float32 whatever autocast says."""
 
     def temporal(self, z_BTcHW: Float[Tensor, "B T c H W"]) -> Float[Tensor, "B T c H W"]:
-        if type(self.motion) not in (FrameDifference, nn.Identity):  # another one was put in their place
+        known = type(self.motion) in (FrameDifference, nn.Identity) and isinstance(self.attention, FrameAttention)
+        if not known:  # another one was put in their place
             return super().temporal(z_BTcHW)
         flat_BTD = _frames_as_rows(z_BTcHW)
         with _without_autocast(z_BTcHW.device.type):
@@ -175,7 +226,7 @@ class MotionAttention(Gate):
         else:
             p_BTT = torch.diag_embed(inverse_sigma_BT)
         scores_BTT = torch.bmm(torch.bmm(p_BTT, gram_BTT), p_BTT.mT) / num_values**0.5
-        weights_BTT = scores_BTT.softmax(-1)
+        weights_BTT = self._frames.weights(scores_BTT)
         return torch.baddbmm(p_BTT, weights_BTT, p_BTT) if self._frames.residual else torch.bmm(weights_BTT, p_BTT)
 
 
@@ -212,12 +263,16 @@ def _has_channels_last(z_BTcHW: Tensor) -> bool:
     return z_BTcHW.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
 
 
-def _build_difference(*, boundary: Boundary = "wrap", **_: object) -> nn.Module:
-    return FrameDifference(boundary=boundary)
+def _build_difference(
+    *, boundary: Boundary | None = None, direction: Direction = "bidirectional", **_: object
+) -> nn.Module:
+    return FrameDifference(boundary=boundary, direction=direction)
 
 
-def _build_attention(*, channels: int, inner_skip: InnerSkip = "add", **_: object) -> nn.Module:
-    return FrameAttention(channels=channels, inner_skip=inner_skip)
+def _build_attention(
+    *, channels: int, inner_skip: InnerSkip = "add", direction: Direction = "bidirectional", **_: object
+) -> nn.Module:
+    return FrameAttention(channels=channels, inner_skip=inner_skip, direction=direction)
 
 
 def around(channels: int, *, motion: nn.Module, attention: nn.Module, reduction: int) -> Gate:
@@ -233,7 +288,7 @@ register_part(
         summary="Difference of consecutive frames' features.",
         paper=_PAPER,
         build=_build_difference,
-        options=frozenset({"boundary"}),
+        options=frozenset({"boundary", "direction"}),
     )
 )
 register_part(
@@ -244,7 +299,7 @@ register_part(
         paper=_PAPER,
         build=_build_attention,
         gate=around,
-        options=frozenset({"inner_skip"}),
+        options=frozenset({"direction", "inner_skip"}),
     )
 )
 register_shorthand(

@@ -13,6 +13,8 @@ difference gains, is in docs/decisions/m2a-plus.md.
   cancel. So m_t is added (`residual`).
 - The gate starts as the exact identity (`expand` is zero), and its slope there is one: 4 * sigmoid'(0). The paper's
   slope is a quarter.
+- With `direction="unidirectional"` (see `m2a.py`) a frame looks back alone, and time must be left out: a stream has no
+  end to be near to.
 - Multiply-adds and parameters are M2A's and K * c numbers a site.
 
 Shapes: B clips, T frames, c = C/R reduced channels, K cosines.
@@ -28,6 +30,7 @@ from torch import Tensor, nn
 
 from m2a.errors import SpecError
 from m2a.mechanisms.catalogue import PartInfo, Shorthand, register_part, register_shorthand
+from m2a.mechanisms.direction import Direction
 from m2a.mechanisms.gate import Gate
 from m2a.mechanisms.m2a import FrameAttention, around
 
@@ -40,11 +43,24 @@ class TimedFrameAttention(FrameAttention):
     skip, and the input added (`residual`). Without `time_embedding` there is neither it nor the skip. `span` is how
     wide the gate around it opens.
 
-    Raises SpecError for a span that is not positive.
+    Raises SpecError for a span that is not positive, and for a time embedding where frames look back alone.
     """
 
-    def __init__(self, *, channels: int, time_embedding: bool = True, residual: bool = True, span: float = SPAN):
-        super().__init__(channels=channels, inner_skip="none")
+    def __init__(
+        self,
+        *,
+        channels: int,
+        time_embedding: bool = True,
+        residual: bool = True,
+        span: float = SPAN,
+        direction: Direction = "bidirectional",
+    ):
+        super().__init__(channels=channels, inner_skip="none", direction=direction)
+        if time_embedding and direction == "unidirectional":
+            raise SpecError(
+                "m2a-plus tells a frame its place in the clip (time_embedding=True), and with "
+                "direction='unidirectional' there is no end to tell it from. Pass time_embedding=False too."
+            )
         self.residual = residual
         if not span > 0:
             raise SpecError(f"span={span!r} is how wide the gate opens, from 1 - span / 2 to 1 + span / 2: above zero.")
@@ -61,7 +77,8 @@ class TimedFrameAttention(FrameAttention):
         return (self.time @ basis_KT).mT[:, :, None, None].to(z_BTcHW.dtype)
 
     def extra_repr(self) -> str:
-        return f"time_embedding={self.time is not None}, residual={self.residual}, span={self.span:g}"
+        told = f"time_embedding={self.time is not None}, residual={self.residual}, span={self.span:g}"
+        return told + (f", direction={self.direction!r}" if self.direction == "unidirectional" else "")
 
 
 def cosines(num_frames: int, *, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "K T"]:
@@ -73,9 +90,17 @@ def cosines(num_frames: int, *, device: torch.device, dtype: torch.dtype) -> Flo
 
 
 def _build(
-    *, channels: int, time_embedding: bool = True, residual: bool = True, span: float = SPAN, **_: object
+    *,
+    channels: int,
+    time_embedding: bool = True,
+    residual: bool = True,
+    span: float = SPAN,
+    direction: Direction = "bidirectional",
+    **_: object,
 ) -> nn.Module:
-    return TimedFrameAttention(channels=channels, time_embedding=time_embedding, residual=residual, span=span)
+    return TimedFrameAttention(
+        channels=channels, time_embedding=time_embedding, residual=residual, span=span, direction=direction
+    )
 
 
 def _gate(channels: int, *, motion: nn.Module, attention: nn.Module, reduction: int) -> Gate:
@@ -94,7 +119,7 @@ register_part(
         paper="",
         build=_build,
         gate=_gate,
-        options=frozenset({"time_embedding", "residual", "span"}),
+        options=frozenset({"direction", "time_embedding", "residual", "span"}),
     )
 )
 register_shorthand(

@@ -33,11 +33,11 @@ from torch import Tensor, nn
 
 from m2a.errors import SpecError
 from m2a.mechanisms.catalogue import PartInfo, register_part
+from m2a.mechanisms.direction import Direction, check_direction
 from m2a.mechanisms.gate import check_clip
 from m2a.mechanisms.gating import is_traced
 
 PaddingMode = Literal["zeros", "replicate", "stream"]
-Direction = Literal["bidirectional", "unidirectional"]
 Moves = tuple[tuple[int, int, int], ...]
 """Which channels are shifted, from and to, and by how many frames: 1, from the next one, or -1, from the one before."""
 
@@ -71,11 +71,7 @@ class TemporalShift(nn.Module):
                 "'replicate' leaves the first and the last frame their own features; 'stream' trains the "
                 "unidirectional shift for streams that run on."
             )
-        if direction not in get_args(Direction):
-            raise SpecError(
-                f"direction={direction!r} is not known. 'bidirectional' (the paper) shifts channels both ways; "
-                "'unidirectional' (the paper's, online) takes them from the frame before alone."
-            )
+        check_direction(direction)
         if padding_mode == "stream" and direction != "unidirectional":
             raise SpecError("padding_mode='stream' is of direction='unidirectional': a stream has no frame to come.")
         if not isinstance(shift_div, int) or not 2 <= shift_div <= channels:
@@ -97,7 +93,7 @@ class TemporalShift(nn.Module):
 
     @property
     def moves(self) -> Moves:
-        if getattr(self, "direction", "bidirectional") == "unidirectional":  # of a pickled one there was no choice
+        if self.direction == "unidirectional":
             return ((0, self.fold, -1),)
         return (0, self.fold, 1), (self.fold, 2 * self.fold, -1)
 

@@ -1,9 +1,10 @@
 """Answers in a stream, each frame going through the network once (TSM, section 4.2: "Online Models with Uni-directional
 TSM").
 
-What a frame needs of those before it are the channels that a shift takes from the one before: they are kept, and given
-to the next. So an answer costs one frame of the network, where a window that slides costs a clip. It is for models
-without a mechanism, and for those whose mechanism looks back alone: `tsm` with `direction="unidirectional"`.
+What a frame needs of those before it, such as the channels that a shift takes from the one before, is kept, and given
+to the next (`m2a.mechanisms.streamed`). So an answer costs one frame of the network, where a window that slides costs a
+clip. It is for models without a mechanism, and for those whose mechanism looks back alone: `tsm`, `m2a` and its halves
+with `direction="unidirectional"`.
 
 Shapes: B streams, C channels, H, W, K classes, F features.
 """
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, UInt8
@@ -20,15 +20,13 @@ from torch import Tensor, nn
 
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import ClipShapeError, ConfigError, first_line
-from m2a.insertion.insert import insertions, mechanisms_of, site_frames
-from m2a.mechanisms import TemporalShift
-from m2a.mechanisms.identity import IdentityStart
+from m2a.insertion.insert import MECHANISM, insertions, mechanisms_of, site_frames
+from m2a.mechanisms.streamed import Past, looks_back_alone, put_streamed_parts
 from m2a.models.classifier import VideoClassifier
 from m2a.models.device import kind_of_input
 from m2a.models.groups import classifier_in
 from m2a.models.inference import for_inference, noise
 
-_FRAMEWISE = (nn.Identity, nn.Sequential, IdentityStart)
 _ROUNDING, _ROUNDING_OF_16_BITS = 0.02, 0.1  # of a norm; also where 32 bits are multiplied in fewer, as TF32 does
 
 _SLIDE = "Slide a window (m2a predict --sliding, m2a.evaluation.predict_timeline)."
@@ -39,7 +37,7 @@ class Stream:
 
     After t frames, up to the T of the model's clips, they are, to rounding, what the model gives for a clip of these t
     frames. From then on the consensus is that of the last T frames, of which each knows of those before it, also where
-    they are further back.
+    they are further back; an attention looks at the last T.
 
     It has a copy of the model as it is when it is made, with batch norms folded into convolutions. The pace of frames
     should be that of training, where T frames are spread over a clip: of clips of 2 seconds and T = 8, four a second.
@@ -47,9 +45,9 @@ class Stream:
     Args:
         model: stays as it is.
 
-    Raises ConfigError for a model that cannot answer a frame before the next one is there: with a mechanism other than
-    `tsm` with `direction="unidirectional"`, of a 3D network, or where frames one by one do not give what a clip does,
-    as it is tried on noise.
+    Raises ConfigError for a model that cannot answer a frame before the next one is there: with a mechanism that does
+    not look back alone (`direction="unidirectional"`), of a 3D network, or where frames one by one do not give what a
+    clip does, as it is tried on noise.
     """
 
     def __init__(self, model: VideoClassifier):
@@ -96,16 +94,11 @@ class Stream:
         return self._consensus(scores_BSK, features_BSF).float().softmax(-1)
 
 
-@dataclass
-class _Kept:
-    """What a shift keeps of a frame for the next one; None before the first."""
-
-    channels: Tensor | None = None
-
-
 class StreamNetwork(nn.Module):
-    """One step as a function: frames, normalised, and what was kept of the frames before, in the order of the shifts
-    (nothing for the first frame) -> scores (B, K) and features (B, F) of these frames alone, and what to keep."""
+    """One step as a function: frames, normalised, and what was kept of the frames before (nothing for the first frame)
+    -> scores (B, K) and features (B, F) of these frames alone, and what to keep: how many frames there were, at most
+    the T of a clip, (B,), and a tensor of each part of a mechanism that looks back, in the order of the sites. Zeros of
+    these shapes begin a stream, too."""
 
     def __init__(self, model: VideoClassifier):
         super().__init__()
@@ -116,57 +109,29 @@ class StreamNetwork(nn.Module):
             clips = noise(self.model, 2)
             with torch.no_grad():
                 expected = [self.model.frame_features(clips), self.model(clips)]
+        self.num_frames = self.model.num_frames
         counts = site_frames(self.model.backbone)
         for count in counts:  # which the model shares; `num_frames` refuses 1 for them, which is no clip
             count.value = 1
         if not counts:
             self.model.num_frames = 1
-        self._kept = []
-        for name, shift in shifts_of(self.model.backbone).items():
-            self._kept.append(_Kept())
-            self.model.backbone.set_submodule(name, StreamedShift(shift, self._kept[-1]))
+        self._past = Past(torch.zeros(0), [])
+        for site, mechanism in mechanisms_of(self.model.backbone):
+            streamed = put_streamed_parts(mechanism, self._past, self.num_frames)
+            self.model.backbone.set_submodule(f"{site}.{MECHANISM}", streamed)
         self.requires_grad_(False)
         with torch.autocast(clips.device.type, enabled=False):
             _check_same(self, clips, expected)
 
     def forward(self, frames_BCHW: Float[Tensor, "B C H W"], *memory: Tensor) -> tuple[Tensor, ...]:
-        for kept, channels in zip(self._kept, memory or [None] * len(self._kept), strict=True):
-            kept.channels = channels
+        count_B = memory[0] if memory else torch.zeros(len(frames_BCHW), device=frames_BCHW.device)
+        nothing = [None] * len(self._past.kept)
+        self._past.count, self._past.kept[:] = count_B, memory[1:] or nothing
         features_BF = self.model.frame_features(frames_BCHW[:, None])[:, 0]
         scores_BK = self.model.head(self.model.dropout(features_BF[:, None]))[:, 0]
-        memory = tuple(kept.channels for kept in self._kept if kept.channels is not None)
-        for kept in self._kept:
-            kept.channels = None
-        return scores_BK, features_BF, *memory
-
-
-class StreamedShift(nn.Module):
-    """A `TemporalShift` that is given one frame and has kept the channels of the one before; (B, 1, C, H, W) -> the
-    same."""
-
-    def __init__(self, shift: TemporalShift, kept: _Kept):
-        super().__init__()
-        self.fold, self.padding_mode = shift.fold, shift.padding_mode
-        self._kept = kept
-
-    def forward(self, x_B1CHW: Float[Tensor, "B 1 C H W"]) -> Float[Tensor, "B 1 C H W"]:
-        x_BCHW = x_B1CHW.flatten(0, 1)
-        shifted = x_BCHW[:, : self.fold].clone()  # what follows may write into x
-        before = self._kept.channels
-        if before is None:
-            before = shifted if self.padding_mode == "replicate" else torch.zeros_like(shifted)
-        self._kept.channels = shifted
-        return torch.cat([before, x_BCHW[:, self.fold :]], dim=1)[:, None]
-
-
-def shifts_of(backbone: nn.Module) -> dict[str, TemporalShift]:
-    """The shifts of a network by name, in the order of the sites."""
-    return {
-        f"{site}.mechanism.{name}".removesuffix("."): part
-        for site, mechanism in mechanisms_of(backbone)
-        for name, part in mechanism.named_modules()
-        if isinstance(part, TemporalShift)
-    }
+        found = [tensor for tensor in self._past.kept if tensor is not None]
+        self._past.kept[:] = nothing
+        return scores_BK, features_BF, (count_B + 1).clamp(max=self.num_frames), *found
 
 
 def _check(model: VideoClassifier) -> None:
@@ -174,23 +139,23 @@ def _check(model: VideoClassifier) -> None:
     if model.takes_clips:
         raise ConfigError(
             "A 3D network looks at frames that come later, so that none can be answered before. m2a.Stream takes 2D "
-            f"networks, without a mechanism or with tsm of direction='unidirectional'. {_SLIDE}"
+            f"networks, without a mechanism or with one that looks back alone (direction='unidirectional'). {_SLIDE}"
         )
     inserted = insertions(model.backbone)
     for site, mechanism in mechanisms_of(model.backbone):
-        for part in mechanism.modules():
-            if isinstance(part, TemporalShift) and len(part.moves) > 1:
-                raise ConfigError(
-                    f"tsm at {site!r} takes channels from the next frame too, so that none can be answered before. "
-                    'Train with direction="unidirectional" (--mechanism-options.direction unidirectional). '
-                    f"Or: {_SLIDE}"
-                )
-            if not isinstance(part, (TemporalShift, *_FRAMEWISE)):
-                raise ConfigError(
-                    f"{inserted[site].spec} at {site!r} may look at frames that come later, so that none can be "
-                    "answered before. m2a.Stream takes models without a mechanism, and with tsm of "
-                    f"direction='unidirectional'. {_SLIDE}"
-                )
+        said = {looks_back_alone(part) for part in mechanism.modules()}
+        if False in said:
+            raise ConfigError(
+                f"{inserted[site].spec} at {site!r} may look at frames that come later, so that none can be answered "
+                "before. m2a.Stream takes models without a mechanism, and with tsm, m2a, m2a-motion or m2a-attention "
+                f"of direction='unidirectional'. {_SLIDE}"
+            )
+        if None in said:
+            raise ConfigError(
+                f"{inserted[site].spec} at {site!r} looks at frames that come later, so that none can be answered "
+                'before. Train with direction="unidirectional" (--mechanism-options.direction unidirectional). '
+                f"Or: {_SLIDE}"
+            )
 
 
 @torch.no_grad()
