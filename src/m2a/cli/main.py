@@ -38,6 +38,7 @@ app.command("m2a.cli.evaluate:evaluate", name="evaluate", help="Measure a model:
 app.command("m2a.cli.compare:compare", name="compare", help="Compare runs clip by clip: gains, losses, intervals.")
 app.command("m2a.cli.report:report", name="report", help="Write the page about a run again, or about several.")
 app.command("m2a.cli.predict:predict", name="predict", help="Name the action in videos.")
+app.command("m2a.cli.watch:watch", name="watch", help="Name the action in a camera's frames, as they come.")
 app.command("m2a.cli.explain:explain", name="explain", help="Show where models look in a video.")
 app.command("m2a.cli.serve:serve", name="serve", help="Try models on clips, on a page in the browser.")
 app.command("m2a.cli.export:export", name="export", help="Write a model to one file: ONNX, or for torch.")

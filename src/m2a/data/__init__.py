@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .labels import describe_flips as describe_flips
     from .labels import flip_map as flip_map
     from .labels import mirror_label as mirror_label
+    from .live import LiveFrame as LiveFrame
+    from .live import LiveVideo as LiveVideo
     from .preprocessing import Preprocessing as Preprocessing
     from .readers import ClipReader as ClipReader
     from .readers import open_clip as open_clip
@@ -53,6 +55,8 @@ _HOMES = {
     "ClipReader": "readers",
     "ClipSet": "clipset",
     "Finding": "checking",
+    "LiveFrame": "live",
+    "LiveVideo": "live",
     "Preprocessing": "preprocessing",
     "Sample": "batch",
     "SetStatistics": "statistics",
@@ -87,6 +91,8 @@ __all__ = [
     "ClipReader",
     "ClipSet",
     "Finding",
+    "LiveFrame",
+    "LiveVideo",
     "Preprocessing",
     "Sample",
     "SetStatistics",

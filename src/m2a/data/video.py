@@ -36,7 +36,7 @@ _GIF_PADDING = 4096  # bytes of zeros, which some write behind the end
 _MANY_PIXELS = 1280 * 720  # from here on threads pay; on small frames starting them costs more than decoding
 _PYAV = int(av.__version__.split(".")[0])
 ONE_THREAD = {"threads": 1} if _PYAV >= 17 else {}  # older ones convert in one thread
-_TEXT: dict[str, Any] = {"metadata_errors": "replace"} if _PYAV < 19 else {}  # titles that are no UTF-8
+TEXT: dict[str, Any] = {"metadata_errors": "replace"} if _PYAV < 19 else {}  # titles that are no UTF-8
 
 
 class VideoReader(ClipReader):
@@ -98,7 +98,7 @@ class VideoReader(ClipReader):
             if frame.is_corrupt:
                 raise UnreadableClipError(self.path, f"frame {index} of {self.num_frames} is damaged")
             try:
-                pixels = _to_tensor(frame, lies.of(frame), converter)
+                pixels = to_tensor(frame, lies.of(frame), converter)
             except av.FFmpegError as error:
                 reason = f"frame {index} of {self.num_frames} cannot be made RGB (FFmpeg: {error.strerror})"
                 raise UnreadableClipError(self.path, reason) from error
@@ -179,7 +179,7 @@ class VideoReader(ClipReader):
             try:
                 # from the root: what stands before a colon at the start is a protocol for FFmpeg
                 source = str(self.path.absolute()) if self._part is None else stack.enter_context(self._part.open())
-                container = av.open(source, "r", options=self._options | options, **_TEXT)
+                container = av.open(source, "r", options=self._options | options, **TEXT)
             except (av.FFmpegError, OSError) as error:
                 raise UnreadableClipError(self.path, _why_not_opened(self._part or self.path, error)) from error
             with container:
@@ -289,7 +289,8 @@ def _rising(times: Sequence[float | None]) -> Sequence[float] | None:
     return [time - known[0] for time in known]
 
 
-def _to_tensor(frame: av.VideoFrame, lies: Orientation, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:
+def to_tensor(frame: av.VideoFrame, lies: Orientation, converter: VideoReformatter) -> UInt8[Tensor, "3 H W"]:
+    """A decoded frame in RGB, turned as it lies."""
     pixels_HWC = torch.from_numpy(converter.reformat(frame, format="rgb24", **ONE_THREAD).to_ndarray())
     return lies.apply(pixels_HWC).permute(2, 0, 1)
 

@@ -2,6 +2,8 @@
 
 from m2a.evaluation.evaluate import Evaluation as Evaluation
 from m2a.evaluation.evaluate import evaluate as evaluate
+from m2a.evaluation.live import Answer as Answer
+from m2a.evaluation.live import Watcher as Watcher
 from m2a.evaluation.predict import Guess as Guess
 from m2a.evaluation.predict import Prediction as Prediction
 from m2a.evaluation.predict import load_clip as load_clip
@@ -15,10 +17,12 @@ from m2a.evaluation.timeline import predict_timeline as predict_timeline
 
 __all__ = [
     "PROBES",
+    "Answer",
     "Evaluation",
     "Guess",
     "Prediction",
     "Timeline",
+    "Watcher",
     "evaluate",
     "load_clip",
     "load_predictor",
