@@ -111,16 +111,6 @@ def test_a_strangers_checkpoint_runs_no_code(clips: ClipSet, tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_run_in_which_other_weights_decayed(clips: ClipSet, tmp_path: Path) -> None:
-    fit(options(clips, tmp_path / "run", epochs=1), clips, console=silent())
-    saved = last(tmp_path / "run")
-    first, second, *_ = saved["optimizer_states"][0]["param_groups"]
-    first["params"].append(second["params"].pop())
-    torch.save(saved, tmp_path / "run" / "checkpoints" / "last.ckpt")
-    with pytest.raises(CheckpointError, match=r"trained by an earlier version, in which other weights decayed"):
-        fit(options(clips, tmp_path / "run", resume=True), clips, console=silent())
-
-
 @pytest.mark.parametrize("weights", ["none", "balanced"])
 def test_the_best_epoch_of_balanced_classes_is_best_in_their_mean(
     clips: ClipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str

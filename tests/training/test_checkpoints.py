@@ -55,7 +55,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 def test_a_checkpoint_that_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While it is on its way to the disk."""
     path, disk = tmp_path / "new" / "last.ckpt", WholeCheckpoints()
-    disk.save_checkpoint({"epoch": 0, "state_dict": {}}, path)
+    disk.save_checkpoint({"epoch": 0, "state_dict": {}, "m2a_data": {}}, path)
 
     def interrupted(_: int) -> None:
         raise KeyboardInterrupt
@@ -63,7 +63,7 @@ def test_a_checkpoint_that_is_interrupted(tmp_path: Path, monkeypatch: pytest.Mo
     with monkeypatch.context() as patch:
         patch.setattr("m2a.training.checkpoints.os.fsync", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            disk.save_checkpoint({"epoch": 1, "state_dict": {}}, path)
+            disk.save_checkpoint({"epoch": 1, "state_dict": {}, "m2a_data": {}}, path)
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
     assert read_checkpoint(path)["epoch"] == 0
 
@@ -72,7 +72,6 @@ def test_a_run_that_was_killed_while_it_wrote_its_first_checkpoint_starts_again(
     fit(options(clips, tmp_path / "run", epochs=1), clips, console=silent())
     for name in ("best.ckpt", "last.ckpt"):
         (tmp_path / "run" / "checkpoints" / name).unlink()
-    (tmp_path / "run" / "checkpoints" / "best.ckpt.part").write_bytes(b"half")  # as earlier versions named it
     (tmp_path / "run" / "checkpoints" / "best.ckpt.0123abcd.part").write_bytes(b"half")
     fit(options(clips, tmp_path / "run", epochs=1, resume=True), clips, console=silent())
     assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
@@ -89,7 +88,9 @@ def test_going_on_from_a_checkpoint_that_cannot_be_read(clips: ClipSet, run: Pat
     with pytest.raises(CheckpointError, match=rf"{name} cannot be read; it is damaged or cut off .* Put a sound copy"):
         fit(config, clips, console=silent())
     torch.save({"weights": torch.zeros(1)}, path)
-    with pytest.raises(CheckpointError, match=r"it is no checkpoint of a run: it has no state_dict and no epoch\."):
+    with pytest.raises(
+        CheckpointError, match=r"it is no checkpoint of a run: it has no state_dict and no epoch and no m2a_data"
+    ):
         fit(config, clips, console=silent())
     assert last(run)["epoch"] == 0
 
@@ -110,4 +111,3 @@ def test_of_epochs_with_the_same_top1_the_one_with_the_lower_loss_is_best(tmp_pa
     again = BestCheckpoint(dirpath=tmp_path, filename="best")
     again.load_state_dict(best.state_dict())
     assert again.lowest_loss == 4.0
-    assert best.state_key.startswith("ModelCheckpoint{")  # as checkpoints of earlier versions have it

@@ -20,7 +20,9 @@ from m2a.errors import CheckpointError
 
 PART = ".part"
 """What the name of a checkpoint ends in while it is being written."""
-_NEEDED = ("state_dict", "epoch")
+ABOUT = "m2a_data"
+"""The key of what a checkpoint says of its run: options, classes, clips."""
+_NEEDED = ("state_dict", "epoch", ABOUT)
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -57,11 +59,6 @@ class BestCheckpoint(ModelCheckpoint):
         self.lowest_loss = math.inf
         """Of the epoch that is kept."""
 
-    @property
-    def state_key(self) -> str:
-        """Lightning's own, under which checkpoints of earlier versions have it."""
-        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
-
     def check_monitor_top_k(self, trainer: L.Trainer, current: Tensor | None = None) -> bool:
         loss = float(trainer.callback_metrics.get("val_loss", math.nan))
         is_best = super().check_monitor_top_k(trainer, current)
@@ -76,7 +73,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self.lowest_loss = state_dict.get("lowest_loss", -math.inf)  # which earlier versions did not note
+        self.lowest_loss = state_dict["lowest_loss"]
 
 
 def drop_parts(folder: Path) -> None:

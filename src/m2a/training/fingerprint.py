@@ -31,10 +31,8 @@ class Fingerprint:
         return cls(train=_marks(clips.split("train")), validation=_marks(clips.split("validation")))
 
     @classmethod
-    def read(cls, saved: Mapping[str, Any]) -> Fingerprint | None:
-        """Of what `to_dict` gave; None where there is nothing, as in checkpoints of earlier versions."""
-        if not {"train", "validation"} <= saved.keys():
-            return None
+    def read(cls, saved: Mapping[str, Any]) -> Fingerprint:
+        """Of what `to_dict` gave."""
         return cls(train=_cut(saved["train"]), validation=_cut(saved["validation"]))
 
     def to_dict(self) -> dict[str, bytes]:

@@ -150,7 +150,7 @@ def _balanced(clips: ClipSet) -> Tensor:
 
 def _model(config: TrainConfig, clips: ClipSet, last: LastCheckpoint | None) -> VideoClassifier:
     """With the weights to start from, but where there is a checkpoint to go on from, which has all weights itself."""
-    options: dict[str, Any] = dict(config.mechanism_options) | dict({} if last is None else last.sites)
+    options: dict[str, Any] = dict(config.mechanism_options) | ({} if last is None else dict(last.sites))
     pretrained: bool | str = {"imagenet": True, "none": False}.get(config.pretrained, config.pretrained)
     model = create_model(
         config.backbone,
@@ -169,7 +169,7 @@ def _model(config: TrainConfig, clips: ClipSet, last: LastCheckpoint | None) -> 
         backbone_options=config.backbone_options,
         **options,
     )
-    if last is not None and last.preprocessing is not None:
+    if last is not None:
         model.preprocessing = with_normalisation(model.preprocessing, last.preprocessing)
     model.preprocessing = replace(
         model.preprocessing, scales=config.scales, sampling=config.sampling, stride=config.stride

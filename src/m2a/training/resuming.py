@@ -6,7 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,12 @@ from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
 from m2a.models.optimizer import choose_way_again, forget_way
 from m2a.training.changed import keep, say_changes
-from m2a.training.checkpoints import PART, drop_parts, read_checkpoint
+from m2a.training.checkpoints import ABOUT, PART, drop_parts, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.fingerprint import Fingerprint
 from m2a.training.lock import LOCK, RunLock
 from m2a.training.task import ClassificationTask
 
-_DATA = "m2a_data"
 SKIP_LIST = "skip.txt"
 """A run's copy of the skip list that it was trained with, in its folder."""
 
@@ -36,12 +35,12 @@ SKIP_LIST = "skip.txt"
 @dataclass(frozen=True, kw_only=True)
 class LastCheckpoint:
     """A run's `last.ckpt`, and how many epochs were complete when it was written; of its model what it may have from
-    another one that it started from, which earlier versions did not note."""
+    another one that it started from."""
 
     path: Path
     epochs: int
-    preprocessing: Preprocessing | None = None
-    sites: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing: Preprocessing
+    sites: Mapping[str, Any]
     """`where` and `position`."""
 
 
@@ -54,26 +53,22 @@ def as_the_run_was(config: TrainConfig, console: Console) -> TrainConfig:
     folder = config.run_folder
     if not config.resume or not (folder / "checkpoints" / "last.ckpt").is_file():
         return config
-    before = _options_of(folder, read_checkpoint(folder / "checkpoints" / "last.ckpt"))
+    before = _options_of(read_checkpoint(folder / "checkpoints" / "last.ckpt"))
     if config.pretrained != before.pretrained:
         told = f"the run in {folder} began with pretrained = {before.pretrained}, not {config.pretrained}; it stays so"
         console.print(told, style="yellow", highlight=False, markup=False, soft_wrap=True)
     return config.with_changes(pretrained=before.pretrained, skip_list=_own_skip_list(config, before))
 
 
-def _options_of(folder: Path, checkpoint: Mapping[str, Any]) -> TrainConfig:
+def _options_of(checkpoint: Mapping[str, Any]) -> TrainConfig:
     """What a run was last trained with, as its checkpoint has it: its config.yaml may have been edited since, to resume
-    with other options. A checkpoint of an earlier version has none; there it is config.yaml."""
-    saved = checkpoint.get(_DATA, {}).get("options")
-    if saved is None:
-        return TrainConfig.load(folder / "config.yaml")
-    known = {one.name for one in fields(TrainConfig)}
-    return TrainConfig.from_dict({name: value for name, value in saved.items() if name in known})
+    with other options."""
+    return TrainConfig.from_dict(checkpoint[ABOUT]["options"])
 
 
 def _own_skip_list(config: TrainConfig, before: TrainConfig) -> Path | None:
     asked, own = config.skip_list, config.run_folder / SKIP_LIST
-    if before.skip_list is None or not own.is_file():  # earlier versions kept no copy
+    if before.skip_list is None or not own.is_file():
         return asked or before.skip_list
     if asked is None or (asked == before.skip_list and not asked.exists()):
         return own
@@ -116,7 +111,7 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     if not (best := last.with_name("best.ckpt")).is_file():
         raise NotFoundError(f"{last} cannot be resumed without {best}, the best model so far. Put it back beside it.")
     saved = read_checkpoint(last)
-    before, epochs = _options_of(folder, saved), int(saved["epoch"]) + 1
+    before, epochs = _options_of(saved), int(saved["epoch"]) + 1
     _check_options(config, before, last, epochs)
     read_checkpoint(best)  # else only the end of training would tell
     _check_data(config, clips, saved, last)
@@ -124,9 +119,8 @@ def starting_point(config: TrainConfig, clips: ClipSet, console: Console) -> Las
     if config.epochs < epochs:
         raise CheckpointError(f"{last} has {epochs} epochs behind it, and epochs is {config.epochs}. Resume with more.")
     say_changes(config, before, epochs, console)
-    noted = saved.get(_DATA, {})
-    given = None if "clips" not in noted else Preprocessing.from_dict(noted["clips"])
-    return LastCheckpoint(path=last, epochs=epochs, preprocessing=given, sites=noted.get("sites", {}))
+    given = Preprocessing.from_dict(saved[ABOUT]["clips"])
+    return LastCheckpoint(path=last, epochs=epochs, preprocessing=given, sites=saved[ABOUT]["sites"])
 
 
 def _check_free(folder: Path) -> None:
@@ -204,7 +198,7 @@ def _or_end(last: Path) -> str:
     except CheckpointError:
         return ""
     epochs = int(saved["epoch"]) + 1
-    if epochs == saved.get(_DATA, {}).get("options", {}).get("epochs"):
+    if epochs == saved[ABOUT]["options"]["epochs"]:
         return ""
     return f"; resumed with --epochs {epochs} the run ends there, with the best model so far"
 
@@ -225,12 +219,11 @@ def _check_options(config: TrainConfig, before: TrainConfig, last: Path, epochs:
 
 
 def _check_data(config: TrainConfig, clips: ClipSet, saved: Mapping[str, Any], last: Path) -> None:
-    data = saved.get(_DATA, {})  # checkpoints of earlier versions say nothing about their data
-    classes, labels = len(saved["state_dict"]["model.head.bias"]), tuple(data.get("labels", clips.labels))
+    labels, before = tuple(saved[ABOUT]["labels"]), saved[ABOUT]["num_train"]
     ways = "or start another run with another --out."
-    if classes != len(clips.labels):
+    if len(labels) != len(clips.labels):
         raise CheckpointError(
-            f"{last} was trained on {classes} classes, and {clips.root} has {len(clips.labels)}. Resume with the "
+            f"{last} was trained on {len(labels)} classes, and {clips.root} has {len(clips.labels)}. Resume with the "
             f"classes as they were, {ways}"
         )
     if labels != clips.labels:
@@ -242,7 +235,6 @@ def _check_data(config: TrainConfig, clips: ClipSet, saved: Mapping[str, Any], l
             f"{index} was {was!r} and is {now!r}. Resume with the classes as they were, {ways}"
         )
     count = len(clips.split("train"))
-    before = data.get("num_train", count)
     if config.schedule == "one-cycle" and steps_of_an_epoch(config, before) != steps_of_an_epoch(config, count):
         raise CheckpointError(
             f"{last} was trained on {before:,} clips, and {clips.root} has {count:,} now. The steps of a one-cycle "
@@ -251,9 +243,7 @@ def _check_data(config: TrainConfig, clips: ClipSet, saved: Mapping[str, Any], l
 
 
 def _check_sides(clips: ClipSet, saved: Mapping[str, Any], last: Path, console: Console) -> None:
-    before, now = Fingerprint.read(saved.get(_DATA, {})), Fingerprint.of(clips)
-    if before is None:
-        return
+    before, now = Fingerprint.read(saved[ABOUT]), Fingerprint.of(clips)
     if learnt := now.trained_on_before(before):
         raise CheckpointError(
             f"{last} was trained on {len(learnt):,} of the {len(now.validation):,} clips that would be validated on, "
@@ -267,15 +257,15 @@ def _check_sides(clips: ClipSet, saved: Mapping[str, Any], last: Path, console: 
 
 def trained_on(folder: Path, clips: Sequence[ClipFile]) -> list[ClipFile]:
     """Those of `clips`, of the run's own data, that the run in `folder` was trained on, by its last checkpoint; none
-    where that is gone, damaged or of an earlier version."""
+    where that is gone or damaged."""
     last = folder / "checkpoints" / "last.ckpt"
     if not last.is_file():
         return []
     try:
-        before = Fingerprint.read(read_checkpoint(last).get(_DATA, {}))
+        before = Fingerprint.read(read_checkpoint(last)[ABOUT])
     except CheckpointError:
         return []
-    return [] if before is None else before.learnt_from(clips)
+    return before.learnt_from(clips)
 
 
 def steps_of_an_epoch(config: TrainConfig, num_clips: int) -> int:
@@ -313,7 +303,7 @@ class GoingOn(L.Callback):
         sites = {"where": model.config.where, "position": model.config.position}
         about = {"options": options, "clips": model.preprocessing.to_dict(), "sites": sites}
         about["skipped"] = {str(path): reason for path, reason in pl_module.skipped.items()}
-        checkpoint[_DATA] = counted | self._fingerprint.to_dict() | about
+        checkpoint[ABOUT] = counted | self._fingerprint.to_dict() | about
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """The folder may have been moved: Lightning would forget the best model's score, and overwrite that model. The
@@ -321,11 +311,10 @@ class GoingOn(L.Callback):
         for saved in checkpoint["optimizer_states"]:
             forget_way(saved)
         assert isinstance(pl_module, ClassificationTask)
-        _check_groups(pl_module, checkpoint, self.config.run_folder)
-        pl_module.skipped = {Path(path): why for path, why in checkpoint.get(_DATA, {}).get("skipped", {}).items()}
-        self._before = _options_of(self.config.run_folder, checkpoint), int(checkpoint["epoch"]) + 1
-        before = Fingerprint.read(checkpoint.get(_DATA, {}))
-        alike = before is None or self._fingerprint.validates_alike(before)
+        about = checkpoint[ABOUT]
+        pl_module.skipped = {Path(path): why for path, why in about["skipped"].items()}
+        self._before = _options_of(checkpoint), int(checkpoint["epoch"]) + 1
+        alike = self._fingerprint.validates_alike(Fingerprint.read(about))
         for callback in trainer.checkpoint_callbacks:
             state = checkpoint["callbacks"].get(callback.state_key)
             if state is not None and isinstance(callback, ModelCheckpoint):
@@ -350,17 +339,6 @@ class GoingOn(L.Callback):
         if self._before is not None:
             keep(self.config, *self._before)
         self.config.with_changes(resume=False).save(folder / "config.yaml")
-
-
-def _check_groups(task: ClassificationTask, checkpoint: Mapping[str, Any], folder: Path) -> None:
-    """Raises CheckpointError where other parameters decayed than do now, as of torchvision's transformers in runs of
-    earlier versions."""
-    before = [len(group["params"]) for saved in checkpoint["optimizer_states"] for group in saved["param_groups"]]
-    if before != [len(group["params"]) for group in task.groups()]:
-        raise CheckpointError(
-            f"The run in {folder} was trained by an earlier version, in which other weights decayed (tables of "
-            "position of torchvision's transformers), and cannot go on. Start another run with another --out."
-        )
 
 
 def retune(optimizer: Optimizer, scheduler: Any, groups: Sequence[Mapping[str, Any]], config: TrainConfig) -> None:
