@@ -38,10 +38,20 @@ def test_predict_as_the_frames_come_in(m2a: Command, trained: Path, video_set: P
 
 
 @pytest.mark.usefixtures("as_users_run_it")
-def test_a_file_that_takes_clips(m2a: Command, video_set: Path, tmp_path: Path) -> None:
-    model, file = tmp_path / "model", tmp_path / "model.pt2"
+def test_files(m2a: Command, video_set: Path, tmp_path: Path) -> None:
+    """Of one step, which says what the model says; and of clips, which is refused."""
+    model, step, file = tmp_path / "model", tmp_path / "step.pt2", tmp_path / "model.pt2"
     options: dict[str, Any] = {"mechanism": "none", "num_frames": 3, "size": 24, "labels": LABELS[:2]}
     create_model("test_resnet", num_classes=2, **options).save_pretrained(model)
     assert m2a("export", model, "--out", file).code == 0
-    outcome = m2a("predict", next(video_set.rglob("*.mp4")), "--model", file, "--stream")
-    assert "model.pt2 takes clips, and a stream frames" in outcome.message
+    assert m2a("export", model, "--out", step, "--stream").code == 0
+    video = next(video_set.rglob("*.mp4"))
+    ours, theirs = (m2a("predict", video, "--model", one, "--stream", "--json") for one in (step, model))
+    assert ours.code == 0, ours.err
+    (said,), (expected,) = json.loads(ours.out), json.loads(theirs.out)
+    assert len(said["windows"]) == len(expected["windows"])
+    for one, other in zip(said["windows"], expected["windows"], strict=True):
+        (best, *_), (guess, *_) = one["top"], other["top"]
+        assert best["probability"] == pytest.approx(guess["probability"], abs=1e-5)
+    outcome = m2a("predict", video, "--model", file, "--stream")
+    assert "model.pt2 takes clips, and a stream gives frames" in outcome.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from m2a.errors import ConfigError, DivergedError
 from m2a.evaluation import Answer, Watcher
-from m2a.export import export_model, load_exported
+from m2a.export import export_model, export_stream, load_exported, load_stream
 from m2a.models import Stream, VideoClassifier, create_model
 
 LABELS, FRAMES = ("a", "b", "c"), 5
@@ -67,7 +68,7 @@ def test_frame_by_frame_it_is_a_stream() -> None:
 
 
 @pytest.mark.usefixtures("as_users_run_it")
-def test_a_file_watches_too(tmp_path: Any) -> None:
+def test_a_file_watches_too(tmp_path: Path) -> None:
     model, pixels = made(direction="bidirectional"), frames(6)
     file = export_model(model, tmp_path / "model.pt2").file
     times = [n / 5 for n in range(6)]
@@ -75,8 +76,22 @@ def test_a_file_watches_too(tmp_path: Any) -> None:
     for one, other in zip(ours.values(), watch(Watcher(model, window=1.0), times, pixels).values(), strict=True):
         if one is not None:
             torch.testing.assert_close(probabilities(one), probabilities(other), atol=1e-5, rtol=0)
-    with pytest.raises(ConfigError, match=r"model\.pt2 takes clips, and a stream frames"):
+    with pytest.raises(ConfigError, match=r"model\.pt2 takes clips, and a stream gives frames\. Export the model with"):
         Watcher(load_exported(file), stream=True)
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_a_file_of_one_step_watches_frame_by_frame(tmp_path: Path) -> None:
+    model, pixels, times = made(), frames(7), [n / 5 for n in range(7)]
+    file = load_stream(export_stream(model, tmp_path / "step.pt2").file)
+    ours, theirs = (watch(Watcher(one, window=1.0, stream=True), times, pixels) for one in (file, model))
+    for one, other in zip(ours.values(), theirs.values(), strict=True):
+        torch.testing.assert_close(probabilities(one), probabilities(other), atol=1e-5, rtol=0)
+    with pytest.raises(ConfigError, match=r"step\.pt2 is one step of a stream and takes no clips\. Add stream=True"):
+        Watcher(file)
+    two = load_stream(export_stream(model, tmp_path / "two.pt2", batch_size=2).file)
+    with pytest.raises(ConfigError, match=r"two\.pt2 answers 2 streams side by side, and there is one"):
+        Watcher(two, stream=True)
 
 
 def test_frames_that_come_too_late_are_counted() -> None:

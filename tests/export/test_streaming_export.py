@@ -12,8 +12,8 @@ import torch
 from exportable import CLASSES, FRAMES, SIZE, classifier, pixels
 
 import m2a
-from m2a.errors import CheckpointError, ConfigError
-from m2a.export import export_stream, load_exported
+from m2a.errors import CheckpointError, ClipShapeError, ConfigError
+from m2a.export import export_model, export_stream, load_exported, load_stream
 from m2a.export.formats import FORMATS
 
 pytestmark = pytest.mark.usefixtures("as_users_run_it")
@@ -89,6 +89,39 @@ def test_what_was_trained_for_streams(tmp_path: Path) -> None:
 
 
 def test_it_is_not_taken_for_a_classifier_of_clips(tmp_path: Path) -> None:
-    file = export_stream(classifier(), tmp_path / "step.pt2").file
-    with pytest.raises(CheckpointError, match=r"is one step of a stream \(m2a export --stream\)"):
+    file, clips = export_stream(classifier(), tmp_path / "step.pt2").file, tmp_path / "clips.pt2"
+    with pytest.raises(CheckpointError, match=r"is one step of a stream \(m2a export --stream\).*m2a watch --stream"):
         load_exported(file)
+    with pytest.raises(CheckpointError, match=r"clips\.pt2 takes clips, and a stream gives frames\. Export the model"):
+        load_stream(export_model(classifier(), clips).file)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_the_file_takes_the_place_of_a_stream(suffix: str, tmp_path: Path) -> None:
+    model, streams = classifier("m2a", direction="unidirectional"), 2
+    file = load_stream(export_stream(model, tmp_path / f"step{suffix}", batch_size=streams).file)
+    stream = m2a.Stream(model)
+    assert (file.labels, file.num_frames, file.num_streams) == (model.labels, FRAMES, streams)
+    assert file.preprocessing.test_transform(pixels(1)[0]).shape == (FRAMES, 3, SIZE, SIZE)
+    frames = torch.cat([pixels(streams), pixels(streams)], dim=1)
+    for _ in range(2):
+        for frame in frames.unbind(1):
+            torch.testing.assert_close(file.step(frame), stream.step(frame), atol=1e-5, rtol=1e-3)
+        file.reset()
+        stream.reset()
+    for wrong in (frames[:1, 0], frames[:, 0].float(), frames):
+        with pytest.raises(ClipShapeError, match=rf"takes a frame of each stream, uint8 \(2, 3, {SIZE}, {SIZE}\); got"):
+            file.step(wrong)
+
+
+def test_damaged_metadata_are_named(tmp_path: Path) -> None:
+    import onnx
+
+    file = export_stream(classifier("none"), tmp_path / "step.onnx").file
+    model = onnx.load(file)
+    about = json.loads(model.metadata_props[0].value)
+    for broken in (about | {"memory": []}, about | {"memory": [{"name": "memory_0"}]}, about | {"clips": {}}):
+        model.metadata_props[0].value = json.dumps(broken)
+        onnx.save(model, file)
+        with pytest.raises(CheckpointError, match=r"step\.onnx: its metadata are damaged"):
+            load_stream(file)

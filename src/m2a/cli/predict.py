@@ -12,7 +12,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from m2a.data import BadClip
     from m2a.evaluation import Prediction, Timeline
-    from m2a.evaluation.predictor import Predictor
+    from m2a.evaluation.predictor import Predictor, Streamer
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer", "Prediction", "Timeline")
@@ -91,6 +91,7 @@ def predict(
     from m2a.data import BadClip, find_clips
     from m2a.errors import ConfigError
     from m2a.evaluation import load_predictor
+    from m2a.evaluation.predictor import load_streamer
     from m2a.reporting.owned import check_picture
 
     if not videos:
@@ -112,14 +113,17 @@ def predict(
         _refuse_for_sliding(window=window, step=step, frame_rate=frame_rate)
     if stream:
         _refuse_for_stream(sliding=sliding, bf16=bf16, step=step)
-    network = load_predictor(model, image_weights=image_weights, device=device, bf16=bf16)
+    if stream:
+        streamer = load_streamer(model, image_weights=image_weights, device=device)
+    else:
+        network = load_predictor(model, image_weights=image_weights, device=device, bf16=bf16)
     options: dict[str, Any] = {"top_k": top_k, "batch_size": batch_size, "bf16": bf16}
     if not sliding and not stream:
         views = {"num_clips": num_clips, "num_crops": num_crops}
         _show(_predict(network, paths, workers=workers, **views, **options), len(paths), _print, json)
         return
     seconds: dict[str, Any] = {"window": _WINDOW if window is None else window, "frame_rate": frame_rate}
-    look = partial(_stream, network, top_k=top_k) if stream else partial(_slide, network, step=step, **options)
+    look = partial(_stream, streamer, top_k=top_k) if stream else partial(_slide, network, step=step, **options)
     timelines = _timelines(partial(look, **seconds), paths)
     said = _show(timelines, len(paths), _print_timelines, json)  # ends where the one video of a picture is bad
     if picture is not None and not isinstance(said[0], BadClip):
@@ -163,13 +167,9 @@ def _slide(network: Predictor, path: Path, **options: Any) -> Timeline:
     return predict_timeline(network, path, **options)
 
 
-def _stream(network: Predictor, path: Path, **options: Any) -> Timeline:
-    from m2a.errors import ConfigError
+def _stream(network: Streamer, path: Path, **options: Any) -> Timeline:
     from m2a.evaluation import predict_stream
-    from m2a.export import ExportedClassifier
 
-    if isinstance(network, ExportedClassifier):
-        raise ConfigError(f"{network.file} takes clips, and a stream frames. Give --stream the model, a run's folder.")
     return predict_stream(network, path, **options)
 
 

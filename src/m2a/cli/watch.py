@@ -66,11 +66,13 @@ def watch(
     from m2a.data.live import check_source
     from m2a.errors import ConfigError
     from m2a.evaluation import Watcher, load_predictor
+    from m2a.evaluation.predictor import load_streamer
 
     if seconds is not None and not seconds > 0:
         raise ConfigError(f"--seconds {seconds:g} must be above 0.")
     check_source(source, input_format)  # before a model is loaded
-    network = load_predictor(model, image_weights=image_weights, device=device)
+    load = load_streamer if stream else load_predictor
+    network = load(model, image_weights=image_weights, device=device)
     watcher = Watcher(network, window=window, stream=stream, top_k=top_k)
     # frames of a clip may wait while the one before goes through the network; in a stream each has to
     keep = 1 if stream else network.num_frames

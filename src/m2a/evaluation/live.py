@@ -14,10 +14,9 @@ from torch import Tensor
 from m2a.data.live import Pace
 from m2a.errors import ConfigError
 from m2a.evaluation.predict import Guess, likeliest
-from m2a.evaluation.predictor import Predictor, labels_of
+from m2a.evaluation.predictor import Predictor, Streamer, labels_of, stream_of
 from m2a.evaluation.scores import checked, predict_views
-from m2a.export import ExportedClassifier
-from m2a.models import Stream
+from m2a.export import StreamFile
 from m2a.models.modes import evaluating
 
 
@@ -48,7 +47,8 @@ class Watcher:
     window ahead, frames before are forgotten.
 
     Args:
-        model: with labels. It stays as it is; for `stream` one that looks back alone.
+        model: with labels. It stays as it is; for `stream` one that looks back alone, or a file that one step of it was
+            exported to (`m2a.export.load_stream`).
         window: seconds that T frames are of: those of the clips that the model was trained on.
         stream: answer frame by frame.
         top_k: labels of each answer.
@@ -56,13 +56,13 @@ class Watcher:
     Raises ConfigError for a model without labels, or that cannot answer a stream, and numbers that cannot work.
     """
 
-    def __init__(self, model: Predictor, *, window: float = 2.0, stream: bool = False, top_k: int = 5):
+    def __init__(self, model: Predictor | Streamer, *, window: float = 2.0, stream: bool = False, top_k: int = 5):
         if not 0 < window < inf:
             raise ConfigError(f"window={window} must be a finite number of seconds above 0, such as 2.")
         if top_k < 1:
             raise ConfigError(f"top_k={top_k} must be at least 1.")
-        if stream and isinstance(model, ExportedClassifier):
-            raise ConfigError(f"{model.file} takes clips, and a stream frames. Give the model itself, a run's folder.")
+        if not stream and isinstance(model, StreamFile):
+            raise ConfigError(f"{model.file} is one step of a stream and takes no clips. Add stream=True (--stream).")
         self.labels = labels_of(model)
         self.window = window
         self.top_k = top_k
@@ -71,7 +71,7 @@ class Watcher:
         self.num_missed = 0
         """Frames that were due and did not come."""
         self._model = model
-        self._stream = Stream(model) if stream and not isinstance(model, ExportedClassifier) else None
+        self._stream = stream_of(model) if stream else None
         self._pace = Pace(self.every)
         self._frames: deque[Tensor] = deque(maxlen=model.num_frames)
         self._last = -inf
@@ -107,5 +107,6 @@ class Watcher:
         self._frames.append(frame)
         if not wanted or len(self._frames) < self._model.num_frames:
             return None
+        assert not isinstance(self._model, StreamFile)
         with evaluating(self._model):
             return predict_views(self._model, torch.cat([*self._frames])[None], [name])[0]

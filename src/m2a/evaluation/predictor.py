@@ -8,12 +8,14 @@ from typing import TypeAlias
 import torch
 
 from m2a.errors import ConfigError
-from m2a.export import ExportedClassifier, is_exported, load_exported
-from m2a.models import VideoClassifier, load
+from m2a.export import ExportedClassifier, StreamFile, is_exported, load_exported, load_stream
+from m2a.models import Stream, VideoClassifier, load
 from m2a.models.device import pick_device
 from m2a.models.groups import classifier_in
 
 Predictor: TypeAlias = VideoClassifier | ExportedClassifier
+Streamer: TypeAlias = VideoClassifier | StreamFile
+"""What answers a stream: a model that looks back alone, or a file that one step of it was exported to."""
 
 
 def load_predictor(
@@ -35,6 +37,36 @@ def load_predictor(
         raise ConfigError(f"{path} has its image weights in it; leave image_weights (--image-weights) out.")
     _refuse_for_file(Path(path), device, bf16)
     return load_exported(path)
+
+
+def load_streamer(
+    path: str | Path, *, image_weights: str | Path | None = None, device: str | torch.device | None = None
+) -> Streamer:
+    """The same of what answers a stream: a file of `m2a.export.export_stream`, else what `m2a.load` reads."""
+    if not is_exported(path):
+        model = load_predictor(path, image_weights=image_weights, device=device)
+        assert isinstance(model, VideoClassifier)
+        return model
+    if image_weights is not None:
+        raise ConfigError(f"{path} has its image weights in it; leave image_weights (--image-weights) out.")
+    _refuse_for_file(Path(path), device, bf16=False)
+    return load_stream(path)
+
+
+def stream_of(model: Streamer | ExportedClassifier) -> Stream | StreamFile:
+    """One stream of what answers them, at its beginning. Raises ConfigError for what cannot answer one, and for a file
+    of several side by side."""
+    if isinstance(model, ExportedClassifier):
+        raise ConfigError(f"{model.file} takes clips, and a stream gives frames. Export the model with --stream.")
+    if not isinstance(model, StreamFile):
+        return Stream(model)
+    if model.num_streams != 1:
+        raise ConfigError(
+            f"{model.file} answers {model.num_streams} streams side by side, and there is one. Export the model with "
+            "--stream and without --batch-size."
+        )
+    model.reset()
+    return model
 
 
 def device_for(model: Predictor, name: str | torch.device | None, *, bf16: bool = False) -> torch.device:
@@ -61,12 +93,12 @@ def _refuse_for_file(file: Path, device: str | torch.device | None, bf16: bool) 
         )
 
 
-def labels_of(model: Predictor) -> tuple[str, ...]:
+def labels_of(model: Predictor | StreamFile) -> tuple[str, ...]:
     """The names of its classes. Raises ConfigError for a model without, and for what is none."""
-    if not isinstance(model, ExportedClassifier):
+    if not isinstance(model, ExportedClassifier | StreamFile):
         classifier_in(model, "predicting")
     if model.labels is not None:
         return model.labels
-    if isinstance(model, ExportedClassifier):
+    if isinstance(model, ExportedClassifier | StreamFile):
         raise ConfigError(f"{model.file} has no labels. Create the model with labels=, and export it again.")
     raise ConfigError("This model has no labels, so its outputs have no names. Create it with labels=.")

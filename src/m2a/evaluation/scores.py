@@ -13,7 +13,7 @@ from torch import Tensor
 
 from m2a.errors import DivergedError
 from m2a.evaluation.predictor import Predictor
-from m2a.export import ExportedClassifier
+from m2a.export import ExportedClassifier, StreamFile
 from m2a.models.device import kind_of_input
 
 
@@ -38,7 +38,9 @@ def predict_views(
     return checked(said.cpu(), names, model)  # there: on a GPU looking would mean waiting for it once more
 
 
-def checked(probabilities: Float[Tensor, "B K"], names: Sequence[str], model: Predictor) -> Float[Tensor, "B K"]:
+def checked(
+    probabilities: Float[Tensor, "B K"], names: Sequence[str], model: Predictor | StreamFile
+) -> Float[Tensor, "B K"]:
     """The same. Raises DivergedError where some are no numbers: the first of K would be taken for the likeliest."""
     fine = probabilities.isfinite().all(1)
     if fine.all():
@@ -47,8 +49,8 @@ def checked(probabilities: Float[Tensor, "B K"], names: Sequence[str], model: Pr
     raise DivergedError(f"The model's scores of {first} are nan or infinite, so they name no class. {_ways_out(model)}")
 
 
-def _ways_out(model: Predictor) -> str:
-    if isinstance(model, ExportedClassifier):
+def _ways_out(model: Predictor | StreamFile) -> str:
+    if isinstance(model, ExportedClassifier | StreamFile):
         return "Export the model anew, or predict with the model itself."
     tensors = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     lost = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]

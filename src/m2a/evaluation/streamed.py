@@ -9,15 +9,14 @@ from m2a.data.readers import open_clip
 from m2a.data.shards import check_video
 from m2a.errors import ConfigError
 from m2a.evaluation.predict import likeliest
-from m2a.evaluation.predictor import labels_of
+from m2a.evaluation.predictor import Streamer, labels_of, stream_of
 from m2a.evaluation.scores import checked
 from m2a.evaluation.ticks import evenly, picture_of, strip_of
 from m2a.evaluation.timeline import Timeline, Window
-from m2a.models import Stream, VideoClassifier
 
 
 def predict_stream(
-    model: VideoClassifier,
+    model: Streamer,
     path: str | Path,
     *,
     window: float = 2.0,
@@ -32,7 +31,8 @@ def predict_stream(
 
     Args:
         model: with labels, and such as `m2a.Stream` takes: without a mechanism, or with one that looks back alone
-            (`direction="unidirectional"`). It stays as it is.
+            (`direction="unidirectional"`); it stays as it is. Or a file that one step was exported to
+            (`m2a.export.load_stream`).
         path: a video file, or a folder of JPEG frames.
         window: seconds that T frames are of: those of the clips that the model was trained on.
         frame_rate: frames a second; of what does not say, as folders of frames do not. What says keeps its own times.
@@ -52,7 +52,7 @@ def predict_stream(
     if top_k < 1:
         raise ConfigError(f"top_k={top_k} must be at least 1.")
     check_video(Path(path))
-    stream = Stream(model)
+    stream = stream_of(model)
     with open_clip(path) as clip:
         rate, ticks = evenly(clip, frame_rate)
         seconds = len(ticks) / rate

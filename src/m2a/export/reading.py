@@ -1,9 +1,10 @@
-"""A file that `export_model` wrote, run as it is where a model would predict."""
+"""A file that `export_model` or `export_stream` wrote, run as it is where a model would predict."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,45 @@ def is_exported(path: str | Path) -> bool:
     return path.suffix.lower() in FORMATS and not path.is_dir()
 
 
+class StreamFile:
+    """Takes the place of a `m2a.models.Stream`: one step of a stream, run as it is in the file, on a processor.
+    `load_stream` makes it."""
+
+    def __init__(self, file: Path, metadata: Mapping[str, Any]):
+        form = FORMATS[file.suffix.lower()]
+        self.file = file
+        self.labels = None if metadata["class_names"] is None else tuple(metadata["class_names"])
+        self.run_by = form.runner
+        """Who runs the file, and its version."""
+        self._memory_shapes = [tuple(map(int, one["shape"])) for one in metadata["memory"]]
+        self.num_streams = self._memory_shapes[0][0]
+        """B, which is fixed."""
+        self.preprocessing = _preprocessing(metadata["clips"], channels=3)
+        self.num_frames = self.preprocessing.num_frames
+        """T: how many of the last frames an answer is the mean of."""
+        self._step = form.open(file)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins anew: the next frame is the first of a stream."""
+        self._memory = [torch.zeros(shape) for shape in self._memory_shapes]
+
+    @torch.no_grad()
+    def step(self, frames_uint8_BCHW: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        """Probabilities after the next frame of each of B streams, decoded and cropped by `preprocessing`.
+
+        Raises ClipShapeError for frames of another size, number or type than the file's.
+        """
+        frames, size = frames_uint8_BCHW.cpu(), self.preprocessing.size
+        if frames.dtype != torch.uint8 or tuple(frames.shape) != (self.num_streams, 3, size, size):
+            raise ClipShapeError(
+                f"{self.file} takes a frame of each stream, uint8 {(self.num_streams, 3, size, size)}; got "
+                f"{str(frames.dtype).removeprefix('torch.')} {tuple(frames.shape)}."
+            )
+        probabilities, *self._memory = self._step([frames.contiguous(), *self._memory])
+        return probabilities
+
+
 def load_exported(file: str | Path) -> ExportedClassifier:
     """Opens a file that `export_model` wrote, or one that another program made of it and that has kept its metadata,
     such as an ONNX file that was quantised.
@@ -81,6 +121,32 @@ def load_exported(file: str | Path) -> ExportedClassifier:
         PermissionError: it may not be read.
     """
     file = Path(file)
+    program, metadata = _read(file)
+    if metadata.get("kind") == STREAM:
+        raise CheckpointError(
+            f"{file} is one step of a stream (m2a export --stream): it takes a frame and a memory, not clips. Give it "
+            "to m2a predict --stream or m2a watch --stream, or export the model without --stream."
+        )
+    with _naming_damage(file):
+        _check_fit(program, metadata)
+        return ExportedClassifier(file, program, metadata)
+
+
+def load_stream(file: str | Path) -> StreamFile:
+    """Opens a file that `export_stream` wrote. For what is said of strangers' files, and what it raises, see
+    `load_exported`; a file that takes clips is a CheckpointError."""
+    file = Path(file)
+    _, metadata = _read(file)
+    if metadata.get("kind") != STREAM:
+        raise CheckpointError(
+            f"{file} takes clips, and a stream gives frames. Export the model with --stream, or leave --stream out."
+        )
+    with _naming_damage(file):
+        return StreamFile(file, metadata)
+
+
+def _read(file: Path) -> tuple[Program, dict[str, Any]]:
+    """What is in a file, whatever it takes, and its metadata."""
     if file.suffix.lower() not in FORMATS:
         raise ConfigError(f"Exported files are called {' or '.join(f'NAME{kind}' for kind in FORMATS)}; got {file}.")
     if not file.is_file():
@@ -98,24 +164,23 @@ def load_exported(file: str | Path) -> ExportedClassifier:
             f"{file} does not say what its classes are called and how clips become its input, as files of m2a export "
             "do. Export the model with m2a, or keep the metadata when a file is made of another."
         )
-    try:
+    with _naming_damage(file):
         metadata = json.loads(program.metadata)
         written = metadata.get("format", METADATA_FORMAT)
-        if isinstance(written, int) and written > METADATA_FORMAT:
-            raise CheckpointError(
-                f"{file} was written by a newer m2a ({metadata.get('library')}): its metadata are of format {written}, "
-                f"and this version reads up to {METADATA_FORMAT}. Update m2a, or export the model with this one."
-            )
-        if metadata.get("kind") == STREAM:
-            raise CheckpointError(
-                f"{file} is one step of a stream (m2a export --stream): it takes a frame and a memory, not clips. "
-                "Run it frame by frame, or export the model without --stream."
-            )
-        _check_fit(program, metadata)
-        return ExportedClassifier(file, program, metadata)
-    except CheckpointError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    if isinstance(written, int) and written > METADATA_FORMAT:
+        raise CheckpointError(
+            f"{file} was written by a newer m2a ({metadata.get('library')}): its metadata are of format {written}, "
+            f"and this version reads up to {METADATA_FORMAT}. Update m2a, or export the model with this one."
+        )
+    return program, metadata
+
+
+@contextmanager
+def _naming_damage(file: Path) -> Iterator[None]:
+    """Raises CheckpointError for what damaged metadata raise."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise CheckpointError(f"{file}: its metadata are damaged ({type(error).__name__}: {error}).") from error
 
 
