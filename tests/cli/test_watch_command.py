@@ -68,13 +68,15 @@ def test_for_people_a_line_a_change(m2a: Command, camera: Path, online: Path) ->
 
 
 @pytest.mark.usefixtures("as_users_run_it")
-def test_what_cannot_be_watched(m2a: Command, video_set: Path, online: Path, trained: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_watched(m2a: Command, video_set: Path, online: Path, tmp_path: Path) -> None:
+    ahead = tmp_path / "ahead"
+    create_model("test_resnet", num_classes=2, mechanism="m2a", labels=LABELS[:2]).save_pretrained(ahead)
     for words, told in (
         ((next(video_set.rglob("*.mp4")),), "lies on a disk"),
         (("rtsp://127.0.0.1:9/none", "--timeout", 3), "Is it there, and open to this machine?"),
         (("rtsp://here", "--seconds", 0), "--seconds 0 must be above 0"),
         (("rtsp://here", "--window", 0), "window=0.0 must be a finite number"),
-        (("rtsp://here", "--model", trained, "--stream"), "looks at frames that come later"),
+        (("rtsp://here", "--model", ahead, "--stream"), "looks at frames that come later"),
     ):
         outcome = m2a("watch", *words, *([] if "--model" in words else ["--model", online]))
         assert outcome.code == 1

@@ -18,11 +18,20 @@ LABELS, FRAMES = ("a", "b", "c"), 5
 
 
 def made(**options: Any) -> VideoClassifier:
+    return make("m2a", **{"direction": "unidirectional"} | options)
+
+
+def make(mechanism: str, **options: Any) -> VideoClassifier:
     torch.manual_seed(3)
-    options = {"mechanism": "m2a", "direction": "unidirectional", "num_frames": FRAMES, "labels": LABELS} | options
+    options = {"mechanism": mechanism, "num_frames": FRAMES, "labels": LABELS} | options
     model = create_model("test_resnet", num_classes=3, size=32, **options)
     torch.nn.init.normal_(model.head.weight, std=5.0)
     return model.eval()
+
+
+def plain() -> VideoClassifier:
+    """Without a mechanism, which is soon exported."""
+    return make("none")
 
 
 def frames(count: int) -> Tensor:
@@ -69,7 +78,7 @@ def test_frame_by_frame_it_is_a_stream() -> None:
 
 @pytest.mark.usefixtures("as_users_run_it")
 def test_a_file_watches_too(tmp_path: Path) -> None:
-    model, pixels = made(direction="bidirectional"), frames(6)
+    model, pixels = plain(), frames(6)
     file = export_model(model, tmp_path / "model.pt2").file
     times = [n / 5 for n in range(6)]
     ours = watch(Watcher(load_exported(file), window=1.0), times, pixels)
@@ -82,7 +91,7 @@ def test_a_file_watches_too(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("as_users_run_it")
 def test_a_file_of_one_step_watches_frame_by_frame(tmp_path: Path) -> None:
-    model, pixels, times = made(), frames(7), [n / 5 for n in range(7)]
+    model, pixels, times = plain(), frames(7), [n / 5 for n in range(7)]
     file = load_stream(export_stream(model, tmp_path / "step.pt2").file)
     ours, theirs = (watch(Watcher(one, window=1.0, stream=True), times, pixels) for one in (file, model))
     for one, other in zip(ours.values(), theirs.values(), strict=True):

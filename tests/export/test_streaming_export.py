@@ -43,17 +43,16 @@ def test_step_by_step(suffix: str, tmp_path: Path) -> None:
     torch.testing.assert_close(found[0], stream.step(frames[:, 1])[0], atol=1e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 @pytest.mark.parametrize(
-    "options",
+    ("suffix", "options"),
     [
-        {"mechanism": "m2a"},
-        {"mechanism": "m2a-motion", "boundary": "zero"},
-        {"mechanism": "m2a-plus+tsm", "time_embedding": False, "padding_mode": "replicate"},
+        (".onnx", {"mechanism": "m2a"}),
+        (".pt2", {"mechanism": "m2a-motion", "boundary": "zero"}),
+        (".onnx", {"mechanism": "m2a-plus+tsm", "time_embedding": False, "padding_mode": "replicate"}),
+        (".pt2", {"mechanism": "m2a-plus+tsm", "time_embedding": False, "padding_mode": "replicate"}),
     ],
-    ids=lambda options: options["mechanism"],
 )
-def test_what_looks_back(options: dict[str, Any], suffix: str, tmp_path: Path) -> None:
+def test_what_looks_back(suffix: str, options: dict[str, Any], tmp_path: Path) -> None:
     """Zeros begin a stream also where the first frame has itself before it."""
     exported = export_stream(classifier(direction="unidirectional", **options), tmp_path / f"step{suffix}")
     assert exported.max_difference < 1e-4
@@ -96,10 +95,9 @@ def test_it_is_not_taken_for_a_classifier_of_clips(tmp_path: Path) -> None:
         load_stream(export_model(classifier(), clips).file)
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_the_file_takes_the_place_of_a_stream(suffix: str, tmp_path: Path) -> None:
+def test_the_file_takes_the_place_of_a_stream(tmp_path: Path) -> None:
     model, streams = classifier("m2a", direction="unidirectional"), 2
-    file = load_stream(export_stream(model, tmp_path / f"step{suffix}", batch_size=streams).file)
+    file = load_stream(export_stream(model, tmp_path / "step.pt2", batch_size=streams).file)
     stream = m2a.Stream(model)
     assert (file.labels, file.num_frames, file.num_streams) == (model.labels, FRAMES, streams)
     assert file.preprocessing.test_transform(pixels(1)[0]).shape == (FRAMES, 3, SIZE, SIZE)
