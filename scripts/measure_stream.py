@@ -1,6 +1,6 @@
 """How often a model is right in a stream that runs on from one action to the next; writes the result, and its table.
 
-python scripts/measure_stream.py CLIPS --model zeros=RUN/model --model stream=OTHER/model --clips-per-class 30
+python scripts/measure_stream.py CLIPS --model "tsm=RUN/model" --model "m2a-motion=OTHER/model" --clips-per-class 30
 python scripts/measure_stream.py [--check]
 
 Validation clips, shuffled, stand one after the other in streams side by side, T frames of each. Measured is top-1 after
@@ -100,13 +100,11 @@ def table(result: dict[str, Any]) -> str:
     """The result in markdown."""
     models = result["models"]
     steps = len(next(iter(models.values()))["on"])
-    lines = [
-        "| trained with | top-1, %, after ... frames of a clip | " + " | ".join(map(str, range(1, steps + 1))) + " |"
-    ]
+    lines = ["| model | top-1, %, after ... frames of a clip | " + " | ".join(map(str, range(1, steps + 1))) + " |"]
     lines.append("|---|---" + "|---:" * steps + "|")
     for model, found in models.items():
-        for name, told in ROWS.items():
-            lines.append(f"| {model} | {told} | " + " | ".join(f"{value:.1f}" for value in found[name]) + " |")
+        for name, values in found.items():
+            lines.append(f"| {model} | {ROWS[name]} | " + " | ".join(f"{value:.1f}" for value in values) + " |")
     made = f"{result['hardware']}, torch {result['versions']['torch']}, commit {result['commit']}"
     lines += [
         "",

@@ -65,7 +65,7 @@ def test_frames_come_with_their_times_until_the_source_ends(tmp_path: Path) -> N
     assert list(times) == sorted(set(times))
     greys = [float(one.float().mean()) for one in pixels]
     for time, grey in zip(times, greys, strict=True):  # each with its own time
-        assert grey - greys[0] == pytest.approx(20 * RATE * time, abs=6)
+        assert grey - greys[0] == pytest.approx(20 * RATE * (time - times[0]), abs=6)
     assert greys[-1] == pytest.approx(40 + 20 * 8, abs=6)
 
 
@@ -99,9 +99,46 @@ def test_from_a_server(tmp_path: Path) -> None:
         server.server_close()
 
 
+def jpeg(grey: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (WIDTH, HEIGHT), (grey, grey, grey)).save(out, "JPEG")
+    return out.getvalue()
+
+
 def read(source: str, **options: Any) -> list[float]:
     with LiveVideo(source, **options) as video:
         return [frame.time for frame in video]
+
+
+def test_pictures_one_after_the_other_have_the_times_at_which_they_came() -> None:
+    """As cameras in a network give them; FFmpeg would make up 25 a second."""
+    gone = threading.Event()
+
+    class Camera(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            with suppress(BrokenPipeError, ConnectionResetError):
+                while not gone.wait(0.2):
+                    picture = jpeg(100)
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                    self.wfile.write(head.encode() + picture + b"\r\n")
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with LiveVideo(f"http://user:secret@127.0.0.1:{server.server_port}/", keep=9) as video:
+            assert "secret" not in video.name
+            first, *_, last = (frame.time for frame, _ in zip(video, range(6), strict=False))
+        assert last - first > 0.5  # five steps of 0.2 s, of which the first may have come while FFmpeg looked
+    finally:
+        gone.set()
+        server.shutdown()
+        server.server_close()
 
 
 def test_where_nothing_comes(tmp_path: Path) -> None:
@@ -139,9 +176,7 @@ def test_damaged_frames_are_passed_over(tmp_path: Path) -> None:
     """Of pictures one after the other, as cameras in a network give them, one is none."""
     parts = []
     for number in range(9):
-        out = io.BytesIO()
-        Image.new("RGB", (WIDTH, HEIGHT), (40 + 20 * number,) * 3).save(out, "JPEG")
-        parts.append(out.getvalue())
+        parts.append(jpeg(40 + 20 * number))
     size = parts[4].index(b"\xff\xc0") + 5
     parts[4] = parts[4][:size] + bytes(4) + parts[4][size + 4 :]  # 0 x 0 pixels
     with pipe(tmp_path, parts) as path, LiveVideo(str(path), input_format="mjpeg") as video:
@@ -154,9 +189,14 @@ def test_what_does_not_go_on(tmp_path: Path) -> None:
     (tmp_path / "film.ts").write_bytes(b"".join(film(2)))
     with pytest.raises(ConfigError, match=r"film\.ts lies on a disk.*m2a predict, with --sliding or --stream"):
         LiveVideo(str(tmp_path / "film.ts"))
-    with pytest.raises(ConfigError, match="lies on a disk"):
-        LiveVideo(str(tmp_path))
+    for source, how in ((str(tmp_path), None), (f"file://{tmp_path}/film.ts", None), (f"{tmp_path}/film.ts", "mpegts")):
+        with pytest.raises(ConfigError, match="lies on a disk"):
+            LiveVideo(source, input_format=how)
+    with pytest.raises(ConfigError, match=r"The source has no name\. Give a URL"):
+        LiveVideo("")
     with pytest.raises(NotFoundError, match=r"There is no nothing\. Give a URL such as rtsp://"):
         LiveVideo("nothing")
-    with pytest.raises(ConfigError, match=r"timeout=0.0 must be a finite number of seconds above 0"):
+    with pytest.raises(ConfigError, match=r"timeout=.* must be a number of seconds above 0"):
         LiveVideo("rtsp://camera", timeout=0.0)
+    with pytest.raises(ConfigError, match=r"timeout=.* must be a number of seconds above 0"):
+        LiveVideo("rtsp://camera", timeout=1e12)

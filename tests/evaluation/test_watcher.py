@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from m2a.errors import ConfigError, DivergedError
+from m2a.errors import ClipShapeError, ConfigError, DivergedError
 from m2a.evaluation import Answer, Watcher
 from m2a.export import export_model, export_stream, load_exported, load_stream
 from m2a.models import Stream, VideoClassifier, create_model
@@ -130,7 +130,26 @@ def test_after_a_break_it_begins_anew(break_: float, stream: bool) -> None:
     times = [1.2 + break_ + n / 5 for n in range(7)]
     anew = watch(Watcher(model, window=1.0, stream=stream), times, pixels[7:])
     assert watch(watcher, times, pixels[7:]) == anew
-    assert watcher.num_missed == 0
+    assert watcher.num_missed == (19 if break_ > 0 else 0)  # of five a second, in 4 seconds less one step
+
+
+def test_a_slow_camera_is_seen_at_the_pace_of_the_model() -> None:
+    """Two frames a second where five are due: each stands until the next one comes."""
+    model, pixels = made(direction="bidirectional"), frames(5)
+    said = watch(Watcher(model, window=1.0), [0.0, 0.5, 1.0, 1.5, 2.0], pixels)
+    assert [answer is None for answer in said.values()] == [True, True, False, False, False]
+    cropped = model.preprocessing.test_transform(pixels)  # at 1.2, 1.4, ..., 2.0, of which 1.5 is for the second
+    expected = model.predict_probabilities(cropped[[2, 3, 3, 3, 4]][None])[0]
+    torch.testing.assert_close(probabilities(said[2.0]), expected, atol=1e-6, rtol=0)
+
+
+def test_a_small_step_back_of_the_source_is_its_inaccuracy() -> None:
+    model, pixels = made(), frames(8)
+    watcher = Watcher(model, window=1.0)
+    watch(watcher, [0.0, 0.2, 0.4, 0.6, 0.8], pixels[:5])
+    assert not watcher.is_due(0.7999)
+    assert watcher.see(0.7999, pixels[5]) is not None  # nothing was forgotten
+    assert watcher.is_due(0.1)
 
 
 @pytest.mark.usefixtures("as_users_run_it")
@@ -144,6 +163,11 @@ def test_what_cannot_watch() -> None:
         Watcher(made(direction="bidirectional"), stream=True)
     with pytest.raises(ConfigError, match="has no labels"):
         Watcher(made(labels=None))
+    for wrong in (frames(1), frames(1)[0].float(), frames(1)[0].permute(1, 2, 0), frames(1)[0].numpy()):
+        with pytest.raises(ClipShapeError, match=r"A frame is a tensor uint8 \(3, H, W\)"):
+            Watcher(made()).see(0.0, wrong)
+    with pytest.raises(ConfigError, match="time=nan must be a finite number"):
+        Watcher(made()).see(float("nan"), frames(1)[0])
     broken = made()
     watcher = Watcher(broken, window=1.0)
     torch.nn.init.constant_(broken.head.weight, torch.nan)

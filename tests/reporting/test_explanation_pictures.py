@@ -19,7 +19,6 @@ from m2a.reporting.owned import MARK, check_ours
 from m2a.reporting.pictures import fit
 from m2a.reporting.site_maps import _COLOURS, SiteMaps, _caption, write_site_maps
 from m2a.reporting.timeline import write_timeline
-from m2a.workflows.explain import has_papers_motion
 
 NUMBERS = [0, 3, 5]
 LONG = "Moving something and something away from each other while nobody looks"
@@ -135,17 +134,18 @@ def test_maps_stand_under_their_own_frames(there: list[int], tmp_path: Path) -> 
     np.testing.assert_allclose(found, starts[[there.index(number) for number in left]], atol=2)
 
 
-@pytest.mark.parametrize(
-    ("mechanism", "wraps"),
-    [
-        ("m2a", True), ("m2a-motion", True), ("m2a-plus", True), ("m2a:tam", True), ("m2a-attention", False),
-        ("tea:m2a", False), ("tsm", False), ("Mine", False),
-    ],
-)  # fmt: skip
-def test_what_wraps_around_is_said_of_the_papers_motion(mechanism: str, wraps: bool) -> None:
-    assert has_papers_motion(mechanism) == wraps
-    given = site(mechanism=mechanism, wraps=has_papers_motion(mechanism))
-    assert ("the last frame's motion is that to the first" in _caption([given])) == wraps
+def test_which_frames_a_motion_is_between_is_said() -> None:
+    told = {
+        ("wrap", False): "the last frame's motion is that to the first",
+        ("zero", False): "its motion is minus the frame",
+        ("replicate", True): "a frame's motion is that since the frame before",
+        ("zero", True): "a frame's motion is that since the frame before",
+        (None, False): "",
+        ("replicate", False): "",
+    }
+    for (boundary, looks_back), words in told.items():
+        caption = _caption([site(boundary=boundary, looks_back=looks_back)])
+        assert [other for other in {*told.values()} if other and other in caption] == ([words] if words else [])
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4", "12:30.mp4"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from m2a.evaluation import Answer
+    from m2a.data import LiveVideo
+    from m2a.evaluation import Answer, Watcher
 
 
 def watch(
@@ -76,22 +78,52 @@ def watch(
     watcher = Watcher(network, window=window, stream=stream, top_k=top_k)
     # frames of a clip may wait while the one before goes through the network; in a stream each has to
     keep = 1 if stream else network.num_frames
-    looked_at, answers, last, said = 0, 0, 0.0, ""
-    with LiveVideo(source, input_format=input_format, every=watcher.every, keep=keep, timeout=timeout) as video:
-        for frame in video:
-            last = frame.time
-            if seconds is not None and last >= seconds:
-                break
-            looked_at += 1
-            answer = watcher.see(last, frame.pixels(), answer=not video.num_waiting)
-            answers += answer is not None
-            if answer is not None and (json or answer.guesses[0].label != said):
-                said = answer.guesses[0].label
-                _print(answer, json)
-    missed = f", {watcher.num_missed} more were due and missed" if watcher.num_missed else ""
-    damaged = f"; {video.num_damaged} were damaged" if video.num_damaged else ""
-    told = f"{last:.1f} s of {source}: {looked_at} frames looked at{missed}, {answers} answers{damaged}"
-    error_console().print(told, highlight=False, soft_wrap=True)
+    video = LiveVideo(source, input_format=input_format, every=watcher.every, keep=keep, timeout=timeout)
+    seen = _Seen()
+    try:
+        with video:
+            _look(video, watcher, seen, seconds=seconds, most=network.num_frames, json=json)
+    except KeyboardInterrupt:
+        pass  # the usual end
+    finally:
+        error_console().print(seen.told(video, watcher, network.num_frames), highlight=False, soft_wrap=True)
+
+
+@dataclass
+class _Seen:
+    """What there was of a source."""
+
+    seconds: float = 0.0
+    frames: int = 0
+    answers: int = 0
+
+    def told(self, video: LiveVideo, watcher: Watcher, enough: int) -> str:
+        missed = f", {watcher.num_missed} more were due and did not come in time" if watcher.num_missed else ""
+        damaged = f"; {video.num_damaged} were damaged" if video.num_damaged else ""
+        told = f"{self.seconds:.1f} s of {video.name}: {self.frames} frames looked at{missed}, {self.answers} answers"
+        if self.frames and not self.answers:
+            damaged += (
+                f". An answer takes {enough} frames in {watcher.window:g} s without a break of as long; make --window "
+                "longer where fewer come."
+            )
+        return told + damaged
+
+
+def _look(video: LiveVideo, watcher: Watcher, seen: _Seen, *, seconds: float | None, most: int, json: bool) -> None:
+    """Until the source ends or `seconds` are over. Where frames wait an answer can, but not for `most` of them."""
+    said, waited = "", 0
+    for frame in video:
+        if seconds is not None and frame.time >= seconds:
+            return
+        seen.seconds = frame.time
+        seen.frames += 1
+        wanted = not video.num_waiting or waited >= most
+        answer = watcher.see(frame.time, frame.pixels(), answer=wanted)
+        waited = 0 if wanted else waited + 1
+        seen.answers += answer is not None
+        if answer is not None and (json or answer.guesses[0].label != said):
+            said = answer.guesses[0].label
+            _print(answer, json)
 
 
 def _print(answer: Answer, json: bool) -> None:
@@ -100,7 +132,10 @@ def _print(answer: Answer, json: bool) -> None:
 
     from m2a.cli.output import CONSOLE
 
+    if json:
+        sys.stdout.write(dumps(answer.to_dict()) + "\n")
+        sys.stdout.flush()
+        return
     best = answer.guesses[0]
-    line = dumps(answer.to_dict()) if json else f"{answer.time:8.1f} s  {best.probability:6.1%}  {best.label}"
-    CONSOLE.print(line, highlight=False, soft_wrap=True)
+    CONSOLE.print(f"{answer.time:8.1f} s  {best.probability:6.1%}  {best.label}", highlight=False, soft_wrap=True)
     sys.stdout.flush()

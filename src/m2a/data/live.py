@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import threading
 import time as clock
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -24,6 +26,10 @@ from .video import TEXT, pictures, to_tensor
 
 _CAMERAS = {"/dev/video": "v4l2"}  # of Linux
 _ROUNDING = 0.001  # seconds, of a source's times
+_UNTIMED = {"mjpeg", "mpjpeg", "h264", "hevc", "m4v", "image2pipe"}
+"""Formats of pictures alone, for which FFmpeg makes up times of 25 frames a second."""
+_AT_ONCE = {"fpsprobesize": "0"}  # else FFmpeg waits for many frames to tell how many come in a second
+_USER = re.compile(r"(?<=://)[^/@]*@")
 
 
 class Pace:
@@ -36,12 +42,16 @@ class Pace:
 
     def is_due(self, time: float) -> bool:
         """Whether the frame of that time, in seconds, is one to take."""
-        return time >= self._due - _ROUNDING or time < self._last
+        return time >= self._due - _ROUNDING or self._is_back(time)
+
+    def _is_back(self, time: float) -> bool:
+        """By more than a step: less is the source's inaccuracy."""
+        return time < self._last - max(self.every, _ROUNDING)
 
     def take(self, time: float) -> int:
         """Takes it: the next one is due `every` seconds after this one was. How many were due before and did not
         come."""
-        anew = self._due == -inf or time < self._last or self.every == 0
+        anew = self._due == -inf or self._is_back(time) or self.every == 0
         missed = 0 if anew else max(0, int((time - self._due + _ROUNDING) / self.every))
         self._due = (time if anew else self._due + missed * self.every) + self.every
         self._last = time
@@ -53,14 +63,17 @@ class LiveFrame:
     """A frame that has come, not yet RGB."""
 
     time: float
-    """Seconds since the first one, by the source's own times, or where it has none by when they came."""
+    """Seconds since the first one that came, by the source's own times, or where it has none by when they came."""
     _frame: av.VideoFrame
     _lies: Orientations
     _converter: VideoReformatter
 
     def pixels(self) -> UInt8[Tensor, "3 H W"]:
-        """RGB, turned as the source asks."""
-        return to_tensor(self._frame, self._lies.of(self._frame), self._converter)
+        """RGB, turned as the source asks. Raises DataError for a frame that FFmpeg cannot make RGB."""
+        try:
+            return to_tensor(self._frame, self._lies.of(self._frame), self._converter)
+        except av.FFmpegError as error:
+            raise DataError(f"The frame at {self.time:.2f} s cannot be made RGB (FFmpeg: {error.strerror}).") from error
 
 
 class LiveVideo:
@@ -100,12 +113,14 @@ class LiveVideo:
         keep: int = 1,
         timeout: float = 10.0,
     ):
-        if not 0 < timeout < inf:
-            raise ConfigError(f"timeout={timeout} must be a finite number of seconds above 0, such as 10.")
+        if not 0 < timeout <= threading.TIMEOUT_MAX:
+            raise ConfigError(f"timeout={timeout} must be a number of seconds above 0, such as 10.")
         if not 0 <= every < inf or keep < 1:
             raise ConfigError(f"every={every} must be seconds, 0 or more, and keep={keep} frames, 1 or more.")
         check_source(source, input_format)
         self.source = source
+        self.name = _USER.sub("", source)
+        """The source, without the user and the password that a URL may have."""
         self.timeout = timeout
         self.num_damaged = 0
         self._format = input_format or next((of for start, of in _CAMERAS.items() if source.startswith(start)), None)
@@ -113,12 +128,13 @@ class LiveVideo:
         self._waiting: deque[tuple[float, av.VideoFrame]] = deque(maxlen=keep)
         self._pace = Pace(every)
         self._start: float | None = None
+        self._is_timed = True
         self._error: str | None = None
         self._has_ended = self._is_closed = False
 
     def __enter__(self) -> LiveVideo:
         # a daemon: one that waits for a source that says nothing more would keep the process from ending
-        threading.Thread(target=self._read, name=f"reads {self.source}", daemon=True).start()
+        threading.Thread(target=self._read, name=f"reads {self.name}", daemon=True).start()
         return self
 
     def __exit__(
@@ -149,7 +165,7 @@ class LiveVideo:
         if self._error or not came or is_first:
             waited = f"no {'' if is_first else 'further '}frame came within {self.timeout:g} s"
             reason = self._error or (waited if not came else "it ended before a frame came")
-            raise DataError(f"{self.source}: {reason}. Is it there, and open to this machine?")
+            raise DataError(f"{self.name}: {reason}.{' Is it there, and open to this machine?' if is_first else ''}")
         return None
 
     def _read(self) -> None:
@@ -157,9 +173,11 @@ class LiveVideo:
         try:
             is_path = "://" not in self.source and self._format is None
             source = str(Path(self.source).absolute()) if is_path else self.source  # for a:b a would be a protocol
-            with av.open(source, "r", format=self._format, timeout=self.timeout, **TEXT) as container:
+            options: dict[str, Any] = {"options": dict(_AT_ONCE), "timeout": self.timeout}
+            with av.open(source, "r", format=self._format, **options, **TEXT) as container:
+                self._is_timed = container.format.name not in _UNTIMED
                 self._read_frames(container)
-        except (av.FFmpegError, OSError, ValueError, IndexError) as error:
+        except Exception as error:  # whatever it is, who waits for frames is told
             self._error = getattr(error, "strerror", None) or first_line(error)
         finally:
             with self._changed:
@@ -187,7 +205,12 @@ class LiveVideo:
                     self._put(frame)
 
     def _put(self, frame: av.VideoFrame) -> None:
-        time = clock.monotonic() if frame.time is None else frame.time
+        own: float | None = frame.time
+        if self._start is None:
+            self._is_timed &= own is not None
+        elif self._is_timed and own is None:
+            return  # when it was is not known
+        time = own if self._is_timed and own is not None else clock.monotonic()
         self._start = time if self._start is None else self._start
         time -= self._start
         if self._pace.is_due(time):
@@ -199,16 +222,18 @@ class LiveVideo:
 
 def check_source(source: str, input_format: str | None) -> None:
     """Raises NotFoundError or ConfigError for a path where nothing is, or what is no camera and no pipe."""
-    if "://" in source or input_format is not None:
-        return
-    path = Path(source)
-    if not path.exists():
-        raise NotFoundError(
-            f"There is no {source}. Give a URL such as rtsp://camera/stream, a camera such as /dev/video0, a named "
-            "pipe, or /dev/stdin."
-        )
-    if stat.S_ISREG(path.stat().st_mode) or path.is_dir():
+    ways = (
+        "a URL such as rtsp://camera/stream, a camera such as /dev/video0, or one of --input-format avfoundation or "
+        "dshow, a named pipe, or /dev/stdin."
+    )
+    if not source:
+        raise ConfigError(f"The source has no name. Give {ways}")
+    path = Path(source.removeprefix("file://"))
+    lies_there = path.is_dir() or (path.exists() and stat.S_ISREG(path.stat().st_mode))
+    if lies_there:
         raise ConfigError(
             f"{source} lies on a disk, and a live source gives frames as they happen. Give it to m2a predict, with "
             "--sliding or --stream."
         )
+    if not path.exists() and "://" not in source and input_format is None:
+        raise NotFoundError(f"There is no {source}. Give {ways}")

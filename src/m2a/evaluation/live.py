@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from m2a.data.live import Pace
-from m2a.errors import ConfigError
+from m2a.errors import ClipShapeError, ConfigError
 from m2a.evaluation.predict import Guess, likeliest
 from m2a.evaluation.predictor import Predictor, Streamer, labels_of, stream_of
 from m2a.evaluation.scores import checked, predict_views
@@ -84,16 +84,23 @@ class Watcher:
         """Looks at a frame of that time, in seconds, decoded as it came.
 
         None where too few were seen for an answer, and with `answer` false, which spares a pass where more frames wait
-        already; a stream has it anyway. Raises DivergedError for scores that are nan or infinite.
+        already; a stream has it anyway. Where one was due before and did not come, the frame before stands for it; not
+        in a stream, which would take as many passes.
+
+        Raises ClipShapeError for what is no frame, ConfigError for what is no time, and DivergedError for scores that
+        are nan or infinite.
         """
+        _check(time, frame)
         jump = time - self._last
-        if jump < 0 or jump > self.window + self.every:
+        missed = self._pace.take(time)
+        if jump < -self.every or jump > self.window + self.every:
             self._frames.clear()
-            self._pace = Pace(self.every)
             if self._stream is not None:
                 self._stream.reset()
+        else:  # the frame before has stood where none came
+            self._frames.extend([self._frames[-1]] * min(missed, self._model.num_frames) if self._frames else ())
         self._last = time
-        self.num_missed += self._pace.take(time)
+        self.num_missed += missed
         cropped = self._model.preprocessing.test_transform(frame[None])
         probabilities = self._probabilities(cropped, f"the frame at {time:.2f} s", answer)
         if probabilities is None:
@@ -110,3 +117,16 @@ class Watcher:
         assert not isinstance(self._model, StreamFile)
         with evaluating(self._model):
             return predict_views(self._model, torch.cat([*self._frames])[None], [name])[0]
+
+
+def _check(time: float, frame: Any) -> None:
+    """Raises for what is no time or no frame."""
+    if not abs(time) < inf:
+        raise ConfigError(f"time={time} must be a finite number of seconds.")
+    shape = tuple(getattr(frame, "shape", ()))
+    if not isinstance(frame, Tensor) or frame.dtype != torch.uint8 or len(shape) != 3 or shape[0] != 3:
+        kind = getattr(frame, "dtype", type(frame).__name__)
+        raise ClipShapeError(
+            f"A frame is a tensor uint8 (3, H, W), 0 to 255 of RGB; got {kind} {shape}. Of an array (H, W, 3) that is "
+            "torch.from_numpy(array).permute(2, 0, 1)."
+        )

@@ -55,6 +55,10 @@ class SiteEvidence:
     gate: NDArray[np.float32] | None = None
     """(T, h, w): the mean over channels of the gate, 0 to 1 (of a gate that started as the identity -1/2 to 1/2, of
     `m2a-plus` -2 to 2): what is added to the features, as a share of them."""
+    boundary: str | None = None
+    """Of M2A's motion, what stands beyond the clip: "wrap", "zero" or "replicate"; None of another motion."""
+    looks_back: bool = False
+    """Whether M2A's motion is that since the frame before, and not that to the next (`direction="unidirectional"`)."""
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -118,8 +122,10 @@ def evidence(seen: Sequence[tuple[str, nn.Module, Tensor]]) -> tuple[SiteEvidenc
     for name, part, x_BTCHW in seen:
         inner = part.inner if isinstance(part, IdentityStart) else part
         parts = look_into(inner, x_BTCHW) if isinstance(inner, Gate) else {}
-        arrays = {key: np.ascontiguousarray(value[0].float().cpu().numpy()) for key, value in parts.items()}
-        found.append(SiteEvidence(name=name, mechanism=spec_of(inner), **arrays))
+        told: dict[str, Any] = {k: np.ascontiguousarray(v[0].float().cpu().numpy()) for k, v in parts.items()}
+        if isinstance(inner, Gate) and isinstance(inner.motion, FrameDifference):
+            told |= {"boundary": inner.motion.boundary, "looks_back": inner.motion.direction == "unidirectional"}
+        found.append(SiteEvidence(name=name, mechanism=spec_of(inner), **told))
     return tuple(found)
 
 

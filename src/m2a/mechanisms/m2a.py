@@ -62,7 +62,8 @@ class FrameDifference(nn.Module):
         super().__init__()
         check_direction(direction)
         looks_back = direction == "unidirectional"
-        boundary = boundary or ("replicate" if looks_back else "wrap")
+        if boundary is None:
+            boundary = "replicate" if looks_back else "wrap"
         if boundary not in get_args(Boundary):
             raise SpecError(
                 f"boundary={boundary!r} is not known. 'wrap' (the paper's text) makes the first frame the last one's "

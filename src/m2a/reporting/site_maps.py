@@ -40,8 +40,8 @@ class SiteMaps:
     gate: NDArray[Any] | None
     numbers: Sequence[int]
     """Of the T frames at the site, in the video."""
-    wraps: bool = False
-    """Whether its motion is M2A's, of which the last frame's is that to the first unless it is told otherwise."""
+    boundary: str | None = None
+    looks_back: bool = False
 
 
 def write_site_maps(
@@ -170,8 +170,12 @@ def _caption(sites: Sequence[SiteMaps]) -> str:
         parts.append("Attention: how much of each frame's motion goes into a frame; a row sums to 1.")
     if any(site.motion is not None for site in sites):
         parts.append("Motion energy: where features change from a frame to the next (mean of squares over channels).")
-        if any(site.wraps for site in sites):
+        if any(site.boundary == "wrap" for site in sites):
             parts.append("Where M2A wraps around, as by default, the last frame's motion is that to the first.")
+        if any(site.boundary == "zero" and not site.looks_back for site in sites):
+            parts.append("Where M2A has zeros behind the last frame, its motion is minus the frame.")
+        if any(site.looks_back for site in sites):
+            parts.append("Where M2A looks back alone, a frame's motion is that since the frame before.")
     if any(site.gate is not None for site in sites):
         parts.append("Gate: what share of the features is added to them, mean over channels.")
     return " ".join([*parts, "Each has one colour scale for all sites."])

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from m2a.data.annotations import read_clips
 from m2a.data.preprocessing import Preprocessing
-from m2a.errors import ConfigError, M2AError, SpecError
+from m2a.errors import ConfigError, M2AError
 from m2a.explanation import Explanation, SiteEvidence, explain, heat_overlay, heat_scale, whole_clip
-from m2a.mechanisms import parse_spec
-from m2a.mechanisms.spec import Cell
 from m2a.models import VideoClassifier, load_several
 from m2a.models.device import pick_device
 from m2a.reporting.animation import FORMATS, write_animation
@@ -306,21 +304,13 @@ def _draw_sites(one: ExplainedBy, found: Sequence[SiteEvidence], path: Path) -> 
             motion=site.motion_energy,
             gate=site.gate,
             numbers=_numbers_at(site, indices),
-            wraps=has_papers_motion(site.mechanism),
+            boundary=site.boundary,
+            looks_back=site.looks_back,
         )
         for site in found
     ]
     title = f"What {one.name} makes of the clip"
     write_site_maps(path, one.explanation.frames, indices, maps, title=title)
-
-
-def has_papers_motion(mechanism: str) -> bool:
-    """Whether the motion of a site is M2A's, whatever the attention behind it."""
-    try:
-        layers = parse_spec(mechanism).layers
-    except SpecError:  # the class of a mechanism of one's own
-        return False
-    return any(isinstance(layer, Cell) and layer.motion == "m2a" for layer in layers)
 
 
 def _numbers_at(site: SiteEvidence, indices: Sequence[int]) -> list[int]:
