@@ -50,7 +50,7 @@ def test_watching(m2a: Command, camera: Path, online: Path, stream: bool) -> Non
     outcome = m2a("watch", camera, "--model", online, "--window", 0.3, "--json", *["--stream"] * stream)
     assert outcome.code == 0, outcome.err
     answers = [json.loads(line) for line in outcome.out.splitlines()]
-    assert answers or not stream  # a pipe that is not paced may leave too few frames for a clip
+    assert answers  # also of windows: the last frames of a clip wait, whatever was left out before
     assert all({guess["label"] for guess in answer["top"]} == {*LABELS[:2]} for answer in answers)
     times = [answer["time"] for answer in answers]
     assert times == sorted(set(times))

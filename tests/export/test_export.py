@@ -190,7 +190,8 @@ def test_a_file_that_does_something_else_is_not_kept(
 ) -> None:
     file = export_model(classifier("tsm"), tmp_path / "model.pt2").file
     before = file.read_bytes()
-    monkeypatch.setattr(FORMATS[".pt2"], "read", lambda part: Program(run=answer, takes=(), gives=(), metadata=None))
+    other = Program(run=lambda inputs: [answer(*inputs)], takes=(), gives=(), metadata=None)
+    monkeypatch.setattr(FORMATS[".pt2"], "read", lambda part: other)
     with pytest.raises(ExportError, match=message):
         export_model(classifier("m2a"), file)
     assert file.read_bytes() == before

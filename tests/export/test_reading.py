@@ -113,7 +113,7 @@ def test_videos_fill_a_file_of_a_fixed_number(tmp_path: Path, monkeypatch: pytes
     """Also where threads are asked for, which give a model one video at a time."""
     read = load_exported(export_model(classifier("tsm"), tmp_path / "model.pt2", batch_size=3).file)
     sizes, run = [], read._run
-    monkeypatch.setattr(read, "_run", lambda clips: sizes.append(len(clips)) or run(clips))
+    monkeypatch.setattr(read, "_run", lambda inputs: sizes.append(len(inputs[0])) or run(inputs))
     assert len(list(predict_all(read, folders(tmp_path / "clips", 7), batch_size=6, threads=2))) == 7
     assert sizes == [3, 3, 3]
 
@@ -201,7 +201,7 @@ class Mine:
 
 def test_scores_that_are_no_numbers(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = load_exported(files / "model.pt2")
-    monkeypatch.setattr(read, "_run", lambda clips: torch.full((len(clips), CLASSES), torch.nan))
+    monkeypatch.setattr(read, "_run", lambda inputs: [torch.full((len(inputs[0]), CLASSES), torch.nan)])
     with pytest.raises(DivergedError, match=r"name no class\. Export the model anew, or predict with the"):
         predict(read, folders(tmp_path / "clips", 1)[0])
 

@@ -28,7 +28,7 @@ def test_step_by_step(suffix: str, tmp_path: Path) -> None:
         "memory_0": (streams, FRAMES, CLASSES), "memory_1": (streams,), "memory_2": (streams, 2, SIZE // 2, SIZE // 2)
     }  # fmt: skip
     assert (exported.num_classes, exported.size) == (CLASSES, exported.file.stat().st_size)
-    step, stream = FORMATS[suffix].open(exported.file), m2a.Stream(model)
+    step, stream = FORMATS[suffix].read(exported.file).run, m2a.Stream(model)
     memory = [torch.zeros(shape) for shape in exported.memory.values()]
     frames = torch.cat([pixels(streams), pixels(streams)], dim=1)
     for frame in frames.unbind(1):

@@ -111,19 +111,19 @@ def predict(
             raise ConfigError(f"{folders[0]} does not say how many frames make a second. Give --frame-rate.")
     else:
         _refuse_for_sliding(window=window, step=step, frame_rate=frame_rate)
+    options: dict[str, Any] = {"top_k": top_k, "batch_size": batch_size, "bf16": bf16}
     if stream:
         _refuse_for_stream(sliding=sliding, bf16=bf16, step=step)
-    if stream:
         streamer = load_streamer(model, image_weights=image_weights, device=device)
+        look: Callable[..., Timeline] = partial(_stream, streamer, top_k=top_k)
     else:
         network = load_predictor(model, image_weights=image_weights, device=device, bf16=bf16)
-    options: dict[str, Any] = {"top_k": top_k, "batch_size": batch_size, "bf16": bf16}
-    if not sliding and not stream:
-        views = {"num_clips": num_clips, "num_crops": num_crops}
-        _show(_predict(network, paths, workers=workers, **views, **options), len(paths), _print, json)
-        return
+        look = partial(_slide, network, step=step, **options)
+        if not sliding:
+            views = {"num_clips": num_clips, "num_crops": num_crops}
+            _show(_predict(network, paths, workers=workers, **views, **options), len(paths), _print, json)
+            return
     seconds: dict[str, Any] = {"window": _WINDOW if window is None else window, "frame_rate": frame_rate}
-    look = partial(_stream, streamer, top_k=top_k) if stream else partial(_slide, network, step=step, **options)
     timelines = _timelines(partial(look, **seconds), paths)
     said = _show(timelines, len(paths), _print_timelines, json)  # ends where the one video of a picture is bad
     if picture is not None and not isinstance(said[0], BadClip):

@@ -41,7 +41,7 @@ def watch(
         watch /dev/stdin ...
     model:
         A folder that m2a train wrote (RUN, RUN/model, RUN/adapter), or owner/name on the hub; or a file that m2a
-        export wrote.
+        export wrote, with --stream one of m2a export --stream.
     image_weights:
         For an adapter: the image checkpoint it was trained beside, when it is not where it was.
     window:
@@ -100,13 +100,12 @@ class _Seen:
     def told(self, video: LiveVideo, watcher: Watcher, enough: int) -> str:
         missed = f", {watcher.num_missed} more were due and did not come in time" if watcher.num_missed else ""
         damaged = f"; {video.num_damaged} were damaged" if video.num_damaged else ""
+        hint = (
+            f". An answer takes {enough} frames in {watcher.window:g} s without a break of as long; make --window "
+            "longer where fewer come."
+        )
         told = f"{self.seconds:.1f} s of {video.name}: {self.frames} frames looked at{missed}, {self.answers} answers"
-        if self.frames and not self.answers:
-            damaged += (
-                f". An answer takes {enough} frames in {watcher.window:g} s without a break of as long; make --window "
-                "longer where fewer come."
-            )
-        return told + damaged
+        return told + damaged + (hint if self.frames and not self.answers else "")
 
 
 def _look(video: LiveVideo, watcher: Watcher, seen: _Seen, *, seconds: float | None, most: int, json: bool) -> None:

@@ -33,9 +33,7 @@ def load_predictor(
     if not is_exported(path):
         place = pick_device(device)  # raises before anything is read
         return load(str(path), image_weights=image_weights).to(place)
-    if image_weights is not None:
-        raise ConfigError(f"{path} has its image weights in it; leave image_weights (--image-weights) out.")
-    _refuse_for_file(Path(path), device, bf16)
+    _refuse_for_file(Path(path), device, bf16, image_weights)
     return load_exported(path)
 
 
@@ -47,9 +45,7 @@ def load_streamer(
         model = load_predictor(path, image_weights=image_weights, device=device)
         assert isinstance(model, VideoClassifier)
         return model
-    if image_weights is not None:
-        raise ConfigError(f"{path} has its image weights in it; leave image_weights (--image-weights) out.")
-    _refuse_for_file(Path(path), device, bf16=False)
+    _refuse_for_file(Path(path), device, False, image_weights)
     return load_stream(path)
 
 
@@ -84,7 +80,11 @@ def refuse_bf16_of_file(model: Predictor, bf16: bool) -> None:
         _refuse_for_file(model.file, None, bf16)
 
 
-def _refuse_for_file(file: Path, device: str | torch.device | None, bf16: bool) -> None:
+def _refuse_for_file(
+    file: Path, device: str | torch.device | None, bf16: bool, image_weights: str | Path | None = None
+) -> None:
+    if image_weights is not None:
+        raise ConfigError(f"{file} has its image weights in it; leave image_weights (--image-weights) out.")
     elsewhere = device is not None and str(device).partition(":")[0] != "cpu"
     if elsewhere or bf16:
         option = f"device={str(device)!r} (--device)" if elsewhere else "bf16 (--bf16)"

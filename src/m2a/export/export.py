@@ -205,7 +205,7 @@ def _made_of(model: VideoClassifier) -> dict[str, Any] | None:
 
 def _run(form: Format, file: Path, clips: Sequence[Tensor]) -> list[Tensor]:
     run = form.read(file).run
-    return [run(pixels) for pixels in clips]
+    return [run([pixels])[0] for pixels in clips]
 
 
 @torch.no_grad()

@@ -37,7 +37,8 @@ _PROTOBUF_LIMIT = 2**31 - 2**24  # bytes of one file; the graph and the metadata
 class Program:
     """What is in a file. Of shapes None is a size that is not fixed."""
 
-    run: Callable[[Tensor], Tensor]
+    run: Callable[[Sequence[Tensor]], list[Tensor]]
+    """What it makes of all its inputs, in their order; `probabilities` first."""
     takes: tuple[int | None, ...]
     """Shape of `clips`; empty where the file takes something else."""
     gives: tuple[int | None, ...]
@@ -65,10 +66,6 @@ class Format(ABC):
     @abstractmethod
     def write(self, program: ExportedProgram, file: Path, metadata: Mapping[str, Any], ports: Ports) -> None:
         """Raises ExportError for a program that this kind of file cannot hold."""
-
-    @abstractmethod
-    def open(self, file: Path) -> Callable[[Sequence[Tensor]], list[Tensor]]:
-        """What the file makes of all its inputs, in their order."""
 
     @abstractmethod
     def read(self, file: Path) -> Program:
@@ -116,21 +113,17 @@ class Onnx(Format):
         made.model.metadata_props[METADATA] = json.dumps(metadata)
         made.save(file, external_data=False)
 
-    def open(self, file: Path) -> Callable[[Sequence[Tensor]], list[Tensor]]:
-        session = _session(file)
-        names = [one.name for one in session.get_inputs()]
-
-        def run(given: Sequence[Tensor]) -> list[Tensor]:
-            arrays = {name: tensor.numpy() for name, tensor in zip(names, given, strict=True)}
-            return [torch.from_numpy(array) for array in session.run(None, arrays)]
-
-        return run
-
     def read(self, file: Path) -> Program:
         session = _session(file)
         taken, given = session.get_inputs(), session.get_outputs()
+        names = sorted((one.name for one in given), key=OUTPUT.__ne__)  # the others stay in their order
+
+        def run(inputs: Sequence[Tensor]) -> list[Tensor]:
+            arrays = {one.name: tensor.numpy() for one, tensor in zip(taken, inputs, strict=True)}
+            return [torch.from_numpy(array) for array in session.run(names, arrays)]
+
         return Program(
-            run=lambda clips: torch.from_numpy(session.run([OUTPUT], {INPUT: clips.numpy()})[0]),
+            run=run,
             takes=_shape(taken[0].shape) if [one.name for one in taken] == [INPUT] else (),
             gives=next((_shape(one.shape) for one in given if one.name == OUTPUT), ()),
             metadata=session.get_modelmeta().custom_metadata_map.get(METADATA),
@@ -146,19 +139,19 @@ class TorchProgram(Format):
         torch.export.save(program, made, extra_files={_EXTRA_FILE: json.dumps(metadata)})
         file.write_bytes(made.getbuffer())
 
-    def open(self, file: Path) -> Callable[[Sequence[Tensor]], list[Tensor]]:
-        program, _ = _loaded(file)
-        module = program.module()
-        return lambda given: list(module(*given))
-
     def read(self, file: Path) -> Program:
         program, metadata = _loaded(file)
         values = {node.name: node.meta.get("val") for node in program.graph.nodes}
         taken = [values[name] for name in program.graph_signature.user_inputs]
         given = [values[name] for name in program.graph_signature.user_outputs]
-        module = program.module()
+        module = program.module()  # not in a module, with which it would be set to evaluation, and refuses
+
+        def run(inputs: Sequence[Tensor]) -> list[Tensor]:
+            made = module(*inputs)
+            return [made] if isinstance(made, Tensor) else list(made)
+
         return Program(
-            run=lambda clips: module(clips),  # a module in a module would be set to evaluation with it, and refuses
+            run=run,
             takes=_shape(taken[0].shape) if len(taken) == 1 else (),
             gives=_shape(given[0].shape) if len(given) == 1 else (),
             metadata=metadata,

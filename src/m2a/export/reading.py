@@ -56,10 +56,10 @@ class ExportedClassifier(nn.Module):
                 "are fixed in an exported file."
             )
         if self._batch is None:
-            return self._run(clips).float()
+            return self._run([clips])[0].float()
         missing = -len(clips) % self._batch
         filled = torch.cat([clips, clips[-1:].expand(missing, *clips.shape[1:])])
-        return torch.cat([self._run(part) for part in filled.split(self._batch)])[: len(clips)].float()
+        return torch.cat([self._run([part])[0] for part in filled.split(self._batch)])[: len(clips)].float()
 
 
 def is_exported(path: str | Path) -> bool:
@@ -72,11 +72,10 @@ class StreamFile:
     """Takes the place of a `m2a.models.Stream`: one step of a stream, run as it is in the file, on a processor.
     `load_stream` makes it."""
 
-    def __init__(self, file: Path, metadata: Mapping[str, Any]):
-        form = FORMATS[file.suffix.lower()]
+    def __init__(self, file: Path, program: Program, metadata: Mapping[str, Any]):
         self.file = file
         self.labels = None if metadata["class_names"] is None else tuple(metadata["class_names"])
-        self.run_by = form.runner
+        self.run_by = FORMATS[file.suffix.lower()].runner
         """Who runs the file, and its version."""
         self._memory_shapes = [tuple(map(int, one["shape"])) for one in metadata["memory"]]
         self.num_streams = self._memory_shapes[0][0]
@@ -84,7 +83,7 @@ class StreamFile:
         self.preprocessing = _preprocessing(metadata["clips"], channels=3)
         self.num_frames = self.preprocessing.num_frames
         """T: how many of the last frames an answer is the mean of."""
-        self._step = form.open(file)
+        self._step = program.run
         self.reset()
 
     def reset(self) -> None:
@@ -136,13 +135,13 @@ def load_stream(file: str | Path) -> StreamFile:
     """Opens a file that `export_stream` wrote. For what is said of strangers' files, and what it raises, see
     `load_exported`; a file that takes clips is a CheckpointError."""
     file = Path(file)
-    _, metadata = _read(file)
+    program, metadata = _read(file)
     if metadata.get("kind") != STREAM:
         raise CheckpointError(
             f"{file} takes clips, and a stream gives frames. Export the model with --stream, or leave --stream out."
         )
     with _naming_damage(file):
-        return StreamFile(file, metadata)
+        return StreamFile(file, program, metadata)
 
 
 def _read(file: Path) -> tuple[Program, dict[str, Any]]:

@@ -156,7 +156,7 @@ def _program(net: _Step, example: tuple[Tensor, ...]) -> ExportedProgram:
 
 
 def _run(form: Format, file: Path, stream: Tensor, memory: Sequence[Tensor]) -> list[Tensor]:
-    step, found = form.open(file), []
+    step, found = form.read(file).run, []
     for frames in stream:
         probabilities, *memory = step([frames, *memory])
         found.append(probabilities)
