@@ -240,7 +240,7 @@ def test_refusals(runs: list[Path], tmp_path: Path) -> None:
 
 
 def test_imports_no_other_part_and_no_torch() -> None:
-    ours = ("m2a.reporting", "m2a.errors", "m2a.estimate", "m2a.wording")
+    ours = ("m2a.reporting", "m2a.errors", "m2a.estimate", "m2a.wording", "m2a.writing")
     for path in Path(m2a.reporting.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

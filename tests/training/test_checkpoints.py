@@ -61,7 +61,7 @@ def test_a_checkpoint_that_is_interrupted(tmp_path: Path, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("m2a.training.checkpoints.os.fsync", interrupted)
+        patch.setattr("m2a.writing.os.fsync", interrupted)
         with pytest.raises(KeyboardInterrupt):
             disk.save_checkpoint({"epoch": 1, "state_dict": {}, "m2a_data": {}}, path)
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from m2a.errors import ConfigError
+from m2a.writing import put
 
 _CANNOT_TELL = {"permutation": "any order of the frames", "reversal": "a clip and its reverse", "none": ""}
 
@@ -155,5 +156,4 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     for name, rows in parts.items():
         lines = (dumps({key: value for key, value in row.items() if value not in ("", [])}) for row in rows)
         text += f', "{name}": [\n' + ",\n".join(lines) + "\n]"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + "}\n", encoding="utf-8")
+    put(path, f"{text}}}\n".encode())

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from m2a.writing import put
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -58,8 +60,7 @@ def print_json(content: Any) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes a file of measurements; `m2a.reporting.owned.check_our_json` is to be asked before they are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    put(path, f"{json.dumps(content, indent=1)}\n".encode())
 
 
 def print_table(table: Table) -> None:

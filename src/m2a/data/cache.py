@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from torchvision.transforms.v2 import functional as F
 
 from ..ending import DISK_FULL
 from ..errors import CacheError, UnreadableClipError
+from ..writing import PART, replacing
 from .clip_reader import ClipReader
 from .clipset import ClipFile, is_frame
 from .memory import available_memory
@@ -40,7 +40,6 @@ VERSION = 2  # of what is in the files; part of their names
 MEMORY = Path("/dev/shm")
 _HEADER = re.compile(rb"\{'descr': '\|u1', 'fortran_order': False, 'shape': \((\d+), (\d+), (\d+), (3)\), \} *\n")
 _MARGIN = 256 * 10**6  # bytes of the disk that are left free, or a twentieth of a small one
-_PART = ".part"
 _DAY = 24 * 3600.0
 _SAMPLE = 32  # clips by which the space for all is estimated
 
@@ -172,22 +171,16 @@ class ClipCache:
     def _fill(
         self, file: Path, path: Path, window: tuple[int, int] | None, decoder: Decoder, short_side: int | None
     ) -> None:
-        temporary = file.with_name(f"{file.stem}.{os.getpid()}.{secrets.token_hex(4)}{_PART}")
         with open_clip(path, window=window, decoder=decoder, short_side=short_side) as clip:
             frames = _scaled(clip, short_side, clip.num_frames)
             first = next(frames)
             try:
                 self._check_room(clip.num_frames * first[1].size)
                 file.parent.mkdir(exist_ok=True)
-                with temporary.open("xb") as out:
+                with replacing(file) as (part,), part.open("wb") as out:
                     _write(out, clip, first[1], frames)
-                    out.flush()
-                    os.fsync(out.fileno())
-                os.replace(temporary, file)
             except OSError as error:
                 raise self._refusal(error) from error
-            finally:
-                _unlink(temporary)
 
     def _check_room(self, num_bytes: int) -> None:
         if num_bytes > (free := self._free(self.folder)):
@@ -212,7 +205,7 @@ class ClipCache:
 
     def _remove_old_parts(self) -> None:
         """What processes that were killed left behind."""
-        for file, status in self._files(_PART):
+        for file, status in self._files(PART):
             if time.time() - status.st_mtime > _DAY:
                 _unlink(file)
 

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from ..ending import DISK_FULL
 from ..errors import ConfigError, DataError, UnreadableClipError
 from ..wording import first_few
+from ..writing import put, replacing
 from .checking.facts import frame_names
 from .clipset import ClipFile, ClipSet
 from .groups import straddling
@@ -241,11 +242,9 @@ def _write_all(
 
 def _write_shard(out: Path, job: tuple[str, list[_Member]]) -> dict[str, int]:
     name, members = job
-    temporary = _temporary(out / name)
     try:
-        with tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
-            offsets = {member.clip.id: _add(tar, member) for member in members}
-        os.replace(temporary, out / name)
+        with replacing(out / name) as (part,), tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as tar:
+            return {member.clip.id: _add(tar, member) for member in members}
     except OSError as error:
         if error.errno in DISK_FULL:
             raise DataError(
@@ -253,9 +252,6 @@ def _write_shard(out: Path, job: tuple[str, list[_Member]]) -> dict[str, int]:
                 "Give a folder on a larger disk."
             ) from error
         raise DataError(f"{out / name} cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return offsets
 
 
 def _add(tar: tarfile.TarFile, member: _Member) -> int:
@@ -328,22 +324,15 @@ def _write_index(
         "left_out": [{"id": clip.id, "path": str(clip.path), "reason": reason} for clip, reason in left_out],
         "clips": entries,
     }
-    temporary = _temporary(out / INDEX)
     try:
-        temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        os.replace(temporary, out / INDEX)
+        put(out / INDEX, f"{json.dumps(content)}\n".encode())
     except OSError as error:
         raise DataError(f"{out / INDEX} cannot be written ({error.strerror}); what was written is removed") from error
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
 
 
 def _remove(out: Path, names: Sequence[str], *, folder_too: bool) -> None:
     for name in names:
         (out / name).unlink(missing_ok=True)
-        _temporary(out / name).unlink(missing_ok=True)
     if folder_too and not any(out.iterdir()):
         out.rmdir()
 

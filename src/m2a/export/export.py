@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -23,6 +21,7 @@ from m2a.models.groups import classifier_in
 from m2a.models.inference import copied
 from m2a.models.live import live_config
 from m2a.models.modes import evaluating
+from m2a.writing import replacing
 
 _FAINT = 1e-6
 _AGREES, _AGREES_ROUGHLY = 0.01, 0.2  # of the logarithm of a probability; the second of models of 16 bits
@@ -99,13 +98,10 @@ def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int | 
     num_classes = expected[0].shape[1]  # a head that was put there may not say
     check_labels(model, num_classes)
     program = _program(model, clips[0], any_batch=batch_size is None)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".m2a-export-", dir=file.parent) as folder:
-        part = Path(folder) / file.name
+    with replacing(file) as (part,):
         about = metadata(model, _about((batch_size, *shape), num_classes))
         form.write(program, part, about, Ports(any_batch=batch_size is None))
         largest = check_same(form, lambda: _run(form, part, clips), expected, exact=is_exact(model))
-        os.replace(part, file)
     return Exported(
         file=file,
         size=file.stat().st_size,

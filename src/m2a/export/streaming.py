@@ -3,11 +3,9 @@ and the memory for the next."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -25,6 +23,7 @@ from m2a.models.device import kind_of_input
 from m2a.models.groups import classifier_in
 from m2a.models.inference import copied
 from m2a.models.streaming import StreamNetwork
+from m2a.writing import replacing
 
 FRAMES, MEMORY = "frames", "memory"
 _MORE_THAN_A_CLIP = 2  # frames of the check, besides those of a clip
@@ -94,15 +93,12 @@ def _export(model: VideoClassifier, file: Path, form: Format, batch_size: int) -
     names = [f"{MEMORY}_{i}" for i in range(len(memory))]
     program = _program(net, (stream[0], *memory))
     shapes = {name: tuple(tensor.shape) for name, tensor in zip(names, memory, strict=True)}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".m2a-export-", dir=file.parent) as folder:
-        part = Path(folder) / file.name
+    with replacing(file) as (part,):
         about = metadata(model, _about(stream.shape[1:], num_classes, len(names)))
         about |= {"kind": STREAM, MEMORY: [{"name": name, "shape": list(shape)} for name, shape in shapes.items()]}
         ports = Ports(inputs=(FRAMES, *names), outputs=(OUTPUT, *(f"next_{name}" for name in names)))
         form.write(program, part, about, ports)
         largest = check_same(form, lambda: _run(form, part, stream, memory), expected, exact=is_exact(model))
-        os.replace(part, file)
     return ExportedStream(
         file=file,
         size=file.stat().st_size,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from m2a.errors import CheckpointError, ConfigError
 from m2a.insertion.insert import belongs_to_mechanism, mechanisms_of
 from m2a.models.weights import load_whole
+from m2a.writing import put_all
 
 if TYPE_CHECKING:
     from m2a.models.classifier import VideoClassifier
@@ -56,7 +57,7 @@ def save(model: VideoClassifier, folder: Path) -> None:
     saving.check_rebuilt(model)
     adapter = {"image_network": fingerprint(model.backbone)}
     config = saving.config_of({**saving.describe(model), "adapter": adapter})
-    saving.put(folder, {ADAPTER: saving.tensors_of(adapter_state(model)), CONFIG_NAME: config})
+    put_all({folder / ADAPTER: saving.tensors_of(adapter_state(model)), folder / CONFIG_NAME: config})
 
 
 def load(model: VideoClassifier, content: Mapping[str, Any], state: Mapping[str, Tensor], source: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -28,6 +27,7 @@ from m2a.models.layers import layers_of
 from m2a.models.live import live_config
 from m2a.models.restoring import as_it_was_on_error
 from m2a.models.weights import load_whole, read_state_dict
+from m2a.writing import put_all
 
 if TYPE_CHECKING:
     from m2a.models.classifier import VideoClassifier
@@ -40,7 +40,7 @@ _OWN_OPTIONS = ("backbone", "image_weights")
 def save(model: VideoClassifier, folder: Path) -> None:
     """Writes `model.safetensors` and `config.json`. Raises ConfigError as `describe` does."""
     config = config_of(describe(model))
-    put(folder, {SAFETENSORS_SINGLE_FILE: tensors_of(model.state_dict()), CONFIG_NAME: config})
+    put_all({folder / SAFETENSORS_SINGLE_FILE: tensors_of(model.state_dict()), folder / CONFIG_NAME: config})
 
 
 def describe(model: VideoClassifier) -> dict[str, Any]:
@@ -138,20 +138,6 @@ def config_of(content: Mapping[str, Any]) -> bytes:
             f"config.json cannot hold these options: {options} ({error}). Give them as text or numbers, or build the "
             "network yourself and pass it to m2a.create_model as the backbone."
         ) from error
-
-
-def put(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes files, by name, in the place of those before: beside them first, so that a full disk costs neither."""
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = {folder / f"{name}.part": folder / name for name in files}
-    try:
-        for part, content in zip(parts, files.values(), strict=True):
-            part.write_bytes(content)
-        for part, target in parts.items():
-            os.replace(part, target)
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -18,6 +17,7 @@ from m2a.recipes.rows import PaperRow, find_row
 from m2a.recipes.scales import find_scale
 from m2a.recipes.weights import StartWeights
 from m2a.training.config import TrainConfig
+from m2a.writing import put
 
 SCHEMA = 2
 PROBES = ("shuffled", "reversed", "still")
@@ -179,13 +179,7 @@ def check_free(path: Path, *, overwrite: bool) -> None:
 
 def write_result(path: Path, result: Result) -> None:
     """Writes the file in one step: it is whole, or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        partial.write_text(json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    put(path, (json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n").encode())
 
 
 _KINDS: Mapping[type, tuple[str, ...]] = {

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from m2a.reporting.heat import HeatRow
-from m2a.reporting.owned import MARK, put
+from m2a.reporting.owned import MARK
 from m2a.reporting.pictures import FONT, fit, in_letters_alone, quiet_of_letters
+from m2a.writing import put
 
 FORMATS = (".gif", ".mp4")
 _CELL, _GAP, _TOP, _BOTTOM = 2.3, 0.14, 0.95, 0.62  # inches

@@ -12,10 +12,11 @@ from matplotlib.ticker import MaxNLocator
 from m2a.reporting import strips as film
 from m2a.reporting import text
 from m2a.reporting.drawing import Curve, Palette, new_axes, to_svg
-from m2a.reporting.owned import check_ours, put
+from m2a.reporting.owned import check_ours
 from m2a.reporting.report import environment
 from m2a.reporting.strips import FilmStrip
 from m2a.wording import count
+from m2a.writing import put
 
 _COLOURS = ("var(--run-m2a)", "var(--run-3)", "var(--run-4)")
 _MANY, _ENDS = 40, 12  # with more classes than this the page shows both ends of the list and folds the whole away

@@ -15,17 +15,6 @@ MARK = "Written by m2a"
 _MARKS = (MARK.encode(), b"made by m2a explain")  # the second in pictures of before there was one mark for all
 
 
-def put(path: str | Path, content: bytes) -> None:
-    """Writes a file in the place of the one before: beside it first, so that a full disk does not cost that."""
-    path = Path(path)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def check_ours(path: Path, flag: str = "--out") -> None:
     """Raises ConfigError where something is at `path`, which `flag` names, that this library did not write, or where
     nothing can be written there."""

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 
-from m2a.reporting.owned import MARK, put
+from m2a.reporting.owned import MARK
+from m2a.writing import put
 
 _THERE = {font.name for font in fontManager.ttflist}
 _OTHER_LETTERS = (

@@ -13,9 +13,9 @@ from m2a.errors import ConfigError
 from m2a.reporting import analysis, confusion, figures, sentences, strips, text
 from m2a.reporting.comparison import page as comparison
 from m2a.reporting.entries import Entry, baseline_and_lead, check_pairs, entries
-from m2a.reporting.owned import put
 from m2a.reporting.runs import Run
 from m2a.reporting.strips import FilmStrip, StripImage
+from m2a.writing import put
 
 MAX_CLASSES = 40  # more classes than this: the page shows the ends of the list and folds the whole away
 _ENDS = 12

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import lightning as L
 import torch
@@ -17,9 +15,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from m2a.errors import CheckpointError
+from m2a.writing import PART, put
 
-PART = ".part"
-"""What the name of a checkpoint ends in while it is being written."""
 ABOUT = "m2a_data"
 """The key of what a checkpoint says of its run: options, classes, clips."""
 _NEEDED = ("state_dict", "epoch", ABOUT)
@@ -31,22 +28,9 @@ class WholeCheckpoints(TorchCheckpointIO):
     out of space, would cost the only state that a run can go on from."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        target = Path(path)
-        part = target.with_name(f"{target.name}.{uuid4().hex[:8]}{PART}")  # nobody else's
         content = io.BytesIO()  # so that a full disk is an OSError, which torch would hide
         torch.save(checkpoint, content)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, target)
-        except BaseException as error:
-            part.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                error.filename = error.filename or str(target)  # writing does not say
-            raise
+        put(path, content.getbuffer())
 
 
 class BestCheckpoint(ModelCheckpoint):

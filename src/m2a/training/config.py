@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from m2a.errors import ConfigError, NotFoundError
+from m2a.writing import put
 
 _KINDS = {Path: "a path", str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 _KINDS |= {tuple: "a list", dict: "a mapping"}
@@ -198,7 +199,7 @@ class TrainConfig:
 
     def save(self, path: str | Path) -> None:
         """Writes the YAML that `load` and `m2a train --config` read."""
-        Path(path).write_text(yaml.safe_dump(self.to_dict(), sort_keys=False), encoding="utf-8")
+        put(path, yaml.safe_dump(self.to_dict(), sort_keys=False).encode())
 
     @classmethod
     def load(cls, path: str | Path, **changes: Any) -> TrainConfig:
@@ -307,11 +308,7 @@ def without_effect(config: TrainConfig) -> list[str]:
     if config.batch_size == 1:
         mixes = [name for name in ("mixup", "cutmix") if getattr(config, name)]
         told += [f"{name} has no effect with batch_size=1: it mixes the clips of a batch" for name in mixes]
-    if (
-        config.schedule == "step"
-        and config.epochs > 1
-        and all(milestone >= config.epochs for milestone in config.milestones)
-    ):
+    if config.schedule == "step" and 1 < config.epochs <= min(config.milestones, default=math.inf):
         listed = ", ".join(map(str, config.milestones)) or "none"
         told.append(
             f"the learning rate is never lowered: of its milestones ({listed}) none comes before the end of "

@@ -22,11 +22,12 @@ from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ConfigError, NotFoundError
 from m2a.models.optimizer import choose_way_again, forget_way
 from m2a.training.changed import keep, say_changes
-from m2a.training.checkpoints import ABOUT, PART, drop_parts, read_checkpoint
+from m2a.training.checkpoints import ABOUT, drop_parts, read_checkpoint
 from m2a.training.config import TrainConfig
 from m2a.training.fingerprint import Fingerprint
 from m2a.training.lock import LOCK, RunLock
 from m2a.training.task import ClassificationTask
+from m2a.writing import PART, put
 
 SKIP_LIST = "skip.txt"
 """A run's copy of the skip list that it was trained with, in its folder."""
@@ -335,7 +336,7 @@ class GoingOn(L.Callback):
         if self.lock.is_held:
             drop_parts(folder / "checkpoints")
         if content is not None:
-            (folder / SKIP_LIST).write_bytes(content)
+            put(folder / SKIP_LIST, content)
         if self._before is not None:
             keep(self.config, *self._before)
         self.config.with_changes(resume=False).save(folder / "config.yaml")

@@ -26,6 +26,7 @@ from m2a.training.config import SCRATCH, TrainConfig
 from m2a.workflows.report import mistake_strips
 from m2a.workflows.run import RunResult, read_set, train
 from m2a.workflows.strips import strip_of, strips_of
+from m2a.writing import put
 
 ACTIONS: tuple[str, ...] = (
     *LARGE_MOTIONS,
@@ -142,7 +143,7 @@ def _record(
         "versions": versions(),
         "commit": commit(),
     }
-    (folder / "demo.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    put(folder / "demo.json", f"{json.dumps(content, indent=1)}\n".encode())
 
 
 def _draw_unseen(folder: Path, seed: int) -> Path:

@@ -26,7 +26,6 @@ from m2a.evaluation import Evaluation, evaluate, load_predictor
 from m2a.evaluation.predictor import Predictor
 from m2a.export import ExportedClassifier
 from m2a.measurement import count_macs, count_parameters, hardware, versions
-from m2a.models.saving import put
 from m2a.reporting import Run, write_report
 from m2a.reporting.owned import check_probes_kept, check_replaceable, check_results, has_probes
 from m2a.training.config import TrainConfig
@@ -38,6 +37,7 @@ from m2a.wording import first_few
 from m2a.workflows.learnt import check_learnt, is_data_of, num_learnt_before, say_what_start_learnt
 from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
+from m2a.writing import put_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +183,9 @@ def evaluate_model(
         "hardware": hardware(),
         "versions": versions(),
     }
-    put(out, {"predictions.csv": evaluation.predictions_csv(), "evaluation.json": _as_json(content).encode()})
+    put_all(
+        {out / "predictions.csv": evaluation.predictions_csv(), out / "evaluation.json": _as_json(content).encode()}
+    )
     return RunResult(
         folder=out,
         model=model,

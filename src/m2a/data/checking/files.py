@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError
+from ...writing import put
 
 REPORT = "check.json"
 RECORDS = "check.jsonl"
@@ -52,9 +53,9 @@ def write_files(folder: Path, content: dict[str, Any], skip_list: bytes) -> None
     known = {digest(skip_list), _report(folder).get("skip_list_sha256")}
     if target.exists() and digest(target.read_bytes()) not in known:
         target = folder / NEW_SKIP_LIST
-    target.write_bytes(skip_list)
+    put(target, skip_list)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    (folder / REPORT).write_text(text, encoding="utf-8", errors="surrogateescape")
+    put(folder / REPORT, text.encode(errors="surrogateescape"))
 
 
 def digest(content: bytes) -> str:
