@@ -28,7 +28,7 @@ from m2a.data.synthetic import synthesize
 from m2a.measurement import commit, hardware, versions
 from m2a.models import create_model
 from m2a.training.config import QUICK, TrainConfig
-from m2a.workflows.demo import ACTIONS, DRAWING, SETTINGS
+from m2a.workflows.demo_runs import ACTIONS, DRAWING, SETTINGS
 from m2a.workflows.run import train
 
 OUT = Path(__file__).parents[1] / "docs" / "results" / "identity-start.json"

@@ -15,7 +15,7 @@ from m2a.models import load
 from m2a.reporting import Run
 from m2a.training.config import TrainConfig
 from m2a.workflows.explain import known_truth
-from m2a.workflows.report import paper_figures
+from m2a.workflows.report_page import paper_figures
 
 Command = Callable[..., Outcome]
 

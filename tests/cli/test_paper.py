@@ -177,11 +177,13 @@ def test_changed_options_are_recorded_and_stand_apart(m2a: Command, ran: tuple[P
     for path in (ran[0] / "results" / "I").iterdir():
         (results / "I" / path.name).write_text(path.read_text())
     changed = ("--num-frames", 4, "--mechanism-options.boundary", "zero", "--workers", 0, "--train-clips-per-class", 1)
-    arguments = ("paper", "run", "I/m2a", *TINY, *changed, "--out", ran[0] / "runs", "--results", results)
+    thin = ("--backbone-options.channels", "[8, 8, 16, 16]")
+    arguments = ("paper", "run", "I/m2a", *TINY, *changed, *thin, "--out", ran[0] / "runs", "--results", results)
     outcome = m2a(*arguments, "--json")
     assert outcome.code == 0, outcome.err
     (result,) = json.loads(outcome.out)["results"]
     changes = {"num_frames": 4, "mechanism_options": {"boundary": "zero"}, "train_clips_per_class": 1}
+    changes["backbone_options"] = {"channels": [8, 8, 16, 16], "zero_init_last": False}  # of the recipe
     assert result["changes"] == changes
     assert (result["num_train"], result["data"]["clips"]["train"]) == (6, 12)
     assert "the first 1 clips of each class of train: 6 of 12" in outcome.err

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +146,21 @@ def test_the_layers_of_the_papers_resnet18() -> None:
     assert not any(isinstance(layer, nn.Conv2d | nn.BatchNorm2d | PerFrame) for layer in net.modules())
 
 
+@cache
+def _layer(name: str) -> nn.Module:
+    return inflate(timm.create_model("resnet18")).get_submodule(name)
+
+
+def layer_of_resnet18(name: str) -> Any:
+    return copy.deepcopy(_layer(name))
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 4])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_gradients_in_bfloat16(length: int, stride: int) -> None:
     """They are those of 32 bits, but for rounding. torch's own have places that were never written where three frames
     of a kernel meet two of a clip, on CPUs that compute in bfloat16; memory that has been in use shows it."""
-    net = inflate(timm.create_model("resnet18"))
-    conv = net.get_submodule("layer3.0.conv1" if stride == 2 else "layer3.1.conv1")
+    conv = layer_of_resnet18("layer3.0.conv1" if stride == 2 else "layer3.1.conv1")
     x = torch.randn(4, conv.in_channels, length, 8, 8)
     assert error_of(conv, x) < 0.02  # not nan either
 
@@ -178,7 +187,7 @@ def test_gradients_in_bfloat16_of_maps_of_a_single_row_or_column() -> None:
 @pytest.mark.parametrize("grad", [True, False])
 def test_features_in_bfloat16(size: tuple[int, int, int], autocast: bool, grad: bool) -> None:
     """They are those of 32 bits, but for rounding; torch's own are NaN on some CPUs."""
-    conv = inflate(timm.create_model("resnet18")).get_submodule("layer3.0.conv1")
+    conv = layer_of_resnet18("layer3.0.conv1")
     x = torch.randn(2, conv.in_channels, *size)
     exact = conv(x)
     if not autocast:

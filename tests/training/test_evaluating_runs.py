@@ -16,7 +16,7 @@ from tiny_runs import options, silent
 
 from m2a.errors import ConfigError, DataError
 from m2a.reporting import write_report
-from m2a.workflows.report import report
+from m2a.workflows.report_page import report
 from m2a.workflows.run import evaluate_run, train
 
 

@@ -38,7 +38,7 @@ def demo(
         Print demo.json: the table, and what it was measured on.
     """
     from m2a.cli.output import CONSOLE, error_console, print_json
-    from m2a.workflows.demo import demo as run_demo
+    from m2a.workflows.demo_runs import demo as run_demo
 
     sizes = {"num_train": num_train, "num_validation": num_validation}
     result = run_demo(

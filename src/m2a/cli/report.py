@@ -24,7 +24,7 @@ def report(*runs: Path, out: Path | None = None, heat: bool = False, json: bool 
         Print the page's path as JSON.
     """
     from m2a.cli.output import CONSOLE, print_json
-    from m2a.workflows.report import report as write
+    from m2a.workflows.report_page import report as write
 
     path = write(runs, out, heat=heat)
     if json:

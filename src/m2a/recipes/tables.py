@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from m2a.recipes.groups import Group, Measured
@@ -180,9 +182,15 @@ def is_the_papers(data: DataInfo) -> bool:
 def is_blind(row: PaperRow, options: Mapping[str, Any]) -> bool:
     """Whether a row, with these options of its mechanism, gives a clip and its reverse the same scores, whatever it
     learns."""
+    return not row.network.inflate and _symmetry(row.mechanism, json.dumps(options)) != "none"
+
+
+@cache
+def _symmetry(mechanism: str, options: str) -> str:
+    """`time_symmetry`, which tries it, of options as JSON; pages ask for the same few mechanisms hundreds of times."""
     from m2a.mechanisms import time_symmetry  # takes torch
 
-    return not row.network.inflate and time_symmetry(row.mechanism, **options) != "none"
+    return time_symmetry(mechanism, **json.loads(options))
 
 
 def _blind(group: Group) -> str:

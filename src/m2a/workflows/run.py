@@ -35,7 +35,7 @@ from m2a.training.lock import RunLock
 from m2a.training.resuming import SKIP_LIST, as_the_run_was, how_to_go_on, resume_command
 from m2a.wording import first_few
 from m2a.workflows.learnt import check_learnt, is_data_of, num_learnt_before, say_what_start_learnt
-from m2a.workflows.report import mistake_strips, pairs_and_ceiling, paper_figures
+from m2a.workflows.report_page import mistake_strips, pairs_and_ceiling, paper_figures
 from m2a.workflows.strips import strips_of
 from m2a.writing import put_all
 

@@ -23,7 +23,7 @@ from m2a.recipes.scales import ACTIONS as LARGE_MOTIONS
 from m2a.reporting import Prediction as ShownPrediction
 from m2a.reporting import Run, results_table, write_report
 from m2a.training.config import SCRATCH, TrainConfig
-from m2a.workflows.report import mistake_strips
+from m2a.workflows.report_page import mistake_strips
 from m2a.workflows.run import RunResult, read_set, train
 from m2a.workflows.strips import strip_of, strips_of
 from m2a.writing import put
