@@ -26,7 +26,9 @@ import m2a
 from m2a.data import ClipFile, read_clips
 from m2a.data.dataset import read_views
 from m2a.data.subset import first_of_each_class
+from m2a.estimate import estimate
 from m2a.measurement import commit, hardware, versions
+from m2a.writing import put
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "docs" / "results" / "stream.json"
@@ -48,7 +50,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only look whether the page shows the result")
     given = parser.parse_args()
     if given.data is not None:
-        RESULT.write_text(json.dumps(measure(given), indent=1) + "\n", encoding="utf-8")
+        result = measure(given, json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {})
+        put(RESULT, f"{json.dumps(result, indent=1)}\n".encode())
     before = PAGE.read_text(encoding="utf-8")
     text = table(json.loads(RESULT.read_text(encoding="utf-8")))
     after = BLOCK.sub(lambda match: match[1] + text + match[2], before)
@@ -57,23 +60,22 @@ def main() -> None:
     PAGE.write_text(after, encoding="utf-8")
 
 
-def measure(given: argparse.Namespace) -> dict[str, Any]:
+def measure(given: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
     chosen, _ = first_of_each_class(read_clips(given.data), {"validation": given.clips_per_class})
     clips = list(chosen.split("validation"))
     random.Random(0).shuffle(clips)
     rounds = [clips[start : start + given.streams] for start in range(0, len(clips), given.streams)]
     rounds = [one for one in rounds if len(one) == given.streams]
-    models = dict(text.split("=", 1) for text in given.model)
-    return {
-        "schema": 1,
-        "data": given.data.name,
-        "clips": given.streams * (len(rounds) - 1),
-        "streams": given.streams,
-        "models": {name: top1(m2a.load(folder), rounds) for name, folder in models.items()},
-        "hardware": hardware(),
-        "versions": versions(),
-        "commit": commit(),
-    }
+    kept = {"schema": 2, "data": given.data.name, "clips": given.streams * (len(rounds) - 1), "streams": given.streams}
+    models: dict[str, list[dict[str, Any]]] = {}
+    if all(before.get(key) == value for key, value in kept.items()):
+        models = before["models"]
+    made = {"hardware": hardware(), "versions": versions(), "commit": commit()}
+    for name, folder in (text.split("=", 1) for text in given.model):
+        run = Path(folder).resolve().parent.name
+        seeds = [one for one in models.get(name, []) if one["run"] != run]
+        models[name] = [*seeds, {"run": run, "top1": top1(m2a.load(folder), rounds), **made}]
+    return {**kept, "models": models}
 
 
 def top1(model: m2a.VideoClassifier, rounds: Sequence[Sequence[ClipFile]]) -> dict[str, list[float]]:
@@ -99,16 +101,21 @@ def top1(model: m2a.VideoClassifier, rounds: Sequence[Sequence[ClipFile]]) -> di
 def table(result: dict[str, Any]) -> str:
     """The result in markdown."""
     models = result["models"]
-    steps = len(next(iter(models.values()))["on"])
+    every = [seed for seeds in models.values() for seed in seeds]
+    steps = len(every[0]["top1"]["on"])
     lines = ["| model | top-1, %, after ... frames of a clip | " + " | ".join(map(str, range(1, steps + 1))) + " |"]
     lines.append("|---|---" + "|---:" * steps + "|")
-    for model, found in models.items():
-        for name, values in found.items():
-            lines.append(f"| {model} | {ROWS[name]} | " + " | ".join(f"{value:.1f}" for value in values) + " |")
-    made = f"{result['hardware']}, torch {result['versions']['torch']}, commit {result['commit']}"
+    for model, seeds in models.items():
+        of = f"{model}, {len(seeds)} seeds" if len(seeds) > 1 else model
+        for name, words in ROWS.items():
+            values = [estimate(over_seeds) for over_seeds in zip(*(seed["top1"][name] for seed in seeds), strict=True)]
+            shown = [*(f"{value.mean:.1f}" for value in values[:-1]), str(values[-1])]
+            lines.append(f"| {of} | {words} | " + " | ".join(shown) + " |")
+    machines = sorted({f"{seed['hardware']}, torch {seed['versions']['torch']}" for seed in every})
     lines += [
         "",
-        f"{result['clips']} clips in {result['streams']} streams; {made}. From [stream.json](../results/stream.json).",
+        f"{result['clips']} clips in {result['streams']} streams; {'; '.join(machines)}. Of several seeds the mean, "
+        "and in the last column its 95% interval. From [stream.json](../results/stream.json).",
     ]
     return "\n".join([*lines, ""])
 
