@@ -102,11 +102,13 @@ def test_the_file_takes_the_place_of_a_stream(tmp_path: Path) -> None:
     assert (file.labels, file.num_frames, file.num_streams) == (model.labels, FRAMES, streams)
     assert file.preprocessing.test_transform(pixels(1)[0]).shape == (FRAMES, 3, SIZE, SIZE)
     frames = torch.cat([pixels(streams), pixels(streams)], dim=1)
-    for _ in range(2):
+    for begins_anew in (None, [1], [0], []):  # all, one of them, none
         for frame in frames.unbind(1):
             torch.testing.assert_close(file.step(frame), stream.step(frame), atol=1e-5, rtol=1e-3)
-        file.reset()
-        stream.reset()
+        file.reset(begins_anew)
+        stream.reset(begins_anew)
+    with pytest.raises(ConfigError, match=r"There are 2 streams, 0 to 1; got 2\."):
+        file.reset([2])
     for wrong in (frames[:1, 0], frames[:, 0].float(), frames):
         with pytest.raises(ClipShapeError, match=rf"takes a frame of each stream, uint8 \(2, 3, {SIZE}, {SIZE}\); got"):
             file.step(wrong)

@@ -151,6 +151,33 @@ def test_a_new_stream_begins_anew() -> None:
     assert stream.step(clips[:1, 0]).shape == (1, CLASSES)  # also of another number of streams
 
 
+@pytest.mark.parametrize("options", [ONLINE | {"consensus": "attention"}, BACK | {"boundary": "zero"}, BACK])
+def test_some_of_several_streams_begin_anew(options: dict[str, Any]) -> None:
+    """Each says what it says alone, whatever the others do."""
+    model = classifier(**options)
+    clips, stream = pixels(FRAMES + 2, streams=3), m2a.Stream(model)
+    beginnings = {2: [1], 4: [0, 1]}  # before which frame which begin
+    stream.reset([1])  # before there are any
+    found = []
+    for number, frames in enumerate(clips.unbind(1)):
+        if number in beginnings:
+            stream.reset(beginnings[number])
+        found.append(stream.step(frames))
+    for row, starts in enumerate([(0, 4), (0, 2, 4), (0,)]):
+        alone = m2a.Stream(model)
+        for number, frame in enumerate(clips[row]):
+            if number in starts:
+                alone.reset()
+            torch.testing.assert_close(found[number][row], alone.step(frame[None])[0], atol=1e-5, rtol=1e-3)
+    with pytest.raises(ConfigError, match=r"There are 3 streams, 0 to 2; got 3, -1\."):
+        stream.reset([0, 3, -1])
+    following = m2a.Stream(model)
+    for frames in clips[2:].unbind(1):
+        following.step(frames)
+    frames = pixels(1, streams=3)[:, 0]
+    torch.testing.assert_close(stream.step(frames)[2], following.step(frames[2:])[0], atol=1e-5, rtol=1e-3)
+
+
 def test_the_model_goes_its_own_way() -> None:
     model = classifier(**ONLINE).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from m2a.data.preprocessing import Preprocessing
 from m2a.errors import CheckpointError, ClipShapeError, ConfigError, NotFoundError, first_line
 from m2a.export.formats import FORMATS, METADATA_FORMAT, STREAM, Program
+from m2a.models.streaming import begun_anew
 
 
 class ExportedClassifier(nn.Module):
@@ -86,9 +87,18 @@ class StreamFile:
         self._step = program.run
         self.reset()
 
-    def reset(self) -> None:
-        """Begins anew: the next frame is the first of a stream."""
-        self._memory = [torch.zeros(shape) for shape in self._memory_shapes]
+    def reset(self, streams: Sequence[int] | None = None) -> None:
+        """Begins anew: the next frame is the first of a stream.
+
+        Args:
+            streams: which of those side by side, from 0; the others go on. None: all.
+
+        Raises ConfigError for a stream that is not there.
+        """
+        if streams is None:
+            self._memory = [torch.zeros(shape) for shape in self._memory_shapes]
+        else:
+            self._memory = begun_anew(self._memory, streams)
 
     @torch.no_grad()
     def step(self, frames_uint8_BCHW: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:

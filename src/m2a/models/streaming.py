@@ -59,11 +59,23 @@ class Stream:
         self._consensus = self.network.model.consensus
         self.reset()
 
-    def reset(self) -> None:
-        """Begins anew: the next frame is the first of a stream."""
-        self._shape: tuple[int, ...] | None = None
-        self._memory: Sequence[Tensor] = ()
-        self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.num_frames)
+    def reset(self, streams: Sequence[int] | None = None) -> None:
+        """Begins anew: the next frame is the first of a stream.
+
+        Args:
+            streams: which of those side by side, from 0; the others go on. None: all, which may be of another number
+                and size from then on.
+
+        Raises ConfigError for a stream that is not there.
+        """
+        if streams is None:
+            self._shape: tuple[int, ...] | None = None
+            self._memory: Sequence[Tensor] = ()
+            self._counts: list[int] = []
+            self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=self.num_frames)
+        elif self._shape is not None:
+            self._memory = begun_anew(self._memory, streams)
+            self._counts = [0 if stream in streams else count for stream, count in enumerate(self._counts)]
 
     @torch.no_grad()
     def step(self, frames_uint8_BCHW: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
@@ -90,8 +102,27 @@ class Stream:
         scores, features, *memory = self.network(frames, *self._memory)
         self._shape, self._memory = shape, memory  # after it: a frame that fails leaves the stream as it was
         self._last.append((scores, features))
+        self._counts = [min(count + 1, self.num_frames) for count in self._counts or [0] * len(scores)]
+        return self._agreed().float().softmax(-1)
+
+    def _agreed(self) -> Float[Tensor, "B K"]:
+        """The consensus of each stream's frames, at most the last T."""
         scores_BSK, features_BSF = (torch.stack(parts, dim=1) for parts in zip(*self._last, strict=True))
-        return self._consensus(scores_BSK, features_BSF).float().softmax(-1)
+        agreed_BK = torch.empty_like(scores_BSK[:, 0])
+        for count in set(self._counts):  # streams that began together have as many
+            rows = [stream for stream, other in enumerate(self._counts) if other == count]
+            agreed_BK[rows] = self._consensus(scores_BSK[rows, -count:], features_BSF[rows, -count:])
+        return agreed_BK
+
+
+def begun_anew(memory: Sequence[Tensor], streams: Sequence[int]) -> list[Tensor]:
+    """A memory, (B, ...) each, with the zeros in it that begin these streams. Raises ConfigError for one that is not
+    there."""
+    total = len(memory[0])
+    if wrong := [stream for stream in streams if not 0 <= stream < total]:
+        raise ConfigError(f"There are {total} streams, 0 to {total - 1}; got {', '.join(map(str, wrong))}.")
+    rows = torch.tensor(list(streams), dtype=torch.long, device=memory[0].device)
+    return [kept.index_fill(0, rows, 0) for kept in memory]
 
 
 class StreamNetwork(nn.Module):
