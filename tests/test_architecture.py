@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "insertion": {"errors", "mechanisms", "wording"},
     "models": {"errors", "mechanisms", "insertion", "data.preprocessing", "wording", "writing"},
     "training": {"ending", "errors", "mechanisms", "insertion", "models", "data", "wording", "writing"},
-    "evaluation": {"errors", "estimate", "mechanisms", "insertion", "models", "data", "export"},
+    "evaluation": {"errors", "estimate", "mechanisms", "insertion", "models", "data", "export", "writing"},
     "measurement": {"ending", "errors", "mechanisms", "insertion", "models", "data"},
     "export": {"errors", "models", "data.preprocessing", "writing"},
     "explanation": {"errors", "mechanisms", "insertion", "models", "data", "evaluation"},

@@ -72,7 +72,6 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
     assert names(tmp_path / "far") == ["file"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
 def test_a_pipe_is_written_and_stays_one(tmp_path: Path) -> None:
     pipe, read = tmp_path / "pipe", []
     os.mkfifo(pipe)

@@ -148,7 +148,8 @@ def test_the_layers_of_the_papers_resnet18() -> None:
 
 @cache
 def _layer(name: str) -> nn.Module:
-    return inflate(timm.create_model("resnet18")).get_submodule(name)
+    with torch.random.fork_rng(devices=[]):  # so that who asks first draws the clips that others draw
+        return inflate(timm.create_model("resnet18")).get_submodule(name)
 
 
 def layer_of_resnet18(name: str) -> Any:

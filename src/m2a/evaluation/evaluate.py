@@ -24,6 +24,7 @@ from m2a.estimate import wilson
 from m2a.evaluation.predictor import Predictor, device_for, labels_of
 from m2a.evaluation.probes import probed, summarize
 from m2a.evaluation.scores import clips_at_once, predict_views
+from m2a.writing import put
 
 _WHOLE = "as filmed"
 
@@ -122,7 +123,7 @@ class Evaluation:
 
     def write_predictions(self, path: str | Path) -> None:
         """Writes a csv: clip, label, prediction, then the probability of each class under its name."""
-        Path(path).write_bytes(self.predictions_csv())
+        put(path, self.predictions_csv())
 
     def predictions_csv(self) -> bytes:
         """What `write_predictions` writes."""
